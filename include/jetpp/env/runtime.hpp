@@ -108,6 +108,12 @@ enum class sabotage : std::uint16_t {
     publish_before_sync,
     pool_copy_before_durable,
     restore_without_sync,
+    ring_index_from_lsn,
+    credit_too_small,
+    credit_without_segment,
+    debt_not_counted,
+    early_write_no_sync,
+    lost_unpark,
     count_, // the number of ids
 };
 
