@@ -6,10 +6,12 @@
 // one directory is atomic; a sector (geometry::atomic_unit, 512 at least) is written whole or not
 // at all. Order between files, appends, sizes: nothing, until synced.
 //
-// Short counts are legal for read_some and write_some: callers use jetpp/env/io.hpp.
+// Short counts are legal for read_some and write_some: callers use jetpp/env/io.hpp. Requests are
+// multiples of layout().alignment in memory, offset and length, else errc::alignment_mismatch; a
+// read at or past the end of the file is 0 bytes all the same.
 // Threads  files and directories may be used by many threads at once; closing is the owner's.
 // Errors   io, disk_full, permission_denied, not_found, already_exists, in_use, resource,
-//          device_gone; os_errno is kept.
+//          device_gone, alignment_mismatch, invalid_argument; os_errno is kept.
 #pragma once
 
 #include <concepts>
@@ -123,12 +125,14 @@ concept storage_directory =
         { d.open(n, open_how{}) } noexcept -> std::same_as<result<typename D::file>>;
         { d.rename(n, n, rename_how{}) } noexcept -> std::same_as<result<void>>;
         { d.remove(n) } noexcept -> std::same_as<result<void>>; // a file or an empty directory
-        { d.list(into) } noexcept -> std::same_as<result<void>>; // without "." and ".."; any order
+        // Replaces what is in `into`: without "." and "..", in any order.
+        { d.list(into) } noexcept -> std::same_as<result<void>>;
         { d.sync() } noexcept -> std::same_as<result<void>>;
         { d.acquire_lock(n) } noexcept -> std::same_as<result<typename D::lock>>; // in_use
         { d.space() } noexcept -> std::same_as<result<space_info>>;
         { d.open_dir(n, directory_how{}) } noexcept -> std::same_as<result<D>>;
-        // Creates the file with that size if missing or of another size.
+        // Header and ring bytes. Zero-filled if the file is missing or of another size, else as
+        // it was left. Both are multiples of the system's page, the ring a power of two.
         { d.map_ring(n, std::uint64_t{}, std::uint64_t{}) } noexcept
             -> std::same_as<result<typename D::ring>>;
     };
