@@ -7,9 +7,12 @@
 //          CRC Generators (ISCC 2005).
 #pragma once
 
+#include <jetpp/core/bytes.hpp>
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 namespace jetpp::inline v1::detail {
 
@@ -51,9 +54,13 @@ inline constexpr crc32c_slices crc32c_slice = make_crc32c_slices();
     std::uint32_t state, std::byte const* first, std::size_t size
 ) noexcept {
     for (; size >= 8; size -= 8, first += 8) {
-        auto word = std::uint64_t{0}; // shifts, not memcpy: constant expressions come here
-        for (std::size_t i = 0; i < 8; ++i)
-            word |= std::to_integer<std::uint64_t>(first[i]) << (8 * i);
+        auto word = std::uint64_t{0};
+        if (std::is_constant_evaluated()) { // memcpy is no constant expression
+            for (std::size_t i = 0; i < 8; ++i)
+                word |= std::to_integer<std::uint64_t>(first[i]) << (8 * i);
+        } else {
+            word = load_le<std::uint64_t>(first);
+        }
         state = crc32c_word(state, word);
     }
     for (; size != 0; --size, ++first) state = crc32c_byte(state, *first);
