@@ -1,0 +1,122 @@
+// jetpp/log/log_writer.hpp - the one stream that every change goes through.
+//
+//        acquire            append             lead a round            recycle
+//   disk -------> [credit] -------> [ring] -----------------> segment -------> spare
+//        space               reserve, fill,   one write, one file,
+//        for it              publish          durable
+//
+// Invariants
+//   * a credit is ring space *and* prepared file space: between reserve and publish nothing can
+//     wait or fail
+//   * a record's length word is stored last; whoever walks lengths from `published` sees only whole
+//     records; free ring space is zero before it can be reserved again
+//   * nothing of segment G+1 reaches the disk before G's segment_end is durable
+//   * durable_lsn stands on a record end; a record at l is durable iff l < durable_lsn
+//   * the first failed write or sync is the last: what was durable stays durable, everybody else
+//     hears log_failed
+// Locks    preparing -> flushing -> walking -> ring; the ring lock is a leaf of the whole engine and
+//          is held for tens of nanoseconds.
+// Threads  any number of appenders and waiters. No thread inside: leaders flush, and the engine's
+//          ticker or poll() calls housekeeping().
+// Owns     its segment files and the ring; the directory is the caller's and outlives it.
+// Source   Aether (Johnson et al., VLDB 2010) for reserve and fill; ESE for generations; group
+//          commit by leader and follower as in LevelDB's write queue.
+#pragma once
+
+#include <jetpp/core/result.hpp>
+#include <jetpp/env/environment.hpp>
+#include <jetpp/log/log_options.hpp>
+
+#include <cstdint>
+#include <memory>
+
+namespace jetpp::inline v1 {
+
+template <any_environment Env>
+class log_writer {
+public:
+    using directory = typename Env::directory;
+
+    // Makes the segment of `start` durable, appends attach_list to it (not yet durable) and prepares
+    // one more segment. Older segments in the directory are kept, files of later generations and
+    // spares are reused.
+    [[nodiscard]] static result<std::unique_ptr<log_writer>> create(
+        Env env, directory& where, log_options const& options, log_start const& start
+    ) noexcept;
+
+    // Adds ring and file space to a credit; waits for it by leading flushes and preparing segments.
+    // Requires: no latch, no lock is held. Errors: disk_full, log_failed, busy (credits did not
+    // come back in time), invalid_argument (more than credit_bytes_max()).
+    [[nodiscard]] result<void> acquire(
+        log_credit& credit, std::uint32_t wanted, credit_use use = credit_use::ordinary
+    ) noexcept;
+    void give_back(log_credit& credit) noexcept;
+    [[nodiscard]] std::uint32_t credit_bytes_max() const noexcept;
+
+    // Returns: the record's LSN. Runs hook(lsn) under the ring lock, then encodes and publishes.
+    // With first_of_transaction the transaction id becomes the record's own LSN. body.wall and
+    // body.durable_hint, where a body has them, are set here.
+    // Requires: body.size() <= credit.left. Latches may be held. Cannot fail, wait or allocate.
+    template <class Body, class Hook>
+    lsn append(log_credit& credit, record_header header, Body& body, Hook&& hook) noexcept;
+    template <class Body>
+    lsn append(log_credit& credit, record_header header, Body& body) noexcept;
+
+    [[nodiscard]] lsn tail() const noexcept;        // a lower bound of the next record's LSN
+    [[nodiscard]] lsn published() const noexcept;
+    [[nodiscard]] lsn durable_lsn() const noexcept;
+    [[nodiscard]] std::uint32_t timeline_low() const noexcept;
+    [[nodiscard]] segment_id durable_segment() const noexcept; // the one durable_lsn stands in
+    // Runs f(lsn tail) under the ring lock: orders it before or after every reservation.
+    template <class F>
+    decltype(auto) under_tail_lock(F&& f) noexcept;
+
+    // Waits until the record that starts at `at` is durable, leading rounds where nobody does.
+    // Errors: log_failed (the outcome of that record is unknown).
+    [[nodiscard]] result<void> wait_durable(lsn at) noexcept;
+    // Waits until the record at `at` and all before it are published: they survive the process.
+    // Without jet.ring this is wait_durable.
+    [[nodiscard]] result<void> wait_published(lsn at) noexcept;
+    // Makes everything reserved before the call durable.
+    [[nodiscard]] result<void> flush_all() noexcept;
+    // One round if nobody leads one. Returns: whether anything became durable.
+    [[nodiscard]] result<bool> try_flush() noexcept;
+    // Completes at once, or when a later round passes waiter.at. The waiter outlives its completion.
+    void watch(lsn_waiter& waiter) noexcept;
+
+    // Ends the current segment. With a generation larger than the next one the log jumps there.
+    // Returns: the first LSN of the new segment. Does not wait for durability.
+    // Requires, errors: as acquire.
+    [[nodiscard]] result<lsn> force_switch(std::uint64_t generation_min = 0) noexcept;
+
+    // The record that begins every further segment: whole, as encoded (bytes 0..7 are ignored).
+    void set_attach_list(const_bytes record) noexcept;
+    template <class Body>
+    void set_attach_list(Body const& body) noexcept;
+
+    // Frees segments wholly below floor, which comes from *durable* values only. Circular: all of
+    // them; archival: none. Returns: how many. release_below frees in both modes.
+    [[nodiscard]] result<std::uint32_t> recycle_below(lsn floor) noexcept;
+    [[nodiscard]] result<std::uint32_t> release_below(lsn floor) noexcept;
+    [[nodiscard]] lsn oldest_kept() const noexcept; // first LSN of the oldest segment present
+    [[nodiscard]] std::uint64_t kept_bytes() const noexcept; // of all segment files
+
+    // Space that undo of running transactions may need.
+    void owe(std::uint64_t debt) noexcept;
+    void settle(std::uint64_t debt) noexcept;
+    [[nodiscard]] std::uint64_t prepared_bytes_free() const noexcept;
+
+    // Prepares segments, flushes what is older than lazy_interval, writes the time_mark of an idle
+    // log. Called every few milliseconds by whoever keeps time.
+    [[nodiscard]] result<void> housekeeping() noexcept;
+
+    [[nodiscard]] bool failed() const noexcept;
+    void fail(error why) noexcept; // sticky; the first reason is kept
+    [[nodiscard]] error failure() const noexcept;
+
+    // Ends the log with a segment_end that names the next segment, durable. Nothing may be appended
+    // afterwards. Errors: log_failed.
+    [[nodiscard]] result<log_end> close_clean() noexcept;
+};
+
+} // namespace jetpp::inline v1
