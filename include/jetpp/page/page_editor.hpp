@@ -14,9 +14,6 @@
 // Owns      nothing.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-
 #include <jetpp/core/bytes.hpp>
 #include <jetpp/core/ensure.hpp>
 #include <jetpp/page/detail/page_repack.hpp>
@@ -24,6 +21,9 @@
 #include <jetpp/page/page_memory.hpp>
 #include <jetpp/page/page_rows.hpp>
 #include <jetpp/page/page_view.hpp>
+
+#include <cstddef>
+#include <cstdint>
 
 namespace jetpp::inline v1 {
 

@@ -16,13 +16,13 @@
 //         Graefe, "Modern B-tree techniques", 2011; hints: Leis et al., LeanStore.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-#include <optional>
-
 #include <jetpp/core/bytes.hpp>
 #include <jetpp/core/ids.hpp>
 #include <jetpp/core/lsn.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
 
 namespace jetpp::inline v1 {
 

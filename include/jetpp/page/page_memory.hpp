@@ -10,13 +10,13 @@
 //         language memory models?", MSPC 2012.
 #pragma once
 
+#include <jetpp/core/bytes.hpp>
+
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
-
-#include <jetpp/core/bytes.hpp>
 
 namespace jetpp::inline v1::page_memory {
 

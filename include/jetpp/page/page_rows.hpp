@@ -7,14 +7,14 @@
 // Owns  nothing: a view over bytes of the caller or of a log record.
 #pragma once
 
-#include <algorithm>
-#include <cstddef>
-#include <cstdint>
-
 #include <jetpp/core/bytes.hpp>
 #include <jetpp/core/ensure.hpp>
 #include <jetpp/page/page_layout.hpp>
 #include <jetpp/page/page_view.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
 
 namespace jetpp::inline v1 {
 

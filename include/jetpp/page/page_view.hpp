@@ -9,15 +9,15 @@
 // Owns        nothing: a view over PageSize bytes, aligned to at least 8.
 #pragma once
 
-#include <algorithm>
-#include <cstddef>
-#include <cstdint>
-
 #include <jetpp/core/bytes.hpp>
 #include <jetpp/core/ids.hpp>
 #include <jetpp/core/lsn.hpp>
 #include <jetpp/page/page_layout.hpp>
 #include <jetpp/page/page_memory.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
 
 namespace jetpp::inline v1 {
 

@@ -10,14 +10,14 @@
 // Source  Jonkers, "A fast garbage compaction algorithm", IPL 1979 (the threading).
 #pragma once
 
-#include <bit>
-#include <cstddef>
-#include <cstdint>
-
 #include <jetpp/core/ensure.hpp>
 #include <jetpp/page/page_layout.hpp>
 #include <jetpp/page/page_memory.hpp>
 #include <jetpp/page/page_view.hpp>
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
 
 namespace jetpp::inline v1::detail {
 
