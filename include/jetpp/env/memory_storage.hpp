@@ -292,11 +292,10 @@ public:
 
     static constexpr std::uint64_t no_limit = std::uint64_t{1} << 42;
 
+    basic_memory_storage() noexcept : basic_memory_storage{no_limit} {}
     // Writes beyond the capacity (in whole chunks of 64 KiB) are disk_full. A storage for which
     // there is no memory says so at its first open_dir.
-    explicit basic_memory_storage(
-        std::uint64_t capacity_bytes = no_limit, Runtime runtime = {}
-    ) noexcept
+    explicit basic_memory_storage(std::uint64_t capacity_bytes, Runtime runtime = {}) noexcept
         : world_{detail::counted<world>::adopt(
               new (std::nothrow) world(capacity_bytes, runtime)
           )} {
