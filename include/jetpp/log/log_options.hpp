@@ -55,6 +55,7 @@ struct log_start {
     std::uint64_t previous_nonce{};
     wall_time previous_created_at{};
     lsn cut{};
+    wall_time wall_floor{};           // highest time recovery saw: times in the log never go back
     const_bytes attach_list{};        // a whole encoded record; empty: no database is attached
 };
 
@@ -86,7 +87,7 @@ struct segment_id {
 
 // What a clean close leaves: the segment a next life must begin, and the end of the log, which is
 // that segment's first LSN.
-struct log_end {
+struct closed_log {
     segment_id next{};
     lsn end{};
 };

@@ -25,10 +25,23 @@
 
 #include <jetpp/core/result.hpp>
 #include <jetpp/env/environment.hpp>
+#include <jetpp/env/sync.hpp>
+#include <jetpp/log/detail/log_flusher.hpp>
+#include <jetpp/log/detail/log_ring.hpp>
+#include <jetpp/log/detail/log_tail.hpp>
+#include <jetpp/log/detail/segment_preparer.hpp>
+#include <jetpp/log/detail/segment_store.hpp>
 #include <jetpp/log/log_options.hpp>
+#include <jetpp/log/records_marks.hpp>
 
+#include <array>
+#include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <new>
+#include <type_traits>
+#include <utility>
 
 namespace jetpp::inline v1 {
 
@@ -50,8 +63,12 @@ public:
     [[nodiscard]] result<void> acquire(
         log_credit& credit, std::uint32_t wanted, credit_use use = credit_use::ordinary
     ) noexcept;
-    void give_back(log_credit& credit) noexcept;
-    [[nodiscard]] std::uint32_t credit_bytes_max() const noexcept;
+    void give_back(log_credit& credit) noexcept {
+        if (credit.left == 0) return;
+        tail_.give_back(credit);
+        flusher_.space_came();
+    }
+    [[nodiscard]] std::uint32_t credit_bytes_max() const noexcept { return tail_.credit_max(); }
 
     // Returns: the record's LSN. Runs hook(lsn) under the ring lock, then encodes and publishes.
     // With first_of_transaction the transaction id becomes the record's own LSN. body.wall and
@@ -60,29 +77,51 @@ public:
     template <class Body, class Hook>
     lsn append(log_credit& credit, record_header header, Body& body, Hook&& hook) noexcept;
     template <class Body>
-    lsn append(log_credit& credit, record_header header, Body& body) noexcept;
+    lsn append(log_credit& credit, record_header header, Body& body) noexcept {
+        return append(credit, header, body, [](lsn) noexcept {});
+    }
 
-    [[nodiscard]] lsn tail() const noexcept;        // a lower bound of the next record's LSN
-    [[nodiscard]] lsn published() const noexcept;
-    [[nodiscard]] lsn durable_lsn() const noexcept;
-    [[nodiscard]] std::uint32_t timeline_low() const noexcept;
-    [[nodiscard]] segment_id durable_segment() const noexcept; // the one durable_lsn stands in
+    // A lower bound of the next record's LSN.
+    [[nodiscard]] lsn tail() const noexcept { return tail_.tail(); }
+    // As far as the walker came: appending does not raise it, waiting and flushing do.
+    [[nodiscard]] lsn published() const noexcept { return flusher_.published(); }
+    [[nodiscard]] lsn durable_lsn() const noexcept { return flusher_.durable(); }
+    [[nodiscard]] std::uint32_t timeline_low() const noexcept { return timeline_.low(); }
+    // The segment that is written now: what a checkpoint slot names.
+    [[nodiscard]] segment_id durable_segment() const noexcept {
+        auto const header = tail_.writing();
+        return {header.generation, header.nonce};
+    }
     // Runs f(lsn tail) under the ring lock: orders it before or after every reservation.
+    // Requires: f is a few loads and stores.
     template <class F>
-    decltype(auto) under_tail_lock(F&& f) noexcept;
+    decltype(auto) under_tail_lock(F&& f) noexcept {
+        return tail_.under_lock(std::forward<F>(f));
+    }
 
     // Waits until the record that starts at `at` is durable, leading rounds where nobody does.
     // Errors: log_failed (the outcome of that record is unknown).
-    [[nodiscard]] result<void> wait_durable(lsn at) noexcept;
+    [[nodiscard]] result<void> wait_durable(lsn at) noexcept {
+        return flusher_.wait_durable(at);
+    }
     // Waits until the record at `at` and all before it are published: they survive the process.
     // Without jet.ring this is wait_durable.
-    [[nodiscard]] result<void> wait_published(lsn at) noexcept;
+    [[nodiscard]] result<void> wait_published(lsn at) noexcept {
+        return flusher_.wait_published(at);
+    }
     // Makes everything reserved before the call durable.
-    [[nodiscard]] result<void> flush_all() noexcept;
+    [[nodiscard]] result<void> flush_all() noexcept {
+        return flusher_.wait_durable(tail() - 1);
+    }
     // One round if nobody leads one. Returns: whether anything became durable.
-    [[nodiscard]] result<bool> try_flush() noexcept;
+    // Errors: log_failed.
+    [[nodiscard]] result<bool> try_flush() noexcept {
+        auto const moved = flusher_.try_round();
+        if (!moved && failed()) return flusher_.log_failed_at(durable_lsn());
+        return moved;
+    }
     // Completes at once, or when a later round passes waiter.at. The waiter outlives its completion.
-    void watch(lsn_waiter& waiter) noexcept;
+    void watch(lsn_waiter& waiter) noexcept { flusher_.watch(waiter); }
 
     // Ends the current segment. With a generation larger than the next one the log jumps there.
     // Returns: the first LSN of the new segment. Does not wait for durability.
@@ -90,7 +129,7 @@ public:
     [[nodiscard]] result<lsn> force_switch(std::uint64_t generation_min = 0) noexcept;
 
     // The record that begins every further segment: whole, as encoded (bytes 0..7 are ignored).
-    void set_attach_list(const_bytes record) noexcept;
+    void set_attach_list(const_bytes record) noexcept { tail_.set_attach_list(record); }
     template <class Body>
     void set_attach_list(Body const& body) noexcept;
 
@@ -99,24 +138,334 @@ public:
     [[nodiscard]] result<std::uint32_t> recycle_below(lsn floor) noexcept;
     [[nodiscard]] result<std::uint32_t> release_below(lsn floor) noexcept;
     [[nodiscard]] lsn oldest_kept() const noexcept; // first LSN of the oldest segment present
-    [[nodiscard]] std::uint64_t kept_bytes() const noexcept; // of all segment files
+    // Of all segment files, spares included.
+    [[nodiscard]] std::uint64_t kept_bytes() const noexcept {
+        return store_.file_count() * options_.segment_bytes;
+    }
 
     // Space that undo of running transactions may need.
-    void owe(std::uint64_t debt) noexcept;
-    void settle(std::uint64_t debt) noexcept;
-    [[nodiscard]] std::uint64_t prepared_bytes_free() const noexcept;
+    void owe(std::uint64_t debt) noexcept { debt_.fetch_add(debt, std::memory_order_relaxed); }
+    void settle(std::uint64_t debt) noexcept {
+        auto const before = debt_.fetch_sub(debt, std::memory_order_relaxed);
+        ensure(before >= debt, "only what is owed is settled");
+    }
+    // What new work may still take of the prepared files.
+    [[nodiscard]] std::uint64_t prepared_bytes_free() const noexcept {
+        auto const room = tail_.file_bytes_free();
+        auto const debt = debt_.load(std::memory_order_relaxed);
+        return room > debt ? room - debt : 0;
+    }
 
     // Prepares segments, flushes what is older than lazy_interval, writes the time_mark of an idle
     // log. Called every few milliseconds by whoever keeps time.
     [[nodiscard]] result<void> housekeeping() noexcept;
 
-    [[nodiscard]] bool failed() const noexcept;
-    void fail(error why) noexcept; // sticky; the first reason is kept
-    [[nodiscard]] error failure() const noexcept;
+    [[nodiscard]] bool failed() const noexcept { return flusher_.failed(); }
+    // Sticky; the first reason is kept. Requires: no lock is held.
+    void fail(error why) noexcept { flusher_.fail(why); }
+    [[nodiscard]] error failure() const noexcept { return flusher_.failure(); }
 
     // Ends the log with a segment_end that names the next segment, durable. Nothing may be appended
     // afterwards. Errors: log_failed.
-    [[nodiscard]] result<log_end> close_clean() noexcept;
+    [[nodiscard]] result<closed_log> close_clean() noexcept;
+
+    log_writer(log_writer const&) = delete;
+    log_writer& operator=(log_writer const&) = delete;
+
+private:
+    using runtime = typename Env::runtime_type;
+    using taken = detail::taken;
+
+    log_writer(Env env, directory& where, log_options const& options, log_start const& start) noexcept
+        : env_{env}, options_{options}, timeline_{start.timeline}, store_{env, where, options},
+          tail_{env, ring_, options}, flusher_{env, ring_, tail_, store_},
+          preparer_{env, store_, tail_, flusher_}, tending_{env.runtime}, wall_{start.wall_floor} {}
+
+    [[nodiscard]] result<void> begin(directory& where, log_start const& start) noexcept;
+    template <class Attempt>
+    [[nodiscard]] result<void> until_taken(Attempt&& attempt) noexcept;
+    [[nodiscard]] result<void> prepare_ahead() noexcept;
+    [[nodiscard]] result<void> mark_time() noexcept;
+    [[nodiscard]] std::uint64_t debt_of(credit_use use) const noexcept;
+    template <class Body>
+    void stamp(Body& body, wall_time now) noexcept;
+
+    [[no_unique_address]] Env env_;
+    log_options const options_;
+    timeline_id const timeline_;
+    mutable detail::segment_store<Env> store_;
+    detail::log_ring<Env> ring_;
+    mutable detail::log_tail<Env> tail_;
+    mutable detail::log_flusher<Env> flusher_;
+    detail::segment_preparer<Env> preparer_;
+    typename Env::template atomic<std::uint64_t> debt_{0};
+
+    basic_mutex<runtime> tending_; // one housekeeper; guards the next four
+    mono_time unwritten_since_ = never;
+    mono_time idle_since_{};
+    lsn seen_tail_{};
+    lsn marked_tail_{};            // where the last time_mark ended
+
+    wall_time wall_{};             // of the last stamped record; guarded by the ring lock
 };
+
+template <any_environment Env>
+result<std::unique_ptr<log_writer<Env>>> log_writer<Env>::create(
+    Env env, directory& where, log_options const& options, log_start const& start
+) noexcept {
+    if (!options.are_valid()) return error{.code = errc::bad_option};
+    auto writer =
+        std::unique_ptr<log_writer>{new (std::nothrow) log_writer{env, where, options, start}};
+    if (writer == nullptr) return error{.code = errc::out_of_memory};
+    BOOST_OUTCOME_TRY(writer->begin(where, start));
+    return writer;
+}
+
+template <any_environment Env>
+result<void> log_writer<Env>::begin(directory& where, log_start const& start) noexcept {
+    auto const header = segment_header{
+        .generation = start.generation,
+        .segment_bytes = options_.segment_bytes,
+        .instance = start.instance,
+        .nonce = start.nonce != 0 ? start.nonce : preparer_.draw_nonce(),
+        .previous_nonce = start.previous_nonce,
+        .cut = start.cut,
+        .incarnation = start.incarnation,
+        .created_at = env_.runtime.wall(),
+        .previous_created_at = start.previous_created_at,
+        .mode = options_.archival ? logging_mode::archival : logging_mode::circular,
+        .timeline = start.timeline,
+        .parent_timeline = start.parent_timeline,
+        .fork_lsn = start.fork_lsn,
+        .previous_generation = start.previous_generation,
+    };
+    if (!header.is_plausible())
+        return error{.code = errc::invalid_argument, .file = file_kind::log_segment};
+    BOOST_OUTCOME_TRY(store_.open(start.generation));
+    BOOST_OUTCOME_TRY(ring_.open(where, options_.process_level, options_.ring_bytes));
+    ring_.write_header({start.instance, start.timeline, options_.ring_bytes, start.incarnation});
+    if (!start.attach_list.empty()) tail_.set_attach_list(start.attach_list);
+    BOOST_OUTCOME_TRY(preparer_.start(header));
+    BOOST_OUTCOME_TRY(flusher_.start());
+    seen_tail_ = marked_tail_ = tail();
+    auto ahead = preparer_.prepare_unless([] { return false; });
+    if (!ahead && preparer_.is_fatal_here(ahead.error())) return ahead.error();
+    return ok();
+}
+
+// ---- append
+
+template <any_environment Env>
+template <class Body>
+void log_writer<Env>::stamp(Body& body, wall_time now) noexcept {
+    if constexpr (requires { body.wall = now; }) body.wall = wall_ = now > wall_ ? now : wall_;
+    if constexpr (requires { body.durable_hint = lsn{}; }) body.durable_hint = durable_lsn();
+}
+
+template <any_environment Env>
+template <class Body, class Hook>
+lsn log_writer<Env>::append(
+    log_credit& credit, record_header header, Body& body, Hook&& hook
+) noexcept {
+    static_assert(
+        !std::is_const_v<Body> || !requires { body.wall; },
+        "jetpp: append sets the time of this record, pass it as a variable"
+    );
+    auto now = wall_time{};
+    if constexpr (requires { body.wall; }) now = env_.runtime.wall();
+    auto const n = body.size();
+    auto const r = tail_.reserve(credit, static_cast<std::uint32_t>(n), [&](lsn at) noexcept {
+        if (has(header.flags, record_flags::first_of_transaction)) header.transaction = at;
+        stamp(body, now);
+        hook(at);
+    });
+    runtime::point(point_id::reserved_not_published);
+    auto* const record = ring_.at(r.v);
+    header.type = std::remove_const_t<Body>::type;
+    encode_header(record, header);
+    body.encode(record);
+    store_le<std::uint32_t>(record + 4, record_crc(r.nonce, r.at, {record, n}));
+    detail::publish_length(record, static_cast<std::uint32_t>(n));
+    runtime::point(point_id::published);
+    return r.at;
+}
+
+template <any_environment Env>
+template <class Body>
+void log_writer<Env>::set_attach_list(Body const& body) noexcept {
+    auto record = std::array<std::byte, attach_list_size_max>{};
+    encode_header(record.data(), {.type = Body::type, .flags = record_flags::system});
+    body.encode(record.data());
+    tail_.set_attach_list({record.data(), body.size()});
+}
+
+// ---- space
+
+template <any_environment Env>
+std::uint64_t log_writer<Env>::debt_of(credit_use use) const noexcept {
+    if (use == credit_use::owed || runtime::sabotaged(sabotage::debt_not_counted)) return 0;
+    return debt_.load(std::memory_order_relaxed);
+}
+
+template <any_environment Env>
+result<void> log_writer<Env>::acquire(
+    log_credit& credit, std::uint32_t wanted, credit_use use
+) noexcept {
+    if (wanted > credit_bytes_max()) return error{.code = errc::invalid_argument};
+    return until_taken([&]() noexcept -> result<taken> {
+        return tail_.try_take(credit, wanted, debt_of(use));
+    });
+}
+
+template <any_environment Env>
+result<lsn> log_writer<Env>::force_switch(std::uint64_t generation_min) noexcept {
+    BOOST_OUTCOME_TRY(until_taken([&]() noexcept -> result<taken> {
+        if (generation_min > tail_.growing().generation + 1) return preparer_.jump(generation_min);
+        return tail_.try_switch();
+    }));
+    return first_lsn(generation_of(tail(), options_.segment_bytes), options_.segment_bytes);
+}
+
+// Makes room of the kind that is lacking until the attempt succeeds.
+template <any_environment Env>
+template <class Attempt>
+result<void> log_writer<Env>::until_taken(Attempt&& attempt) noexcept {
+    auto give_up = never;
+    for (;;) {
+        if (failed()) return flusher_.log_failed_at(tail());
+        auto const ticket = flusher_.space_ticket();
+        auto got = attempt();
+        if (got && got.value() == taken::no_files) {
+            // Somebody may have prepared while this thread waited for its turn.
+            auto made = preparer_.prepare_unless([&]() noexcept {
+                got = attempt();
+                return !got || got.value() != taken::no_files;
+            });
+            if (!made && made.error().code != errc::would_block) got = made.error();
+        }
+        if (!got || got.value() == taken::yes) {
+            flusher_.space_leave();
+            return got ? result<void>{ok()} : got.error();
+        }
+        auto const now = env_.runtime.now();
+        if (give_up == never) give_up = now + options_.credit_wait_max;
+        if (flusher_.try_round()) {
+            give_up = never;
+        } else {
+            if (now >= give_up) {
+                flusher_.space_leave();
+                return error{.code = got.value() == taken::no_ring ? errc::busy : errc::disk_full};
+            }
+            flusher_.space_wait(ticket);
+        }
+        flusher_.space_leave();
+    }
+}
+
+template <any_environment Env>
+result<std::uint32_t> log_writer<Env>::recycle_below(lsn floor) noexcept {
+    if (options_.archival) return std::uint32_t{0};
+    return release_below(floor);
+}
+
+template <any_environment Env>
+result<std::uint32_t> log_writer<Env>::release_below(lsn floor) noexcept {
+    if (failed()) return flusher_.log_failed_at(floor);
+    auto freed = store_.release_below(floor);
+    if (!freed) fail(freed.error());
+    return freed;
+}
+
+template <any_environment Env>
+lsn log_writer<Env>::oldest_kept() const noexcept {
+    if (auto const oldest = store_.oldest_kept())
+        return first_lsn(*oldest, options_.segment_bytes);
+    return tail_.writing().first();
+}
+
+// ---- upkeep
+
+template <any_environment Env>
+result<void> log_writer<Env>::prepare_ahead() noexcept {
+    auto const debt = debt_.load(std::memory_order_relaxed);
+    auto const wanted =
+        options_.prepared_segments + (debt + options_.segment_bytes - 1) / options_.segment_bytes;
+    auto more = true;
+    while (more) {
+        auto made = preparer_.prepare_unless([&]() noexcept {
+            more = tail_.prepared_count() < wanted;
+            return !more;
+        });
+        // A full disk only shrinks credits: whoever needs one will hear of it.
+        if (!made) return preparer_.is_fatal_here(made.error()) ? made : result<void>{ok()};
+    }
+    return ok();
+}
+
+template <any_environment Env>
+result<void> log_writer<Env>::housekeeping() noexcept {
+    if (!tending_.try_lock()) return ok();
+    auto tend = [&]() noexcept -> result<void> {
+        if (failed()) return flusher_.log_failed_at(tail());
+        BOOST_OUTCOME_TRY(prepare_ahead());
+        auto const now = env_.runtime.now();
+        auto const end = tail();
+        if (durable_lsn() < end) {
+            if (unwritten_since_ == never) unwritten_since_ = now;
+            if (flusher_.has_waiters() || now - unwritten_since_ >= options_.lazy_interval) {
+                BOOST_OUTCOME_TRY(flusher_.wait_durable(end - 1));
+                unwritten_since_ = never;
+            }
+        } else {
+            unwritten_since_ = never;
+        }
+        if (end != seen_tail_) {
+            seen_tail_ = end;
+            idle_since_ = now;
+        } else if (end != marked_tail_ && now - idle_since_ >= options_.time_mark_interval) {
+            return mark_time();
+        }
+        return ok();
+    };
+    auto const done = tend();
+    tending_.unlock();
+    return done;
+}
+
+// The last commits of an idle log have nothing behind them that proves them durable: rot there
+// would look like a torn tail. A mark with a later hint closes that window.
+template <any_environment Env>
+result<void> log_writer<Env>::mark_time() noexcept {
+    BOOST_OUTCOME_TRY(flush_all());
+    auto credit = log_credit{};
+    auto mark = record::time_mark{};
+    if (tail_.try_take(credit, static_cast<std::uint32_t>(mark.size()), 0) != taken::yes)
+        return ok(); // space is short: somebody else is about to write
+    constexpr auto step = std::int64_t{1'000'000'000};
+    auto const last = tail_.under_lock([&](lsn) noexcept { return wall_; });
+    if (env_.runtime.wall().ns < last.ns - step) mark.flags = record::time_mark::clock_stepped_back;
+    append(credit, {.type = mark.type, .flags = record_flags::system}, mark);
+    seen_tail_ = marked_tail_ = tail();
+    return flush_all();
+}
+
+template <any_environment Env>
+result<closed_log> log_writer<Env>::close_clean() noexcept {
+    if (failed() && !runtime::sabotaged(sabotage::failed_writes_clean))
+        return flusher_.log_failed_at(tail());
+    BOOST_OUTCOME_TRY(flush_all());
+    auto const end_record = tail();
+    auto const next = preparer_.end_log();
+    auto const end = tail();
+    BOOST_OUTCOME_TRY(flusher_.wait_durable(end - 1));
+    if (options_.archival) {
+        auto const used = offset_of(end_record, options_.segment_bytes) + segment_end_size;
+        auto cut = store_.cut_to(
+            generation_of(end_record, options_.segment_bytes), round_up(used, std::uint64_t{4096})
+        );
+        if (!cut) return cut.error().with_file(file_kind::log_segment);
+    }
+    return closed_log{next, end};
+}
 
 } // namespace jetpp::inline v1

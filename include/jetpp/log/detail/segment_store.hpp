@@ -1,0 +1,237 @@
+// jetpp/log/detail/segment_store.hpp - the files of the log: prepared, kept, recycled.
+//
+//     (new) --zeroes--> spare-n --header, sync, rename, dir sync--> jet.<gen>.log --full--> kept
+//                         ^                                                                  |
+//                         +--------------- rename, dir sync (recycle) ----------------------+
+// Invariants
+//   * a file takes its final name only whole: full size, header synced; the directory is synced
+//     before anybody counts on it
+//   * a kept file's bytes are not touched before its rename to a spare is durable
+// Threads  prepare: one at a time (the writer's preparing lock). All else: any, under lock_.
+// Owns     nothing open; prepared files are handed out.
+#pragma once
+
+#include <jetpp/core/aligned_buffer.hpp>
+#include <jetpp/core/array_list.hpp>
+#include <jetpp/env/environment.hpp>
+#include <jetpp/env/io.hpp>
+#include <jetpp/env/sync.hpp>
+#include <jetpp/log/log_options.hpp>
+#include <jetpp/log/segment.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <utility>
+
+namespace jetpp::inline v1::detail {
+
+template <any_environment Env>
+class segment_store {
+public:
+    using file = typename Env::file;
+    using runtime = typename Env::runtime_type;
+
+    segment_store(Env env, typename Env::directory& directory, log_options const& options) noexcept
+        : directory_{directory}, options_{options}, lock_{env.runtime} {}
+
+    // Takes stock of the directory for a log that will begin with `first`: older generations are
+    // kept, later ones (prepared in a former life) become spares.
+    [[nodiscard]] result<void> open(std::uint64_t first) noexcept {
+        BOOST_OUTCOME_TRY(zeroes_, aligned_buffer::create(zero_bytes));
+        BOOST_OUTCOME_TRY(header_, aligned_buffer::create(segment_header::size));
+        auto entries = array_list<directory_entry>{};
+        if (auto listed = directory_.list(entries); !listed) return in_directory(listed.error());
+        for (auto const& e : entries) {
+            if (auto const number = parse_spare_name(e.name.view())) {
+                next_spare_ = std::max(next_spare_, *number + 1);
+                if (!spares_.push_back(*number)) return error{.code = errc::out_of_memory};
+            }
+        }
+        auto renamed = false;
+        for (auto const& e : entries) {
+            auto const generation = parse_segment_name(e.name.view());
+            if (!generation || *generation == first) continue;
+            if (*generation < first) {
+                if (!kept_.push_back(*generation)) return error{.code = errc::out_of_memory};
+                continue;
+            }
+            BOOST_OUTCOME_TRY(make_spare(*generation));
+            renamed = true;
+        }
+        std::sort(kept_.begin(), kept_.end());
+        return renamed ? sync_directory(sabotage::recycle_without_dir_sync) : result<void>{ok()};
+    }
+
+    // Makes the file of a header: prewritten over its full size, header synced, under its final name
+    // in a synced directory. `replace` puts it in the place of a file of that generation.
+    // Errors: disk_full (nothing is left behind), io and its kin, out_of_memory.
+    [[nodiscard]] result<file> prepare(segment_header const& header, rename_how how) noexcept {
+        {
+            auto const hold = holding{lock_};
+            // retire() must not fail: room for every file that may be open at once.
+            if (!kept_.reserve(kept_.size() + segments_open_max + 1))
+                return error{.code = errc::out_of_memory};
+            auto const files = kept_.size() + spares_.size() + open_;
+            if (options_.log_bytes_limit != 0 && spares_.empty() &&
+                (files + 1) * options_.segment_bytes > options_.log_bytes_limit)
+                return error{.code = errc::disk_full, .file = file_kind::log_segment};
+        }
+        auto const [number, fresh] = take_spare();
+        auto const name = spare_file_name(number);
+        auto made = write_spare(name, fresh, header);
+        if (!made) {
+            // A file half written is worth nothing, and its space may be what is lacking.
+            auto const removed = directory_.remove(name);
+            auto e = made.error().with_file(file_kind::log_segment);
+            if (!removed && e.code == errc::disk_full) e.os_errno = removed.error().os_errno;
+            return e;
+        }
+        runtime::point(point_id::before_rename);
+        auto moved = directory_.rename(name, segment_file_name(header.generation), how);
+        if (!moved) return moved.error().with_file(file_kind::log_segment);
+        runtime::point(point_id::after_rename);
+        BOOST_OUTCOME_TRY(sync_directory(sabotage::prepared_without_dir_sync));
+        auto const hold = holding{lock_};
+        ++open_;
+        return made;
+    }
+
+    // A segment that is sealed and wholly written.
+    void retire(std::uint64_t generation) noexcept {
+        auto const hold = holding{lock_};
+        --open_;
+        ensure(kept_.push_back(generation), "room for kept segments was reserved at preparation");
+    }
+
+    // A prepared segment that was never begun goes back; the caller syncs the directory once.
+    [[nodiscard]] result<void> unprepare(std::uint64_t generation) noexcept {
+        auto const hold = holding{lock_};
+        --open_;
+        return make_spare(generation);
+    }
+
+    // Frees kept segments that end at or below floor, oldest first. Returns: how many.
+    [[nodiscard]] result<std::uint32_t> release_below(lsn floor) noexcept {
+        auto const hold = holding{lock_};
+        auto freed = std::uint32_t{0};
+        while (freed < kept_.size() &&
+               segment_limit(kept_[freed], options_.segment_bytes) <= floor) {
+            if (spares_.size() < options_.spare_segments_max) {
+                BOOST_OUTCOME_TRY(make_spare(kept_[freed]));
+            } else {
+                auto gone = directory_.remove(segment_file_name(kept_[freed]));
+                if (!gone) return in_directory(gone.error());
+            }
+            ++freed;
+        }
+        if (freed == 0) return freed;
+        for (std::size_t i = freed; i < kept_.size(); ++i) kept_[i - freed] = kept_[i];
+        kept_.truncate(kept_.size() - freed);
+        // lock_ is held over this sync: nobody may take one of the new spares before it.
+        BOOST_OUTCOME_TRY(sync_directory(sabotage::recycle_without_dir_sync));
+        runtime::point(point_id::segment_recycled);
+        return freed;
+    }
+
+    [[nodiscard]] result<void> sync_directory(sabotage planted) noexcept {
+        if (runtime::sabotaged(planted) || runtime::sabotaged(sabotage::skip_dir_sync)) return ok();
+        runtime::point(point_id::before_dir_sync);
+        if (auto done = directory_.sync(); !done) return in_directory(done.error());
+        runtime::point(point_id::after_dir_sync);
+        return ok();
+    }
+
+    // Cuts a sealed short segment to what it holds.
+    [[nodiscard]] result<void> cut_to(std::uint64_t generation, std::uint64_t size) noexcept {
+        BOOST_OUTCOME_TRY(
+            auto opened, directory_.open(segment_file_name(generation), open_how{})
+        );
+        BOOST_OUTCOME_TRY(opened.truncate(size));
+        return opened.sync(sync_how::full);
+    }
+
+    [[nodiscard]] std::optional<std::uint64_t> oldest_kept() noexcept {
+        auto const hold = holding{lock_};
+        if (kept_.empty()) return {};
+        return kept_[0];
+    }
+    [[nodiscard]] std::uint64_t file_count() noexcept {
+        auto const hold = holding{lock_};
+        return kept_.size() + spares_.size() + open_;
+    }
+
+    // Files between preparation and retirement.
+    static constexpr std::size_t segments_open_max = 64;
+
+private:
+    static constexpr std::size_t zero_bytes = 1024 * 1024;
+
+    [[nodiscard]] static error in_directory(error const& e) noexcept {
+        return e.with_file(file_kind::directory);
+    }
+
+    struct spare {
+        std::uint32_t number;
+        bool fresh;
+    };
+    [[nodiscard]] spare take_spare() noexcept {
+        auto const hold = holding{lock_};
+        if (spares_.empty()) return {next_spare_++, true};
+        auto const number = spares_.back();
+        spares_.pop_back();
+        return {number, false};
+    }
+
+    // Renames only. Requires: lock_ is held (or nobody else is here yet).
+    [[nodiscard]] result<void> make_spare(std::uint64_t generation) noexcept {
+        if (!spares_.reserve(spares_.size() + 1)) return error{.code = errc::out_of_memory};
+        auto const number = next_spare_++;
+        auto moved = directory_.rename(
+            segment_file_name(generation), spare_file_name(number), rename_how::no_replace
+        );
+        if (!moved) return in_directory(moved.error());
+        return spares_.push_back(number) ? result<void>{ok()} : error{.code = errc::out_of_memory};
+    }
+
+    [[nodiscard]] result<file> write_spare(
+        file_name const& name, bool fresh, segment_header const& header
+    ) noexcept {
+        auto const mode = fresh ? open_mode::create_new : open_mode::read_write;
+        BOOST_OUTCOME_TRY(auto made, directory_.open(name, {.mode = mode}));
+        auto const unit = made.layout().alignment;
+        if (unit == 0 || segment_header_bytes % unit != 0)
+            return error{.code = errc::alignment_mismatch};
+        // A recycled file keeps its bytes: the new nonce makes nonsense of them. What it lacks in
+        // size (a sealed segment may have been cut) is written, so that no later write allocates.
+        BOOST_OUTCOME_TRY(auto const size, made.size());
+        for (auto at = round_down(std::min(size, header.segment_bytes), std::uint64_t{4096});
+             at < header.segment_bytes;) {
+            auto const n = std::min<std::uint64_t>(zeroes_.size(), header.segment_bytes - at);
+            BOOST_OUTCOME_TRY(
+                write_full(made, zeroes_.part(0, static_cast<std::size_t>(n)), at)
+            );
+            at += n;
+        }
+        if (size > header.segment_bytes) {
+            BOOST_OUTCOME_TRY(made.truncate(header.segment_bytes));
+        }
+        header.encode(header_.all());
+        BOOST_OUTCOME_TRY(write_full(made, header_.all(), 0));
+        BOOST_OUTCOME_TRY(made.sync(sync_how::full));
+        return made;
+    }
+
+    typename Env::directory& directory_;
+    log_options const options_;
+    aligned_buffer zeroes_; // never written
+    aligned_buffer header_; // of the file under preparation
+    basic_mutex<runtime> lock_; // held over renames and the directory sync of a release
+    array_list<std::uint64_t> kept_; // generations, ascending
+    array_list<std::uint32_t> spares_; // numbers
+    std::uint32_t next_spare_ = 0;
+    std::size_t open_ = 0; // prepared and not yet retired
+};
+
+} // namespace jetpp::inline v1::detail
