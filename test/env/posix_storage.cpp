@@ -410,6 +410,28 @@ TEST_CASE("kernels that lack a call are served by older ones", "[env][posix]") {
     }
 }
 
+TEST_CASE("a full disk is disk_full wherever it shows", "[env][posix]") {
+    auto world = posix_world{};
+    auto dir = root_of(world);
+    auto out = good(aligned_buffer::create(block));
+    auto const os_errno = GENERATE(unsigned{ENOSPC}, unsigned{EDQUOT});
+    auto const status = in_child([&] {
+        auto f = dir.open("file", direct_new);
+        if (!f) return 1;
+        for (auto const call : {SYS_fallocate, SYS_pwrite64, SYS_pwritev2})
+            if (!refuse_call(static_cast<unsigned>(call), os_errno)) return 2;
+        if (code_of(f.value().allocate(0, block)) != errc::disk_full) return 3;
+        for (auto const how : {write_how::cached, write_how::durable}) {
+            auto const got = f.value().write_some(out.all(), 0, how);
+            if (code_of(got) != errc::disk_full || got.error().os_errno != os_errno) return 4;
+        }
+        if (code_of(dir.map_ring("ring", block, 64 * 1024)) != errc::disk_full) return 5;
+        return f.value().size().value() == 0 ? 0 : 6;
+    });
+    CAPTURE(status);
+    CHECK(ended_well(status));
+}
+
 TEST_CASE("a path that cannot be opened says why", "[env][posix]") {
     auto world = posix_world{};
     auto const at = [&](std::string const& path, directory_how how) {

@@ -65,6 +65,31 @@ TEST_CASE("a mutex lets one of four threads in at a time", "[env][sync]") {
     mutex.unlock();
 }
 
+TEST_CASE("everybody who waits for a mutex gets it when it is released once", "[env][sync]") {
+    auto rt = native_runtime{};
+    for (auto round = 0; round < 30; ++round) {
+        auto mutex = basic_mutex<native_runtime>{};
+        auto coming = std::atomic<std::uint32_t>{0};
+        auto total = 0; // no atomic: the mutex guards it
+        auto body = [&](std::size_t id) {
+            if (id != 0) {
+                for (std::uint32_t n = 0; coming.load() == 0; ++n) rt.relax(n);
+                ++coming;
+                auto const hold = holding{mutex};
+                ++total;
+                return;
+            }
+            auto const hold = holding{mutex};
+            coming = 1;
+            for (std::uint32_t n = 0; coming.load() != 4; ++n) rt.relax(n);
+            for (std::uint32_t n = 4090; n < 4110; ++n) rt.relax(n); // most of them park now
+            ++total;
+        };
+        on_threads<4>(body);
+        CHECK(total == 4);
+    }
+}
+
 TEST_CASE("an event loses no wake-up between two threads that take turns", "[env][sync]") {
     constexpr auto turns = std::uint32_t{20'000};
     auto event = basic_event<native_runtime>{};
