@@ -40,8 +40,13 @@ void measure(char const* name, const_bytes all, std::uint64_t (*next)(const_byte
     std::sort(times.begin(), times.end());
     auto const median = times[runs / 2];
     std::printf(
-        "%-14s %6zu bytes %9.1f ns (%.1f to %.1f) %6.2f bytes/ns  [%02x]\n", name, all.size(), median,
-        times.front(), times.back(), static_cast<double>(all.size()) / median,
+        "%-14s %6zu bytes %9.1f ns (%.1f to %.1f) %6.2f bytes/ns  [%02x]\n",
+        name,
+        all.size(),
+        median,
+        times.front(),
+        times.back(),
+        static_cast<double>(all.size()) / median,
         static_cast<unsigned>(sum & 0xFF)
     );
 }

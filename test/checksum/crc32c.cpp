@@ -1,7 +1,5 @@
 #include <jetpp/checksum/crc32c.hpp>
 
-#include "../catch.hpp"
-
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -9,6 +7,8 @@
 #include <random>
 #include <string_view>
 #include <vector>
+
+#include "../catch.hpp"
 
 using namespace jetpp;
 
@@ -27,10 +27,11 @@ constexpr auto ones = filled<32>([](std::size_t) { return 0xFF; });
 constexpr auto rising = filled<32>([](std::size_t i) { return i; });
 constexpr auto falling = filled<32>([](std::size_t i) { return 31 - i; });
 constexpr auto check_string = filled<9>([](std::size_t i) { return '1' + static_cast<int>(i); });
-constexpr auto iscsi_read = std::array{
-    0x01, 0xC0, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-    0x14, 0x00, 0x00, 0x00, 0x00, 0x00, 0x04, 0x00, 0x00, 0x00, 0x00, 0x14, 0x00, 0x00, 0x00, 0x18,
-    0x28, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00};
+constexpr auto iscsi_read =
+    std::array{0x01, 0xC0, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+               0x00, 0x00, 0x00, 0x00, 0x14, 0x00, 0x00, 0x00, 0x00, 0x00, 0x04, 0x00,
+               0x00, 0x00, 0x00, 0x14, 0x00, 0x00, 0x00, 0x18, 0x28, 0x00, 0x00, 0x00,
+               0x00, 0x00, 0x00, 0x00, 0x02, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00};
 constexpr auto iscsi = filled<48>([](std::size_t i) { return iscsi_read[i]; });
 
 static_assert(crc32c_of({}) == 0);
@@ -80,7 +81,9 @@ TEST_CASE("tables compute what the definition says", "[checksum]") {
 }
 
 #if defined(__x86_64__)
-TEST_CASE("the processor computes what the tables do, at every length and alignment", "[checksum]") {
+TEST_CASE(
+    "the processor computes what the tables do, at every length and alignment", "[checksum]"
+) {
     if (!detail::crc32c_has_hardware()) {
         WARN("this processor has no crc32 and pclmul instructions: nothing to compare");
         return;
@@ -133,8 +136,10 @@ TEST_CASE("numbers are added in little endian order", "[checksum]") {
         crc32c_accumulator{}.add_u64(0x0123456789ABCDEFu).add_u32(0xDEADBEEFu).value() ==
         crc32c_of(raw)
     );
-    static_assert(crc32c_accumulator{}.add_u64(0).add_u32(0).add_u32(0).value() ==
-                  crc32c_of(const_bytes{zeros}.first(16)));
+    static_assert(
+        crc32c_accumulator{}.add_u64(0).add_u32(0).add_u32(0).value() ==
+        crc32c_of(const_bytes{zeros}.first(16))
+    );
 }
 
 TEST_CASE("a page sum covers nonce, page number, four zero bytes and the page", "[checksum]") {

@@ -1,10 +1,10 @@
 #include <jetpp/checksum/xxh3.hpp>
 
-#include "../catch.hpp"
-
 #include <cstddef>
 #include <cstdint>
 #include <vector>
+
+#include "../catch.hpp"
 
 using namespace jetpp;
 

@@ -1,10 +1,10 @@
 #include <jetpp/core/aligned_buffer.hpp>
 
-#include "../catch.hpp"
-
 #include <cstddef>
 #include <cstdint>
 #include <utility>
+
+#include "../catch.hpp"
 
 using namespace jetpp;
 

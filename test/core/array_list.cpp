@@ -1,11 +1,11 @@
 #include <jetpp/core/array_list.hpp>
 
-#include "../catch.hpp"
-
 #include <cstddef>
 #include <random>
 #include <utility>
 #include <vector>
+
+#include "../catch.hpp"
 
 using namespace jetpp;
 

@@ -1,11 +1,11 @@
 #include <jetpp/core/bytes.hpp>
 
-#include "../catch.hpp"
-
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <random>
+
+#include "../catch.hpp"
 
 using namespace jetpp;
 

@@ -1,11 +1,10 @@
 #include <jetpp/core/ensure.hpp>
 
-#include "../catch.hpp"
-
 #include <csignal>
 #include <cstdio>
 #include <string>
 
+#include "../catch.hpp"
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,7 +12,9 @@ using namespace jetpp;
 
 static_assert((ensure(1 + 1 == 2, "arithmetic holds in constant expressions"), true));
 
-TEST_CASE("ensure lets a true statement pass", "[core]") { ensure(true, "nothing happens"); }
+TEST_CASE("ensure lets a true statement pass", "[core]") {
+    ensure(true, "nothing happens");
+}
 
 TEST_CASE("ensure ends the process and says the sentence and the place", "[core]") {
     int channel[2];

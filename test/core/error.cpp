@@ -2,14 +2,14 @@
 #include <jetpp/core/error.hpp>
 #include <jetpp/core/result.hpp>
 
-#include "../catch.hpp"
-
 #include <cstdint>
 #include <limits>
 #include <set>
 #include <string>
 #include <string_view>
 #include <utility>
+
+#include "../catch.hpp"
 
 using namespace jetpp;
 
@@ -91,7 +91,8 @@ TEST_CASE("describe names the file, page, reason and position of an error", "[co
         .page = page_number{77},
         .file = file_kind::database,
         .reason = damage::checksum,
-        .at = lsn{18446744073709551615u}};
+        .at = lsn{18446744073709551615u}
+    };
     CHECK(
         std::string{describe(damaged).c_str()} ==
         "page_damaged: a page fails its verification; reason says how "
@@ -105,11 +106,11 @@ TEST_CASE("describe names the file, page, reason and position of an error", "[co
 }
 
 TEST_CASE("describe of a mismatch names both values", "[core]") {
-    auto const text = describe(
-        mismatch(errc::page_size_mismatch, file_kind::database, 4096, 8192)
+    auto const text = describe(mismatch(errc::page_size_mismatch, file_kind::database, 4096, 8192));
+    CHECK(
+        std::string_view{text.view()}.find("the files have 4096, the engine 8192") !=
+        std::string_view::npos
     );
-    CHECK(std::string_view{text.view()}.find("the files have 4096, the engine 8192") !=
-          std::string_view::npos);
 }
 
 TEST_CASE("a text too long for its line is cut, not overrun", "[core]") {

@@ -1,10 +1,10 @@
 #include <jetpp/core/ids.hpp>
 #include <jetpp/core/lsn.hpp>
 
-#include "../catch.hpp"
-
 #include <string_view>
 #include <type_traits>
+
+#include "../catch.hpp"
 
 using namespace jetpp;
 
@@ -20,7 +20,9 @@ static_assert(earlier(lsn{1}, lsn{2}) == lsn{1});
 static_assert(later(lsn{1}, lsn{2}) == lsn{2});
 static_assert(timeline_id{0x0102030405060708}.low() == 0x05060708);
 
-TEST_CASE("a random uuid says that it is of version 4 and prints in the order of its bytes", "[core]") {
+TEST_CASE(
+    "a random uuid says that it is of version 4 and prints in the order of its bytes", "[core]"
+) {
     auto const id = make_uuid(0x00112233445566FFu, 0xFFEEDDCCBBAA9988u);
     auto const text = hex_of(id);
     CHECK(std::string_view{text.data(), text.size()} == "00112233445546ffbfeeddccbbaa9988");

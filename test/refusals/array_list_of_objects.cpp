@@ -9,4 +9,6 @@ using element = std::string;
 using element = int;
 #endif
 
-bool grow(jetpp::array_list<element>& list) { return list.push_back(element{}); }
+bool grow(jetpp::array_list<element>& list) {
+    return list.push_back(element{});
+}

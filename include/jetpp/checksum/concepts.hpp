@@ -1,4 +1,4 @@
-// jetpp/checksum/concepts.hpp - what a page checksum promises, and the policy that promises nothing.
+// jetpp/checksum/concepts.hpp - what a page checksum promises, and the one that promises nothing.
 //
 // The sum is seeded with the database's nonce and the page's own number: a page of another
 // database, of a former life of the file, or written to the wrong place does not verify.

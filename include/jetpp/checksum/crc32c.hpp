@@ -68,8 +68,8 @@ private:
     return crc32c_accumulator{sum_so_far}.add(all).value();
 }
 
-// The checksum field of a header, slot, index or journal: the sum of the structure without its first
-// 8 bytes (the field itself), unseeded, upper 32 bits zero.
+// The checksum field of a header, slot, index or journal: the sum of the structure without its
+// first 8 bytes (the field itself), unseeded, upper 32 bits zero.
 [[nodiscard]] constexpr std::uint64_t structure_sum(const_bytes structure_from_byte_8) noexcept {
     return crc32c_of(structure_from_byte_8);
 }

@@ -1,7 +1,7 @@
 // jetpp/checksum/xxh3.hpp - XXH3-64, the second page checksum: 64 bits instead of 32.
 //
-// Include this header to choose it in the policies; nothing else of jetpp needs xxhash. The function
-// is compiled into the including unit (XXH_INLINE_ALL), so there is nothing to link.
+// Include this header to choose it in the policies; nothing else of jetpp needs xxhash. The
+// function is compiled into the including unit (XXH_INLINE_ALL), so there is nothing to link.
 // Threads  pure functions.
 // Source   Collet, xxHash (https://xxhash.com), Debian package libxxhash-dev.
 #pragma once

@@ -42,7 +42,9 @@ inline constexpr crc32c_slices crc32c_slice = make_crc32c_slices();
 }
 
 // Eight bytes at once, given as the number they are in little endian order.
-[[nodiscard]] constexpr std::uint32_t crc32c_word(std::uint32_t state, std::uint64_t next) noexcept {
+[[nodiscard]] constexpr std::uint32_t crc32c_word(
+    std::uint32_t state, std::uint64_t next
+) noexcept {
     auto const x = next ^ state;
     return crc32c_slice[7][x & 0xFF] ^ crc32c_slice[6][(x >> 8) & 0xFF] ^
            crc32c_slice[5][(x >> 16) & 0xFF] ^ crc32c_slice[4][(x >> 24) & 0xFF] ^

@@ -8,9 +8,9 @@
 //     | lane a      | lane b      | lane c      | one chain          |
 //     state = a * x^(128 words) + b * x^(64 words) + c
 //
-// A product of two 32-bit reflected polynomials, read as 64 bits by crc32 of a zero state, comes out
-// multiplied by x^33: the table holds x^(64 words - 33). Any length up to 12 KiB is one pass, so a
-// page or a record pays for one combination.
+// A product of two 32-bit reflected polynomials, read as 64 bits by crc32 of a zero state, comes
+// out multiplied by x^33: the table holds x^(64 words - 33). Any length up to 12 KiB is one pass,
+// so a page or a record pays for one combination.
 // Threads  pure functions; run only where crc32c_has_hardware() is true.
 // Source   Gopal et al., Fast CRC Computation for iSCSI Polynomial Using CRC32 Instruction (2011).
 #pragma once
