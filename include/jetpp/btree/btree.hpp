@@ -18,16 +18,17 @@
 //          1977 (coupling); ARIES/IM (Mohan, Levine 1992) for structure changes as system actions.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-
 #include <jetpp/btree/change.hpp>
+#include <jetpp/btree/detail/descent.hpp>
 #include <jetpp/btree/space.hpp>
 #include <jetpp/btree/tree_place.hpp>
 #include <jetpp/buffer/buffer_pool.hpp>
 #include <jetpp/log/log_writer.hpp>
 #include <jetpp/page/page_layout.hpp>
 #include <jetpp/page/page_view.hpp>
+
+#include <cstddef>
+#include <cstdint>
 
 namespace jetpp::inline v1 {
 
@@ -46,8 +47,11 @@ public:
     using limits = page_limits<page_size>;
     using place = tree_place<Traits>;
 
-    btree(env environment, buffer_pool<Traits>& pool, log_writer<env>& log) noexcept
-        : pool_{&pool}, log_{&log}, space_{environment, pool, log} {}
+    btree(
+        env environment, buffer_pool<Traits>& pool, log_writer<env>& log,
+        growth_options growth = {}
+    ) noexcept
+        : pool_{&pool}, log_{&log}, space_{environment, pool, log, growth} {}
     btree(btree const&) = delete;
     btree& operator=(btree const&) = delete;
 
@@ -91,6 +95,12 @@ public:
         place const& tree, const_bytes key, Removable&& removable, log_credit& credit
     ) noexcept;
 
+    // Merges thin pages on the way to `key`, from the leaf upwards, and lowers a root with one child.
+    // Returns: how many records that took.
+    [[nodiscard]] result<std::uint32_t> merge(
+        place const& tree, const_bytes key, log_credit& credit
+    ) noexcept;
+
     // Frees pages of a tree that nobody can reach any more: one record, at most 1000 pages.
     // Returns: true once nothing is left (also if it had been finished before).
     // on_leaf(view const&) noexcept -> result<void> sees each leaf before it is freed, without a
@@ -105,18 +115,44 @@ public:
         });
     }
 
-    // Log bytes that one change of such a row takes, its compensation included. Splits are not in
-    // it: change() asks for them when one is due.
+    // Log bytes that one change of such a row takes, with its compensation. Splits are not in it:
+    // change() asks for them when one is due, and for more where the old value is longer.
     [[nodiscard]] static constexpr std::uint32_t credit_bound(
-        place const& tree, std::size_t key_bytes, std::size_t value_bytes
-    ) noexcept;
+        place const&, std::size_t key_bytes, std::size_t value_bytes
+    ) noexcept {
+        return static_cast<std::uint32_t>(
+            2 * record::update_draft::size_for(key_bytes, value_bytes, value_bytes)
+        );
+    }
 
     [[nodiscard]] page_space<Traits>& space() noexcept { return space_; }
 
 private:
+    using descent = detail::descent<Traits>;
+    using exclusive = exclusive_page<Traits>;
+
+    [[nodiscard]] static leaf_row row_at(view leaf, search_result found) noexcept;
+    [[nodiscard]] static bool fits(
+        view leaf, search_result found, const_bytes key, row_change const& wanted
+    ) noexcept;
+    // Logs and applies one change to its latched leaf. Returns: false, and nothing happened, if the
+    // guard's credit is too small; `missing` is then what it should hold.
+    template <class G>
+    [[nodiscard]] bool write(
+        exclusive& leaf, search_result found, const_bytes key, row_change const& wanted, G& guard,
+        std::uint32_t& missing
+    ) noexcept;
+    // One record of the leaf that covers `key`. Returns: ghosts removed; `more` if some may be left.
+    template <class Removable>
+    [[nodiscard]] result<std::uint32_t> sweep(
+        place const& tree, const_bytes key, Removable& removable, log_credit& credit, bool& more
+    ) noexcept;
+
     buffer_pool<Traits>* pool_;
     log_writer<env>* log_;
     page_space<Traits> space_;
 };
 
 } // namespace jetpp::inline v1
+
+#include <jetpp/btree/detail/btree_bodies.hpp>

@@ -13,15 +13,15 @@
 // Threads  a guard belongs to one change at a time.
 #pragma once
 
-#include <concepts>
-#include <cstdint>
-
 #include <jetpp/core/bytes.hpp>
 #include <jetpp/core/ids.hpp>
 #include <jetpp/core/lsn.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/log/log_writer.hpp>
 #include <jetpp/log/record.hpp>
+
+#include <concepts>
+#include <cstdint>
 
 namespace jetpp::inline v1 {
 

@@ -5,10 +5,10 @@
 // Lifetime  a view: the file must stay attached.
 #pragma once
 
-#include <cstdint>
-
 #include <jetpp/core/bytes.hpp>
 #include <jetpp/core/ids.hpp>
+
+#include <cstdint>
 
 namespace jetpp::inline v1 {
 
