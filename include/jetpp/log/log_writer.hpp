@@ -341,7 +341,12 @@ result<void> log_writer<Env>::until_taken(Attempt&& attempt) noexcept {
                 got = attempt();
                 return !got || got.value() != taken::no_files;
             });
+            auto const prepared = made && got && got.value() == taken::no_files;
             if (!made && made.error().code != errc::would_block) got = made.error();
+            if (prepared) {
+                flusher_.space_leave();
+                continue;
+            }
         }
         if (!got || got.value() == taken::yes) {
             flusher_.space_leave();

@@ -171,10 +171,12 @@ public:
     }
     void operator++(int) noexcept { ++*this; }
     friend bool operator==(iterator const& at, std::default_sentinel_t) noexcept {
-        return at.replay_->done_;
+        return at.is_at_end();
     }
 
 private:
+    [[nodiscard]] bool is_at_end() const noexcept { return replay_->done_; }
+
     replay* replay_;
 };
 

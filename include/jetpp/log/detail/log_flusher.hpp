@@ -37,7 +37,7 @@ template <any_environment Env>
 class log_flusher {
 public:
     using runtime = typename Env::runtime_type;
-    using segment = log_segment<Env>;
+    using segment = queued_segment<Env>;
 
     log_flusher(
         Env env, log_ring<Env>& ring, log_tail<Env>& tail, segment_store<Env>& store

@@ -36,7 +36,7 @@
 namespace jetpp::inline v1::detail {
 
 template <any_environment Env>
-struct log_segment {
+struct queued_segment {
     static constexpr std::uint64_t open_end = ~std::uint64_t{0};
 
     segment_header header{};
@@ -64,7 +64,7 @@ enum class taken : std::uint8_t { yes, no_ring, no_files };
 template <any_environment Env>
 class log_tail {
 public:
-    using segment = log_segment<Env>;
+    using segment = queued_segment<Env>;
     using runtime = typename Env::runtime_type;
     static constexpr std::size_t slots = segment_store<Env>::segments_open_max;
 

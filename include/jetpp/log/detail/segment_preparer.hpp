@@ -27,7 +27,7 @@ namespace jetpp::inline v1::detail {
 template <any_environment Env>
 class segment_batch {
 public:
-    using segment = log_segment<Env>;
+    using segment = queued_segment<Env>;
 
     [[nodiscard]] bool allocate() noexcept {
         segments_.reset(new (std::nothrow) segment[log_tail<Env>::slots]);
