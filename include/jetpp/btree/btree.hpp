@@ -47,11 +47,8 @@ public:
     using limits = page_limits<page_size>;
     using place = tree_place<Traits>;
 
-    btree(
-        env environment, buffer_pool<Traits>& pool, log_writer<env>& log,
-        growth_options growth = {}
-    ) noexcept
-        : pool_{&pool}, log_{&log}, space_{environment, pool, log, growth} {}
+    btree(env environment, buffer_pool<Traits>& pool, log_writer<env>& log) noexcept
+        : pool_{&pool}, log_{&log}, space_{environment, pool, log} {}
     btree(btree const&) = delete;
     btree& operator=(btree const&) = delete;
 

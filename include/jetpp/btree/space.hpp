@@ -28,13 +28,6 @@
 
 namespace jetpp::inline v1 {
 
-// A file grows by `file_part`-th of its size within these bounds.
-struct growth_options {
-    std::uint64_t bytes_min = 16 * 1024 * 1024;
-    std::uint64_t bytes_max = 256 * 1024 * 1024;
-    std::uint32_t file_part = 64;
-};
-
 template <class Traits>
 class page_space {
 public:
@@ -45,10 +38,8 @@ public:
     using exclusive = exclusive_page<Traits>;
     using file_type = paged_file<Traits>;
 
-    page_space(
-        env environment, buffer_pool<Traits>& pool, log_writer<env>& log, growth_options growth
-    ) noexcept
-        : pool_{&pool}, log_{&log}, growth_{growth}, growing_{environment.runtime} {}
+    page_space(env environment, buffer_pool<Traits>& pool, log_writer<env>& log) noexcept
+        : pool_{&pool}, log_{&log}, growing_{environment.runtime} {}
     page_space(page_space const&) = delete;
     page_space& operator=(page_space const&) = delete;
 
@@ -166,25 +157,17 @@ public:
     }
 
 private:
-    static constexpr std::uint32_t pages_max = 0xFFFFFF00;
     static constexpr std::uint32_t step_min = 16;
 
     // Real space first. A nearly full disk may still give a smaller step.
     [[nodiscard]] result<std::uint32_t> allocate(
         file_type& file, std::uint32_t old_pages
     ) noexcept {
-        auto const growth = std::clamp(
-            std::uint64_t{old_pages} * page_size / growth_.file_part, growth_.bytes_min,
-            growth_.bytes_max
-        );
-        auto step = std::max(growth / page_size, std::uint64_t{step_min});
+        auto step = file.grown_page_count() - old_pages;
         for (;; step /= 2) {
-            auto const wanted = std::min<std::uint64_t>(old_pages + step, pages_max);
-            if (wanted <= old_pages)
-                return error{.code = errc::disk_full, .file = file_kind::database};
-            auto const new_pages = static_cast<std::uint32_t>(wanted);
-            auto const made = file.allocate_pages(new_pages);
-            if (made.has_value()) return new_pages;
+            if (step == 0) return error{.code = errc::disk_full, .file = file_kind::database};
+            auto const made = file.allocate_pages(old_pages + step);
+            if (made.has_value()) return old_pages + step;
             if (made.error().code != errc::disk_full || step <= step_min)
                 return made.error().with_database(file.id());
         }
@@ -259,7 +242,6 @@ private:
 
     buffer_pool<Traits>* pool_;
     log_writer<env>* log_;
-    growth_options growth_;
     typename Traits::mutex growing_;
     atomic_hints full_[databases_max]{};
     typename Traits::template atomic<std::uint32_t> owners_[databases_max]{};
