@@ -123,7 +123,8 @@ public:
     ) const noexcept {
         auto* const start = new (std::nothrow) detail::thread_start{body, argument, {}};
         if (start == nullptr) return error{.code = errc::out_of_memory};
-        ::strncpy(start->name, name, sizeof start->name - 1);
+        // Cut to what the kernel keeps; strncpy would do it too, but compilers warn of it.
+        ::memcpy(start->name, name, ::strnlen(name, sizeof start->name - 1));
 
         auto blocked = sigset_t{};
         auto before = sigset_t{};
