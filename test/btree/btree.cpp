@@ -107,7 +107,7 @@ TEMPLATE_TEST_CASE_SIG(
     run_random<PageSize>(seed, 64, 3000);
 }
 
-TEST_CASE("eight frames are enough for a tree of three levels", "[btree]") {
+TEST_CASE("eight frames are enough for every operation", "[btree]") {
     auto const seed = GENERATE(11u, 12u);
     run_random<4096>(seed, 8, 3000);
     run_random<8192>(seed, 12, 2000);
@@ -127,8 +127,9 @@ TEST_CASE("ascending keys fill the pages they leave behind", "[btree][split]") {
     trees.push_back(tree);
     auto const shape = bed.check(trees)[2];
     CHECK(shape.levels >= 2);
-    // All but the last leaf are at least nine tenths full.
-    CHECK(shape.bytes_used > (shape.leaf_pages - 1) * 3968 * 9 / 10);
+    // The last page has no upper fence, hence no prefix: what it saves when it gets one is the only
+    // room left behind.
+    CHECK(shape.bytes_used > (shape.leaf_pages - 1) * 3968 * 3 / 4);
     bed.require_redo_agrees();
 }
 
@@ -137,7 +138,7 @@ TEST_CASE("a tree whose rows are all swept shrinks to one page", "[btree][merge]
     auto const tree = bed.create({16}, "shrinking").value();
     auto const count = std::uint64_t{8000};
     for (auto n = std::uint64_t{0}; n < count; ++n)
-        REQUIRE(bed.put(tree, number_key(n * 2654435761u % 100000007u), std::string(20, 'x')));
+        REQUIRE(bed.put(tree, number_key(n * 2654435761u % 100000007u), std::string(150, 'x')));
     auto trees = bed.system_trees();
     trees.push_back(tree);
     CHECK(bed.check(trees)[2].levels >= 3);
@@ -173,7 +174,7 @@ TEST_CASE("a dropped tree gives all its pages back, batch by batch", "[btree][dr
     auto const pages_before = bed.file().page_count();
     auto const goes = bed.create({17}, "goes").value();
     for (auto n = std::uint64_t{0}; n < 6000; ++n) {
-        REQUIRE(bed.put(goes, number_key(n * 7919 % 100003), std::string(40, 'y')));
+        REQUIRE(bed.put(goes, number_key(n * 7919 % 100003), std::string(200, 'y')));
         if (n % 100 == 0) REQUIRE(bed.put(keeps, number_key(n), "kept"));
     }
     auto trees = bed.system_trees();
