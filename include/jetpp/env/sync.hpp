@@ -85,7 +85,7 @@ public:
         runtime_.park(reinterpret_cast<std::uint32_t const*>(&word_), ticket, deadline);
     }
     void set_all() noexcept {
-        word_.fetch_add(1, std::memory_order_acq_rel);
+        word_.fetch_add(1u, std::memory_order_acq_rel);
         runtime_.unpark(reinterpret_cast<std::uint32_t const*>(&word_), ~std::uint32_t{0});
     }
 
