@@ -106,7 +106,8 @@ private:
     }
     [[nodiscard]] bool take_row(page_slot s, std::uint32_t prefix) noexcept {
         auto const at = s.offset();
-        if (at < heap_ || at % cell_alignment(kind_) != 0) return false;
+        if (at < heap_ || at >= limits::page_bytes || at % cell_alignment(kind_) != 0)
+            return false;
         if (prefix + s.suffix_bytes() > limits::key_bytes_max) return false;
         auto value = std::uint32_t{0};
         if (kind_ == page_kind::leaf) {

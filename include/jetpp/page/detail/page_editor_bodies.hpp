@@ -64,8 +64,9 @@ bool page_editor<PageSize>::append_row(
     if (count != 0) {
         if (page_memory::compare_keys(v.suffix(count - 1), suffix) >= 0) return false;
     } else if (auto const lower = v.lower_fence()) {
-        // Without an upper fence the prefix is empty, and the suffix is the key.
-        if (page_memory::compare_keys(suffix, lower->subspan(front)) < 0) return false;
+        // A separator at the lower fence would name a child without keys.
+        auto const order = page_memory::compare_keys(suffix, lower->subspan(front));
+        if (order < (inner ? 1 : 0)) return false;
     }
     if (auto const upper = v.upper_fence()) {
         if (page_memory::compare_keys(suffix, upper->subspan(front)) >= 0) return false;
@@ -218,6 +219,9 @@ bool page_editor<PageSize>::add_child(
 ) noexcept {
     auto const v = view();
     if (!v.is_inner() || !admits(slot, separator)) return false;
+    // A separator at the lower fence would name a child without keys.
+    if (auto const least = v.lower_fence(); least && compare_bytes(*least, separator) == 0)
+        return false;
     auto const suffix = separator.subspan(v.prefix().size());
     if (!v.fits(suffix.size(), 0)) return false;
     std::byte number[inner_header_bytes];

@@ -1,0 +1,85 @@
+#include <jetpp/page/page_codec.hpp>
+
+#include <jetpp/checksum/crc32c.hpp>
+#include <jetpp/checksum/xxh3.hpp>
+
+#include "../catch.hpp"
+#include "model.hpp"
+
+#include <cstddef>
+#include <cstdint>
+
+using namespace jetpp;
+using namespace page_test;
+
+namespace {
+
+constexpr auto nonce = std::uint64_t{0x1122334455667788};
+constexpr auto number = page_number{40};
+
+page_memory_block<4096> leaf() {
+    auto page = page_memory_block<4096>{};
+    REQUIRE(page.edit().format({.number = number, .tree = {16}}));
+    REQUIRE(page.edit().insert(0, as_bytes("key"), as_bytes("value")));
+    return page;
+}
+
+} // namespace
+
+TEMPLATE_TEST_CASE("a sealed page verifies as itself only", "[page]", crc32c, xxh3_64) {
+    using codec = page_codec<4096, TestType>;
+    auto const page = leaf();
+    codec::seal(page.data(), nonce);
+    CHECK(codec::verify(page.data(), nonce, number) == damage::none);
+    CHECK(codec::verify(page.data(), nonce + 1, number) == damage::checksum);
+    CHECK(codec::verify(page.data(), nonce, {41}) == damage::number);
+    auto zero = page_memory_block<4096>{};
+    CHECK(codec::verify(zero.data(), nonce, number) == damage::zero);
+}
+
+TEMPLATE_TEST_CASE("no bit of a sealed page may change", "[page]", crc32c, xxh3_64) {
+    using codec = page_codec<4096, TestType>;
+    auto const page = leaf();
+    codec::seal(page.data(), nonce);
+    auto missed = 0;
+    for (std::size_t bit = 0; bit < 4096 * 8; bit += bit < 1024 ? 1 : 7) {
+        auto const flip = static_cast<std::byte>(1u << (bit % 8));
+        page.data()[bit / 8] ^= flip;
+        if (codec::verify(page.data(), nonce, number) == damage::none) ++missed;
+        page.data()[bit / 8] ^= flip;
+    }
+    CHECK(missed == 0);
+}
+
+TEST_CASE("the flush counter tells a page's last write from the one before", "[page]") {
+    using codec = page_codec<4096, crc32c>;
+    auto const page = leaf();
+    auto const counter = [&] { return page.view().flags() & page_flag::flush_counter; };
+    CHECK(counter() == 0);
+    for (auto const wanted : {1, 2, 3, 1, 2}) {
+        codec::seal(page.data(), nonce);
+        CHECK(counter() == wanted);
+        CHECK(codec::verify(page.data(), nonce, number) == damage::none);
+    }
+    codec::stamp(page.data(), nonce);
+    CHECK(counter() == 2);
+}
+
+TEST_CASE("a page with a right sum and an impossible layout does not verify", "[page]") {
+    using codec = page_codec<4096, crc32c>;
+    auto const page = leaf();
+    store_le<std::uint16_t>(page.data() + page_offset::dead_bytes, 2);
+    codec::stamp(page.data(), nonce);
+    CHECK(codec::verify_sum(page.data(), nonce, number) == damage::none);
+    CHECK(codec::verify(page.data(), nonce, number) == damage::layout);
+}
+
+TEST_CASE("without a checksum the page number still must fit", "[page]") {
+    using codec = page_codec<4096, no_checksum>;
+    auto const page = leaf();
+    codec::seal(page.data(), nonce);
+    CHECK(codec::verify(page.data(), nonce, number) == damage::none);
+    CHECK(codec::verify(page.data(), nonce, {41}) == damage::number);
+    auto zero = page_memory_block<4096>{};
+    CHECK(codec::verify(zero.data(), nonce, number) == damage::zero);
+}
