@@ -1,0 +1,28 @@
+// jetpp/txn/credit.hpp - how a transaction keeps log credit in hand.
+//
+// A credit is log space taken before the first latch. A transaction tops its own up before each
+// operation and keeps the rest: with a roomy ring in steps, so that most operations ask nobody.
+#pragma once
+
+#include <cstdint>
+
+#include <jetpp/core/result.hpp>
+#include <jetpp/log/log_writer.hpp>
+
+namespace jetpp::inline v1 {
+
+// Afterwards the credit holds at least `needed` bytes. Requires: no latch held.
+// Errors: disk_full, log_failed, busy.
+template <any_environment Env>
+[[nodiscard]] result<void> hold_credit(
+    log_writer<Env>& log, log_credit& credit, std::uint32_t needed,
+    credit_use use = credit_use::ordinary
+) noexcept {
+    if (credit.left >= needed) return ok();
+    constexpr auto step = std::uint32_t{16} << 10;
+    auto wanted = needed - credit.left;
+    if (wanted < step && log.credit_bytes_max() >= 64 * step) wanted = step;
+    return log.acquire(credit, wanted, use);
+}
+
+} // namespace jetpp::inline v1
