@@ -1,0 +1,75 @@
+// jetpp/recovery/attached_database.hpp - one database of an instance.
+//
+// Owns     the open file. Threads: attach and detach exclude work on it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include <jetpp/btree/tree_place.hpp>
+#include <jetpp/buffer/paged_file.hpp>
+#include <jetpp/core/ids.hpp>
+#include <jetpp/core/result.hpp>
+#include <jetpp/env/file_name.hpp>
+#include <jetpp/log/records_instance.hpp>
+
+namespace jetpp::inline v1 {
+
+template <class Traits>
+struct attached_database {
+    file_name name{};
+    uuid id{};
+    std::uint64_t nonce{};
+    lsn attach_lsn{};
+    std::uint16_t flags{};
+    std::unique_ptr<paged_file<Traits>> file{}; // null: the place is free
+    // Tree ids taken from the catalogue in steps and not yet given out.
+    std::uint32_t next_tree = 0;
+    std::uint32_t tree_limit = 0;
+
+    using limits = page_limits<Traits::page_size>;
+
+    [[nodiscard]] tree_place<Traits> catalogue() const noexcept {
+        return {.file = file.get(), .id = catalogue_tree, .root = limits::catalogue_root};
+    }
+    [[nodiscard]] tree_place<Traits> pending() const noexcept {
+        return {.file = file.get(), .id = pending_tree, .root = limits::pending_root};
+    }
+    [[nodiscard]] attach_entry entry() const noexcept {
+        return {
+            .database = file->id(),
+            .flags = flags,
+            .id = id,
+            .nonce = nonce,
+            .attach_lsn = attach_lsn,
+            .name = as_bytes(name.view()),
+        };
+    }
+};
+
+// The size of a file that was just created, in pages: redo of a db_create makes the same.
+template <class Traits>
+inline constexpr std::uint32_t initial_database_pages =
+    page_limits<Traits::page_size>::first_page.value + 16;
+
+// Names of the instance's own files cannot be databases.
+// Errors: unsafe_name.
+[[nodiscard]] inline result<file_name> database_file_name(std::string_view name) noexcept {
+    auto const refused = error{.code = errc::unsafe_name};
+    if (name.size() > database_name_max || name.empty() || name.front() == '.') return refused;
+    if (name.starts_with("jet.") || name.ends_with(".tmp") ||
+        name.find(".new-") != std::string_view::npos)
+        return refused;
+    return file_name::make(name);
+}
+
+// Under which a new database file is made before its creation is in the log.
+[[nodiscard]] inline file_name creation_name(file_name const& name, uuid const& id) noexcept {
+    auto made = name;
+    auto const hex = hex_of(id);
+    made.add(".new-").add({hex.data(), hex.size()});
+    return made;
+}
+
+} // namespace jetpp::inline v1

@@ -1,0 +1,198 @@
+// jetpp/recovery/instance.hpp - one directory and everything an engine keeps below its surface.
+//
+//   lock, checkpoint, log, pool, trees, transactions, up to 16 databases
+//
+// Life: open() makes a new instance or recovers the one it finds, then serves, then close() leaves
+// clean files. What happens in between to the set of databases (attach, create, detach) is ordered
+// so that a crash at any point leaves files that the log explains.
+// Invariants
+//   * a database's header names this instance before its first page is written
+//   * the log names a database (attach_list) in every segment that may hold records of it
+//   * after a failed write or sync of log, checkpoint or header nothing more is written
+// Threads  open and close: the owner; attach and detach: any, one at a time; the rest: any.
+// Source   ESE instance; ARIES checkpoint and recovery.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <utility>
+
+#include <jetpp/btree/btree.hpp>
+#include <jetpp/buffer/buffer_pool.hpp>
+#include <jetpp/buffer/checkpointer.hpp>
+#include <jetpp/buffer/double_write.hpp>
+#include <jetpp/buffer/log_gate.hpp>
+#include <jetpp/core/aligned_buffer.hpp>
+#include <jetpp/core/durability.hpp>
+#include <jetpp/core/result.hpp>
+#include <jetpp/env/environment.hpp>
+#include <jetpp/env/sync.hpp>
+#include <jetpp/log/checkpoint_slot.hpp>
+#include <jetpp/log/log_writer.hpp>
+#include <jetpp/log/records.hpp>
+#include <jetpp/log/replay.hpp>
+#include <jetpp/recovery/attached_database.hpp>
+#include <jetpp/recovery/instance_options.hpp>
+#include <jetpp/txn/catalogue_rows.hpp>
+#include <jetpp/txn/transaction_system.hpp>
+
+namespace jetpp::inline v1 {
+
+template <class Traits>
+class instance;
+
+enum class checkpoint_how : std::uint8_t {
+    ordinary,  // as far as pages have gone home by themselves
+    flush_all, // after writing every dirty page home
+};
+
+// What the last open had to do.
+struct recovery_report {
+    bool recovered{};          // false: the files were clean
+    lsn scan_start{};
+    lsn end{};                 // E: what lies at or above did not survive
+    lsn last_commit{};
+    std::uint64_t records{};
+    std::uint64_t pages_changed{};
+    std::uint32_t losers{};
+    std::uint32_t pages_repaired{}; // from jet.dw
+    std::uint32_t former_incarnation{};
+};
+
+template <class Traits>
+class instance {
+public:
+    using env = typename Traits::env;
+    using runtime_type = typename env::runtime_type;
+    using directory = typename env::directory;
+    using database = attached_database<Traits>;
+    static constexpr std::size_t page_size = Traits::page_size;
+    using limits = page_limits<page_size>;
+
+    explicit instance(env environment) noexcept
+        : env_{environment}, databases_lock_{environment.runtime} {}
+    instance(instance const&) = delete;
+    instance& operator=(instance const&) = delete;
+
+    // Errors: see engine::open.
+    [[nodiscard]] result<void> open(path_view path, instance_options const& options) noexcept;
+    // Errors: whatever kept the files from being clean; they are then as after a crash.
+    [[nodiscard]] result<void> close() noexcept;
+
+    [[nodiscard]] env& environment() noexcept { return env_; }
+    [[nodiscard]] directory& where() noexcept { return *dir_; }
+    [[nodiscard]] log_writer<env>& log() noexcept { return *log_; }
+    [[nodiscard]] buffer_pool<Traits>& pool() noexcept { return *pool_; }
+    [[nodiscard]] btree<Traits>& trees() noexcept { return *trees_; }
+    [[nodiscard]] transaction_system<Traits>& transactions() noexcept { return *transactions_; }
+    [[nodiscard]] std::uint32_t incarnation() const noexcept { return incarnation_; }
+    [[nodiscard]] uuid const& id() const noexcept { return id_; }
+    [[nodiscard]] timeline_id timeline() const noexcept { return timeline_; }
+    [[nodiscard]] recovery_report const& report() const noexcept { return report_; }
+    [[nodiscard]] bool is_archival() const noexcept { return archival_; }
+    [[nodiscard]] std::uint64_t segment_bytes() const noexcept { return segment_bytes_; }
+    // The newest durable checkpoint.
+    [[nodiscard]] checkpoint_slot durable_slot() noexcept {
+        auto const held = holding{databases_lock_};
+        return *checkpoint_->newest();
+    }
+    // Log from the durable checkpoint's start on is kept until unpin_log(): the place to begin a
+    // copy of the files from. One critical section, so nothing in between can be recycled.
+    // Errors: resource (16 pins are out).
+    struct log_pin {
+        std::size_t place{};
+        lsn redo_lsn{};
+        lsn undo_low_lsn{};
+        lsn log_start{}; // the smaller one
+    };
+    [[nodiscard]] result<log_pin> pin_log() noexcept;
+    void unpin_log(log_pin const& pin) noexcept;
+
+    // All places; those with a file are attached databases.
+    [[nodiscard]] std::span<database> databases() noexcept { return databases_; }
+    // Errors: not_found. Lifetime: until the database is detached.
+    [[nodiscard]] result<database*> find_database(std::string_view name) noexcept;
+    [[nodiscard]] result<database*> database_of(database_id id) noexcept;
+    [[nodiscard]] tree_place<Traits> pending_of(paged_file<Traits>& file) noexcept {
+        return {.file = &file, .id = pending_tree, .root = limits::pending_root};
+    }
+    // Errors: see engine::attach and engine::detach.
+    [[nodiscard]] result<void> attach(std::string_view name, bool create) noexcept;
+    [[nodiscard]] result<void> detach(std::string_view name) noexcept;
+
+    // A tree id that no tree of the database ever had.
+    [[nodiscard]] result<tree_id> next_tree_id(database& in) noexcept;
+
+    [[nodiscard]] result<void> checkpoint(checkpoint_how how) noexcept;
+    // One step of the cleaner: pages that hold back the checkpoint go home, a checkpoint if one is
+    // due, segments below it are used again. Returns: whether there is more to do.
+    [[nodiscard]] result<bool> clean_step() noexcept;
+
+    // Errors: lost, log_missing (the log no longer tells).
+    [[nodiscard]] result<void> answer_old_ticket(ticket const& receipt) noexcept;
+
+private:
+    template <class>
+    friend class recovery_run;
+
+    // life
+    [[nodiscard]] result<void> open_directory(path_view path) noexcept;
+    [[nodiscard]] result<void> create_new() noexcept;
+    [[nodiscard]] result<void> start_pool(log_gate gate, std::uint32_t frames) noexcept;
+    [[nodiscard]] result<void> start_services() noexcept;
+    void complete_slot(checkpoint_slot& slot) noexcept;
+    [[nodiscard]] result<void> force_slot() noexcept;
+
+    // databases
+    [[nodiscard]] result<database*> free_place() noexcept;
+    [[nodiscard]] result<void> create_database(database& place, file_name const& name) noexcept;
+    [[nodiscard]] result<void> attach_file(database& place, file_name const& name) noexcept;
+    [[nodiscard]] result<void> join(database& place, lsn logged_at) noexcept;
+    [[nodiscard]] database_id next_database_id() noexcept;
+    // One record of the instance's own, durable. Returns: its LSN.
+    template <class Body>
+    [[nodiscard]] result<lsn> log_alone(record_header header, Body& body) noexcept;
+    void tell_log_of_databases(database const* without = nullptr) noexcept;
+    [[nodiscard]] record::attach_list attached_now(
+        database const* without, bytes room
+    ) noexcept;
+    [[nodiscard]] result<void> checkpoint_locked(checkpoint_how how) noexcept;
+
+    [[no_unique_address]] env env_;
+    instance_options options_{};
+    std::optional<directory> dir_;
+    std::optional<typename env::lock> lock_;
+    std::optional<checkpoint_file<env>> checkpoint_;
+    uuid id_{};
+    timeline_id timeline_{};
+    std::uint32_t incarnation_ = 0;
+    std::uint64_t segment_bytes_ = 0;
+    bool archival_ = false;
+    std::uint16_t last_database_id_ = 0;
+    recovery_report report_{};
+
+    // Declared so that what is destroyed first depends on what is destroyed later.
+    std::array<database, databases_max> databases_{};
+    std::unique_ptr<log_writer<env>> log_;
+    std::unique_ptr<double_write_file<Traits>> double_write_;
+    std::unique_ptr<buffer_pool<Traits>> pool_;
+    std::optional<btree<Traits>> trees_;
+    std::optional<transaction_system<Traits>> transactions_;
+    std::optional<checkpointer<Traits>> checkpointer_;
+
+    // The checkpoint lock: who changes the set of databases or the durable slot. Held over I/O.
+    basic_mutex<runtime_type> databases_lock_;
+    std::array<lsn, 16> pins_{}; // of running backups; zero: free
+    lsn last_checkpoint_tail_{};
+    mono_time last_checkpoint_time_{};
+};
+
+} // namespace jetpp::inline v1
+
+#include <jetpp/recovery/instance_databases.hpp>
+#include <jetpp/recovery/instance_life.hpp>

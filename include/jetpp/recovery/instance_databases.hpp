@@ -1,0 +1,316 @@
+// jetpp/recovery/instance_databases.hpp - create, attach and detach, in orders a crash can cut.
+//
+//   create  temporary file, synced -> db_create durable -> rename, directory synced -> header dirty
+//   attach  attach durable -> header names this instance, both copies -> first page write
+//   detach  pages home, synced -> header clean, both copies -> detach durable
+// and a slot after each. The list of databases in every segment is kept right: a segment that began
+// between a record and the list that knows it is left at once.
+// Included by instance.hpp.
+#pragma once
+
+#include <jetpp/recovery/instance.hpp>
+
+namespace jetpp::inline v1 {
+
+template <class Traits>
+auto instance<Traits>::find_database(std::string_view name) noexcept -> result<database*> {
+    for (auto& known : databases_)
+        if (known.file != nullptr && known.name.view() == name) return &known;
+    return error{.code = errc::not_found, .file = file_kind::database};
+}
+
+template <class Traits>
+auto instance<Traits>::database_of(database_id id) noexcept -> result<database*> {
+    for (auto& known : databases_)
+        if (known.file != nullptr && known.file->id() == id) return &known;
+    return error{.code = errc::not_found, .file = file_kind::database};
+}
+
+template <class Traits>
+auto instance<Traits>::free_place() noexcept -> result<database*> {
+    for (auto& known : databases_)
+        if (known.file == nullptr) return &known;
+    return error{.code = errc::too_many_databases};
+}
+
+template <class Traits>
+database_id instance<Traits>::next_database_id() noexcept {
+    for (;;) {
+        ++last_database_id_;
+        if (last_database_id_ == 0) continue;
+        auto const id = database_id{last_database_id_};
+        if (!database_of(id)) return id;
+    }
+}
+
+template <class Traits>
+template <class Body>
+result<lsn> instance<Traits>::log_alone(record_header header, Body& body) noexcept {
+    auto credit = log_credit{};
+    BOOST_OUTCOME_TRY(log_->acquire(credit, static_cast<std::uint32_t>(body.size())));
+    header.type = Body::type;
+    header.flags = record_flags::system;
+    auto const at = log_->append(credit, header, body);
+    log_->give_back(credit);
+    BOOST_OUTCOME_TRY(log_->wait_durable(at));
+    return at;
+}
+
+// Views into `room` (attach_entries_size_max bytes) and the databases' names.
+template <class Traits>
+record::attach_list instance<Traits>::attached_now(
+    database const* without, bytes room
+) noexcept {
+    auto entries = std::array<attach_entry, databases_max>{};
+    auto count = std::size_t{0};
+    for (auto const& known : databases_)
+        if (known.file != nullptr && &known != without) entries[count++] = known.entry();
+    auto const used = encode_attach_entries({entries.data(), count}, room);
+    return {.count = static_cast<std::uint16_t>(count), .entries = room.first(used)};
+}
+
+template <class Traits>
+void instance<Traits>::tell_log_of_databases(database const* without) noexcept {
+    auto room = std::array<std::byte, attach_entries_size_max>{};
+    log_->set_attach_list(attached_now(without, room));
+}
+
+template <class Traits>
+result<void> instance<Traits>::attach(std::string_view name, bool create) noexcept {
+    auto const held = holding{databases_lock_};
+    BOOST_OUTCOME_TRY(auto const file, database_file_name(name));
+    if (find_database(name)) return ok();
+    BOOST_OUTCOME_TRY(auto* const place, free_place());
+    auto done = attach_file(*place, file);
+    if (!done && done.error().code == errc::not_found && place->file == nullptr && create)
+        done = create_database(*place, file);
+    if (!done) {
+        auto const why = done.error().with_file(file_kind::database);
+        if (place->file != nullptr) pool_->detach(*place->file);
+        *place = {};
+        return why;
+    }
+    return ok();
+}
+
+template <class Traits>
+result<void> instance<Traits>::create_database(database& place, file_name const& name) noexcept {
+    auto& runtime = env_.runtime;
+    auto header = database_header{};
+    header.page_size = static_cast<std::uint32_t>(page_size);
+    header.checksum_id = Traits::checksum::id;
+    header.state = database_state::creating;
+    header.database = make_uuid(runtime.random(), runtime.random());
+    header.instance = id_;
+    do header.nonce = runtime.random();
+    while (header.nonce == 0);
+    header.id = next_database_id();
+    header.timeline = timeline_;
+    header.created_at = runtime.wall();
+    header.pages_hint = initial_database_pages<Traits>;
+    header.set_writer("jetpp 1");
+
+    auto const temporary = creation_name(name, header.database);
+    BOOST_OUTCOME_TRY(
+        auto file, paged_file<Traits>::create(
+                       env_, *dir_, temporary, header, initial_database_pages<Traits>
+                   )
+    );
+    auto body = record::db_create{
+        .id = header.database,
+        .nonce = header.nonce,
+        .page_size = header.page_size,
+        .checksum_id = header.checksum_id,
+        .name = as_bytes(name.view()),
+    };
+    BOOST_OUTCOME_TRY(auto const at, log_alone({.database = header.id}, body));
+    runtime_type::point(point_id::before_rename);
+    if (auto moved = dir_->rename(temporary, name, rename_how::no_replace); !moved) {
+        // The log says the database began: it must also say that it ended.
+        auto end = record::detach{};
+        end.id = header.database;
+        end.reason = detach_reason::failed;
+        (void)log_alone({.database = header.id}, end);
+        (void)dir_->remove(temporary);
+        return moved.error();
+    }
+    runtime_type::point(point_id::after_rename);
+    if (!runtime_type::sabotaged(sabotage::skip_dir_sync)) {
+        BOOST_OUTCOME_TRY(dir_->sync());
+    }
+    runtime_type::point(point_id::after_dir_sync);
+    file->rename(name);
+    auto const now = runtime.wall();
+    BOOST_OUTCOME_TRY(file->change_header([&](database_header& h) noexcept {
+        h.state = database_state::dirty;
+        h.attach_lsn = at;
+        h.attached_at = now;
+        h.max_required_lsn = at;
+        h.max_lsn = at;
+    }));
+    place = {
+        .name = name,
+        .id = header.database,
+        .nonce = header.nonce,
+        .attach_lsn = at,
+        .file = std::move(file),
+    };
+    return join(place, at);
+}
+
+template <class Traits>
+result<void> instance<Traits>::attach_file(database& place, file_name const& name) noexcept {
+    BOOST_OUTCOME_TRY(auto file, paged_file<Traits>::open(env_, *dir_, name));
+    auto const header = file->header();
+    switch (header.state) {
+    case database_state::clean: break;
+    case database_state::restoring:
+    case database_state::standby:
+    case database_state::branch:
+    case database_state::backup_copy: return error{.code = errc::needs_restore};
+    default: return error{.code = errc::needs_recovery};
+    }
+    if (header.max_lsn > lsn_limit)
+        return error{.code = errc::bad_header, .at = header.max_lsn};
+    for (auto const& known : databases_)
+        if (known.file != nullptr && known.id == header.database)
+            return error{.code = errc::already_exists};
+    // A file from a longer log: ours must begin above everything it has seen.
+    if (header.max_lsn >= log_->tail() &&
+        !runtime_type::sabotaged(sabotage::attach_younger_log)) {
+        BOOST_OUTCOME_TRY(log_->force_switch(header.max_lsn.value / segment_bytes_ + 1));
+    }
+    auto const foreign = header.instance != id_ || header.timeline != timeline_;
+    auto const id = next_database_id();
+    auto body = record::attach{
+        .id = header.database,
+        .nonce = header.nonce,
+        .consistent_lsn = header.consistent_lsn,
+        .highest_lsn = header.max_lsn,
+        .timeline = header.timeline,
+        .flags = foreign ? record::attach::foreign : std::uint16_t{0},
+        .name = as_bytes(name.view()),
+    };
+    BOOST_OUTCOME_TRY(auto const at, log_alone({.database = id}, body));
+    auto const now = env_.runtime.wall();
+    BOOST_OUTCOME_TRY(file->change_header([&](database_header& h) noexcept {
+        if (h.timeline != timeline_) h.fork(timeline_, at);
+        if (foreign) h.clear_marks();
+        h.instance = id_;
+        h.id = id;
+        h.attach_lsn = at;
+        h.attached_at = now;
+        h.state = database_state::dirty;
+        h.min_required_lsn = at;
+        h.max_required_lsn = at;
+    }));
+    place = {
+        .name = name,
+        .id = header.database,
+        .nonce = header.nonce,
+        .attach_lsn = at,
+        .flags = foreign ? record::attach::foreign : std::uint16_t{0},
+        .file = std::move(file),
+    };
+    return join(place, at);
+}
+
+template <class Traits>
+result<void> instance<Traits>::join(database& place, lsn logged_at) noexcept {
+    BOOST_OUTCOME_TRY(pool_->attach(*place.file));
+    transactions_->add_file(*place.file);
+    tell_log_of_databases();
+    if (generation_of(log_->tail(), segment_bytes_) != generation_of(logged_at, segment_bytes_)) {
+        BOOST_OUTCOME_TRY(log_->force_switch());
+    }
+    return force_slot();
+}
+
+template <class Traits>
+result<void> instance<Traits>::detach(std::string_view name) noexcept {
+    auto const held = holding{databases_lock_};
+    BOOST_OUTCOME_TRY(auto* const place, find_database(name));
+    auto& file = *place->file;
+    BOOST_OUTCOME_TRY(pool_->flush(&file));
+    BOOST_OUTCOME_TRY(file.sync_writes());
+    tell_log_of_databases(place);
+    auto const tail = log_->tail();
+    BOOST_OUTCOME_TRY(file.mark_clean(tail));
+    auto body = record::detach{};
+    body.id = place->id;
+    body.consistent_lsn = tail;
+    body.highest_lsn = file.header().max_lsn;
+    body.reason = detach_reason::asked;
+    BOOST_OUTCOME_TRY(log_alone({.database = file.id()}, body));
+    pool_->detach(file);
+    transactions_->drop_file(file);
+    auto closed = file.close();
+    *place = {};
+    BOOST_OUTCOME_TRY(force_slot());
+    return closed;
+}
+
+template <class Traits>
+result<tree_id> instance<Traits>::next_tree_id(database& in) noexcept {
+    constexpr auto step = std::uint32_t{64};
+    auto const held = holding{databases_lock_};
+    if (in.next_tree == in.tree_limit) {
+        auto const place = in.catalogue();
+        auto const key = next_tree_key();
+        auto first = first_user_tree.value;
+        auto value = system_value{};
+        auto const decide = [&](leaf_row const& row) noexcept -> result<row_change> {
+            first = first_user_tree.value;
+            if (row.present && !row.ghost) {
+                BOOST_OUTCOME_TRY(auto const next, decode_tree_id(row.value));
+                first = next.value;
+            }
+            if (first > ~step) return error{.code = errc::resource};
+            value = encode_tree_id({first + step});
+            return row_change{
+                .kind = !row.present ? change_kind::insert
+                        : row.ghost  ? change_kind::revive
+                                     : change_kind::replace,
+                .value = value.view(),
+            };
+        };
+        auto credit = log_credit{};
+        BOOST_OUTCOME_TRY(log_->acquire(
+            credit, trees_->credit_bound(place, key.view().size(), value.view().size() + 8)
+        ));
+        auto guard = system_change{in.file->id(), catalogue_tree, credit, decide};
+        auto changed = trees_->change(place, key.view(), guard);
+        log_->give_back(credit);
+        BOOST_OUTCOME_TRY(std::move(changed));
+        in.next_tree = first;
+        in.tree_limit = first + step;
+    }
+    return tree_id{in.next_tree++};
+}
+
+template <class Traits>
+result<void> instance<Traits>::answer_old_ticket(ticket const& receipt) noexcept {
+    if (receipt.incarnation == report_.former_incarnation)
+        return receipt.at < report_.end ? result<void>{ok()} : error{.code = errc::lost};
+    // Of an older life: the log itself must still show the commit.
+    auto log = replay<env>::open(
+        env_, *dir_,
+        {.from = receipt.at,
+         .up_to = log_->durable_lsn(),
+         .page_size = page_size,
+         .instance = id_,
+         .segment_bytes = segment_bytes_}
+    );
+    if (!log) return error{.code = errc::log_missing, .at = receipt.at};
+    for (auto const& r : log.assume_value()) {
+        if (!r) return r.error();
+        auto const& record = r.assume_value();
+        if (record.at < receipt.at) continue;
+        if (record.at == receipt.at && record.template as<record::commit>() != nullptr)
+            return ok();
+        break;
+    }
+    return error{.code = errc::lost};
+}
+
+} // namespace jetpp::inline v1

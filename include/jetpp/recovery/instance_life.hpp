@@ -1,0 +1,247 @@
+// jetpp/recovery/instance_life.hpp - how an instance begins, checkpoints and ends.
+//
+// A directory without a log and without a checkpoint is a new instance: its first segment is made
+// durable, then its first slot. Everything else is recovered (recovery_run.hpp).
+// Close: pages home and synced; headers clean; the log sealed with the name of its next segment;
+// jet.dw emptied; the slot marked clean, last. Whatever is missing of these steps at the next open
+// makes that open a recovery.
+// Included by instance.hpp.
+#pragma once
+
+#include <jetpp/recovery/instance.hpp>
+#include <jetpp/recovery/recovery_run.hpp>
+
+namespace jetpp::inline v1 {
+
+inline constexpr file_name lock_file_name{"jet.lock"};
+inline constexpr file_name restore_file_name{"jet.restore"};
+
+template <class Traits>
+result<void> instance<Traits>::open_directory(path_view path) noexcept {
+    auto opened = env_.storage.open_dir(
+        path, options_.create ? directory_how::create_if_missing : directory_how::must_exist
+    );
+    if (!opened) return opened.error().with_file(file_kind::directory);
+    dir_.emplace(std::move(opened).assume_value());
+    auto locked = dir_->acquire_lock(lock_file_name);
+    if (!locked) return locked.error().with_file(file_kind::lock);
+    lock_.emplace(std::move(locked).assume_value());
+    return ok();
+}
+
+template <class Traits>
+result<void> instance<Traits>::open(path_view path, instance_options const& options) noexcept {
+    options_ = options;
+    BOOST_OUTCOME_TRY(check_options(options_, page_size, options_.segment_bytes));
+    BOOST_OUTCOME_TRY(open_directory(path));
+    auto entries = array_list<directory_entry>{};
+    BOOST_OUTCOME_TRY(dir_->list(entries));
+    auto has_log = false;
+    for (auto const& entry : entries) {
+        auto const name = entry.name.view();
+        if (entry.name == restore_file_name)
+            return error{.code = errc::needs_restore, .file = file_kind::restore_journal};
+        if (name.starts_with("jet.") && name.ends_with(".tmp")) {
+            if (auto gone = dir_->remove(entry.name); !gone) return gone.error();
+        }
+        if (parse_segment_name(name)) has_log = true;
+    }
+    BOOST_OUTCOME_TRY(auto slots, checkpoint_file<env>::open_or_create(env_, *dir_));
+    checkpoint_.emplace(std::move(slots));
+    if (!has_log && checkpoint_->newest() == nullptr) {
+        if (!options_.create) return error{.code = errc::not_found, .file = file_kind::log_segment};
+        return create_new();
+    }
+    return recovery_run<Traits>{*this}.run();
+}
+
+template <class Traits>
+result<void> instance<Traits>::create_new() noexcept {
+    auto& random = env_.runtime;
+    id_ = make_uuid(random.random(), random.random());
+    do timeline_ = {random.random()};
+    while (timeline_.value == 0 || timeline_.low() == 0);
+    incarnation_ = 1;
+    segment_bytes_ = options_.segment_bytes;
+    archival_ = options_.archival;
+    BOOST_OUTCOME_TRY(
+        log_, log_writer<env>::create(
+                  env_, *dir_, log_options_of(options_, page_size, segment_bytes_, archival_),
+                  {.instance = id_, .incarnation = incarnation_, .timeline = timeline_}
+              )
+    );
+    BOOST_OUTCOME_TRY(start_pool(
+        log_gate{*log_, segment_bytes_}, pool_frames(options_, page_size)
+    ));
+    BOOST_OUTCOME_TRY(start_services());
+    auto const first = first_lsn(1, segment_bytes_);
+    transactions_->people().start(first, log_->tail());
+    BOOST_OUTCOME_TRY(checkpointer_->write_slot([&](checkpoint_slot& slot) noexcept {
+        slot.redo_lsn = first;
+        slot.undo_low_lsn = first;
+        complete_slot(slot);
+    }));
+    pool_->note_redo_lsn(first);
+    return ok();
+}
+
+// Before redo: frames and jet.dw.
+template <class Traits>
+result<void> instance<Traits>::start_pool(log_gate gate, std::uint32_t frames) noexcept {
+    BOOST_OUTCOME_TRY(
+        auto made, double_write_file<Traits>::open_or_create(
+                       env_, *dir_, {.instance = id_, .timeline = timeline_},
+                       double_write_pages(frames)
+                   )
+    );
+    double_write_.reset(new (std::nothrow) double_write_file<Traits>{std::move(made)});
+    if (double_write_ == nullptr) return error{.code = errc::out_of_memory};
+    BOOST_OUTCOME_TRY(pool_, buffer_pool<Traits>::create(env_, {.frames = frames}, gate));
+    pool_->use_double_write(double_write_.get());
+    return ok();
+}
+
+// Requires: the log writer.
+template <class Traits>
+result<void> instance<Traits>::start_services() noexcept {
+    trees_.emplace(env_, *pool_, *log_);
+    transactions_.emplace(env_, *trees_, *log_, limits_of(options_));
+    BOOST_OUTCOME_TRY(transactions_->create());
+    checkpointer_.emplace(env_, *pool_, *checkpoint_);
+    last_checkpoint_tail_ = log_->tail();
+    last_checkpoint_time_ = env_.runtime.now();
+    return ok();
+}
+
+template <class Traits>
+void instance<Traits>::complete_slot(checkpoint_slot& slot) noexcept {
+    auto const writing = log_->durable_segment();
+    slot.instance = id_;
+    slot.timeline = timeline_;
+    slot.generation = writing.generation;
+    slot.nonce = writing.nonce;
+    slot.written_at = env_.runtime.wall();
+    slot.incarnation = incarnation_;
+    slot.segment_bytes = segment_bytes_;
+    slot.page_bytes = static_cast<std::uint32_t>(page_size);
+    slot.database_count = 0;
+    slot.databases = {};
+    for (auto const& known : databases_)
+        if (known.file != nullptr)
+            slot.databases[slot.database_count++] = {
+                .id = known.file->id(), .flags = known.flags, .database = known.id
+            };
+}
+
+template <class Traits>
+result<void> instance<Traits>::force_slot() noexcept {
+    return checkpointer_->write_slot([&](checkpoint_slot& slot) noexcept { complete_slot(slot); });
+}
+
+template <class Traits>
+result<void> instance<Traits>::checkpoint_locked(checkpoint_how how) noexcept {
+    if (how == checkpoint_how::flush_all) {
+        BOOST_OUTCOME_TRY(pool_->flush());
+    }
+    BOOST_OUTCOME_TRY(
+        auto const taken,
+        checkpointer_->run(
+            [&]() noexcept {
+                auto const t0 = log_->under_tail_lock([](lsn tail) noexcept { return tail; });
+                return checkpoint_lows{
+                    .t0 = t0, .undo_low = transactions_->people().lowest_writer(t0)
+                };
+            },
+            [&](checkpoint_slot& slot) noexcept { complete_slot(slot); }
+        )
+    );
+    last_checkpoint_tail_ = log_->tail();
+    last_checkpoint_time_ = env_.runtime.now();
+    auto floor = taken.floor;
+    for (auto const pin : pins_)
+        if (pin) floor = earlier(floor, pin);
+    if (runtime_type::sabotaged(sabotage::recycle_by_memory_values)) floor = log_->tail();
+    BOOST_OUTCOME_TRY(log_->recycle_below(floor));
+    return ok();
+}
+
+template <class Traits>
+result<void> instance<Traits>::checkpoint(checkpoint_how how) noexcept {
+    auto const held = holding{databases_lock_};
+    return checkpoint_locked(how);
+}
+
+template <class Traits>
+result<bool> instance<Traits>::clean_step() noexcept {
+    BOOST_OUTCOME_TRY(auto const cleaned, pool_->housekeeping(options_.checkpoint_depth_bytes));
+    auto const tail = log_->tail();
+    auto const grown = tail - last_checkpoint_tail_;
+    auto const waited = env_.runtime.now() - last_checkpoint_time_;
+    if (grown >= options_.checkpoint_every_bytes ||
+        (grown != 0 && waited >= options_.checkpoint_every)) {
+        BOOST_OUTCOME_TRY(checkpoint(checkpoint_how::ordinary));
+        return true;
+    }
+    return cleaned;
+}
+
+template <class Traits>
+auto instance<Traits>::pin_log() noexcept -> result<log_pin> {
+    auto const held = holding{databases_lock_};
+    auto const& slot = *checkpoint_->newest();
+    for (std::size_t i = 0; i < pins_.size(); ++i) {
+        if (pins_[i]) continue;
+        auto const start = earlier(slot.redo_lsn, slot.undo_low_lsn);
+        pins_[i] = start;
+        return log_pin{
+            .place = i,
+            .redo_lsn = slot.redo_lsn,
+            .undo_low_lsn = slot.undo_low_lsn,
+            .log_start = start,
+        };
+    }
+    return error{.code = errc::resource};
+}
+template <class Traits>
+void instance<Traits>::unpin_log(log_pin const& pin) noexcept {
+    auto const held = holding{databases_lock_};
+    pins_[pin.place] = no_lsn;
+}
+
+template <class Traits>
+result<void> instance<Traits>::close() noexcept {
+    auto const held = holding{databases_lock_};
+    if (log_->failed() && !runtime_type::sabotaged(sabotage::failed_writes_clean))
+        return error{.code = errc::instance_failed};
+    BOOST_OUTCOME_TRY(log_->flush_all());
+    BOOST_OUTCOME_TRY(pool_->flush());
+    auto const tail = log_->tail();
+    for (auto& known : databases_) {
+        if (known.file == nullptr) continue;
+        BOOST_OUTCOME_TRY(known.file->sync_writes());
+        BOOST_OUTCOME_TRY(known.file->mark_clean(tail));
+    }
+    auto const last = log_->durable_segment();
+    BOOST_OUTCOME_TRY(auto const sealed, log_->close_clean());
+    BOOST_OUTCOME_TRY(double_write_->empty());
+    BOOST_OUTCOME_TRY(checkpointer_->write_slot([&](checkpoint_slot& slot) noexcept {
+        complete_slot(slot);
+        slot.generation = last.generation;
+        slot.nonce = last.nonce;
+        slot.end_lsn = sealed.end;
+        slot.redo_lsn = sealed.end;
+        slot.undo_low_lsn = sealed.end;
+        slot.clean = true;
+        for (auto& one : slot.databases)
+            if (one.id != no_database) one.consistent_lsn = tail;
+    }));
+    auto closed = result<void>{ok()};
+    for (auto& known : databases_) {
+        if (known.file == nullptr) continue;
+        pool_->detach(*known.file);
+        if (auto done = known.file->close(); !done && closed) closed = done;
+    }
+    return closed;
+}
+
+} // namespace jetpp::inline v1

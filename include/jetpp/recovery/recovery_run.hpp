@@ -1,0 +1,513 @@
+// jetpp/recovery/recovery_run.hpp - from whatever a crash left to a consistent instance.
+//
+//   1 newest slot, scan start          5 torn pages home from jet.dw
+//   2 find the end, losers, databases  6 redo
+//   3 harden the tail                  7 a new segment, durable
+//   4 open the databases               8 undo of the losers, recovery_end
+//                                      9 everything home, checkpoint, jet.dw emptied
+// Invariants
+//   * nothing is shown, written home or undone because of a record that is not durable
+//   * redo comes to its end, or says which pages hinder it, before history is changed
+//   * undo is logged in a segment of its own, so that a lost tail never lines up with it
+//   * a crash before step 7 repeats everything; after it, undo goes on where it was
+// A clean start is the same walk with nothing in it: the slot says clean, the log ends where the
+// slot says, the headers agree.
+// Threads  one.
+// Source   ARIES; step 3: ATC 2020 on failed fsyncs.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <utility>
+
+#include <jetpp/buffer/double_write_recovery.hpp>
+#include <jetpp/core/result.hpp>
+#include <jetpp/log/replay.hpp>
+#include <jetpp/recovery/analysis.hpp>
+#include <jetpp/recovery/harden.hpp>
+#include <jetpp/recovery/instance.hpp>
+#include <jetpp/recovery/losers.hpp>
+#include <jetpp/recovery/redo.hpp>
+#include <jetpp/txn/commit.hpp>
+#include <jetpp/txn/row_reader.hpp>
+
+namespace jetpp::inline v1 {
+
+template <class Traits>
+class recovery_run {
+    using env = typename Traits::env;
+    using runtime = typename env::runtime_type;
+    using database = attached_database<Traits>;
+    static constexpr std::size_t page_size = Traits::page_size;
+
+public:
+    explicit recovery_run(instance<Traits>& in) noexcept : in_{&in}, analysis_{no_lsn} {}
+
+    [[nodiscard]] result<void> run() noexcept {
+        BOOST_OUTCOME_TRY(find_start());
+        BOOST_OUTCOME_TRY(analyse());
+        if (!runtime::sabotaged(sabotage::no_tail_rewrite)) {
+            BOOST_OUTCOME_TRY(harden());
+        }
+        sealed_ = sealed_log{.end = end_.end};
+        BOOST_OUTCOME_TRY(in_->start_pool(
+            log_gate{sealed_, in_->segment_bytes_}, pool_frames(in_->options_, page_size)
+        ));
+        BOOST_OUTCOME_TRY(open_databases());
+        auto const clean = is_clean();
+        if (!clean) {
+            BOOST_OUTCOME_TRY(repair_torn_pages());
+            BOOST_OUTCOME_TRY(redo());
+        }
+        BOOST_OUTCOME_TRY(begin_log(clean));
+        BOOST_OUTCOME_TRY(in_->start_services());
+        for (auto& known : in_->databases_)
+            if (known.file != nullptr) in_->transactions_->add_file(*known.file);
+        in_->transactions_->people().start(
+            later(analysis_.last_commit(), first_of_log()), in_->log_->tail()
+        );
+        if (clean) return start_clean();
+        BOOST_OUTCOME_TRY(undo());
+        return finish();
+    }
+
+private:
+    // --- 1
+
+    [[nodiscard]] result<void> find_start() noexcept {
+        auto const* newest = in_->checkpoint_->newest();
+        has_slot_ = newest != nullptr;
+        if (has_slot_) slot_ = *newest;
+        if (has_slot_ && slot_.page_bytes != page_size)
+            return mismatch(
+                errc::page_size_mismatch, file_kind::checkpoint, slot_.page_bytes,
+                static_cast<std::uint32_t>(page_size)
+            );
+        in_->segment_bytes_ = has_slot_ ? slot_.segment_bytes : 0;
+        start_ = has_slot_ ? earlier(slot_.redo_lsn, slot_.undo_low_lsn) : no_lsn;
+        return ok();
+    }
+
+    [[nodiscard]] replay_options reading(lsn from) const noexcept {
+        auto options = replay_options{};
+        options.from = from;
+        options.page_size = page_size;
+        options.segment_bytes = in_->segment_bytes_;
+        if (has_slot_) options.instance = slot_.instance;
+        options.buffer_bytes = std::size_t{256} << 10;
+        return options;
+    }
+
+    // --- 2
+
+    [[nodiscard]] result<void> analyse() noexcept {
+        auto options = reading(start_);
+        options.use_ring = true;
+        if (has_slot_)
+            options.proofs = {
+                .slot_end = slot_.end_lsn,
+                .slot_generation = slot_.generation,
+                .slot_nonce = slot_.nonce,
+            };
+        BOOST_OUTCOME_TRY(auto log, replay<env>::open(in_->env_, *in_->dir_, options));
+        in_->segment_bytes_ = log.segment_bytes();
+        analysis_ = log_analysis{start_};
+        for (auto const& r : log) {
+            if (!r) return r.error();
+            BOOST_OUTCOME_TRY(analysis_.see(r.assume_value()));
+        }
+        end_ = log.end_state();
+        BOOST_OUTCOME_TRY(analysis_.finish());
+        if (!end_.last) return error{.code = errc::log_missing, .file = file_kind::log_segment};
+        auto const& last = *end_.last;
+        in_->id_ = last.instance;
+        in_->timeline_ = last.timeline;
+        in_->archival_ = in_->options_.archival_from_files ? last.mode == logging_mode::archival
+                                                           : in_->options_.archival;
+        in_->incarnation_ =
+            (has_slot_ && slot_.incarnation > last.incarnation ? slot_.incarnation
+                                                               : last.incarnation) + 1;
+        BOOST_OUTCOME_TRY(check_options(in_->options_, page_size, in_->segment_bytes_));
+        in_->report_ = {
+            .scan_start = start_,
+            .end = end_.end,
+            .last_commit = analysis_.last_commit(),
+            .records = analysis_.records(),
+            .losers = static_cast<std::uint32_t>(analysis_.losers().size()),
+            .former_incarnation = in_->incarnation_ - 1,
+        };
+        return ok();
+    }
+
+    // --- 3
+
+    [[nodiscard]] result<void> harden() noexcept {
+        auto proven = later(end_.highest_hint, has_slot_ ? slot_.end_lsn : no_lsn);
+        if (end_.ring_from) proven = earlier(proven, end_.ring_from);
+        if (!(proven < end_.end)) return in_->dir_->sync();
+        auto options = reading(later(proven, first_of_log()));
+        options.use_ring = true;
+        BOOST_OUTCOME_TRY(auto log, replay<env>::open(in_->env_, *in_->dir_, options));
+        auto hardener = tail_hardener<env>{*in_->dir_, in_->segment_bytes_};
+        for (auto const& r : log) {
+            if (!r) return r.error();
+            if (r.assume_value().at < proven) continue;
+            BOOST_OUTCOME_TRY(hardener.add(r.assume_value()));
+        }
+        BOOST_OUTCOME_TRY(hardener.flush());
+        return in_->dir_->sync();
+    }
+
+    // The first record of the oldest segment that is read.
+    [[nodiscard]] lsn first_of_log() const noexcept {
+        return start_ ? start_ : first_lsn(1, in_->segment_bytes_);
+    }
+
+    // --- 4
+
+    [[nodiscard]] result<void> open_databases() noexcept {
+        for (auto const& logged : analysis_.databases()) {
+            BOOST_OUTCOME_TRY(auto* const place, in_->free_place());
+            if (auto opened = open_database(*place, logged); !opened)
+                return opened.error().with_database(logged.id).with_file(file_kind::database);
+            if (in_->last_database_id_ < logged.id.value) in_->last_database_id_ = logged.id.value;
+        }
+        return ok();
+    }
+
+    [[nodiscard]] result<void> open_database(
+        database& place, logged_database const& logged
+    ) noexcept {
+        auto const temporary = creation_name(logged.name, logged.database);
+        auto opened = paged_file<Traits>::open(in_->env_, *in_->dir_, logged.name);
+        if (!opened && opened.error().code == errc::not_found && logged.created) {
+            // The crash came before the file got its name, or before its name was durable.
+            auto moved = in_->dir_->rename(temporary, logged.name, rename_how::no_replace);
+            if (!moved && moved.error().code == errc::not_found) {
+                BOOST_OUTCOME_TRY(make_again(logged, temporary));
+                moved = in_->dir_->rename(temporary, logged.name, rename_how::no_replace);
+            }
+            BOOST_OUTCOME_TRY(moved);
+            BOOST_OUTCOME_TRY(in_->dir_->sync());
+            opened = paged_file<Traits>::open(in_->env_, *in_->dir_, logged.name);
+        }
+        if (!opened) {
+            auto why = opened.error();
+            if (why.code == errc::not_found) why.code = errc::database_missing;
+            return why;
+        }
+        auto file = std::move(opened).assume_value();
+        auto const header = file->header();
+        if (header.database != logged.database) return error{.code = errc::history_break};
+        switch (header.state) {
+        case database_state::restoring:
+        case database_state::standby:
+        case database_state::branch:
+        case database_state::backup_copy: return error{.code = errc::needs_restore};
+        case database_state::failed: return error{.code = errc::needs_recovery};
+        default: break;
+        }
+        if (header.instance != in_->id_) return error{.code = errc::foreign_database};
+        if (header.timeline != in_->timeline_) return error{.code = errc::history_break};
+        BOOST_OUTCOME_TRY(check_end(
+            end_.end, in_->segment_bytes_, {.max_required = header.max_required_lsn}
+        ));
+        BOOST_OUTCOME_TRY(file->repair_header());
+        if (header.state == database_state::creating || header.id != logged.id) {
+            BOOST_OUTCOME_TRY(file->change_header([&](database_header& h) noexcept {
+                h.state = database_state::dirty;
+                h.id = logged.id;
+                h.attach_lsn = logged.attach_lsn;
+            }));
+        }
+        place = {
+            .name = logged.name,
+            .id = logged.database,
+            .nonce = logged.nonce,
+            .attach_lsn = logged.attach_lsn,
+            .flags = logged.flags,
+            .file = std::move(file),
+        };
+        return in_->pool_->attach(*place.file);
+    }
+
+    // The log holds the whole life of the database: an empty file and redo make it again.
+    [[nodiscard]] result<void> make_again(
+        logged_database const& logged, file_name const& temporary
+    ) noexcept {
+        auto header = database_header{};
+        header.page_size = static_cast<std::uint32_t>(page_size);
+        header.checksum_id = Traits::checksum::id;
+        header.state = database_state::creating;
+        header.database = logged.database;
+        header.instance = in_->id_;
+        header.nonce = logged.nonce;
+        header.id = logged.id;
+        header.attach_lsn = logged.attach_lsn;
+        header.timeline = in_->timeline_;
+        header.created_at = in_->env_.runtime.wall();
+        header.pages_hint = initial_database_pages<Traits>;
+        header.set_writer("jetpp 1");
+        BOOST_OUTCOME_TRY(
+            auto file, paged_file<Traits>::create(
+                           in_->env_, *in_->dir_, temporary, header, initial_database_pages<Traits>
+                       )
+        );
+        return file->close();
+    }
+
+    [[nodiscard]] bool is_clean() noexcept {
+        if (!has_slot_ || !slot_.clean || end_.end != slot_.end_lsn) return false;
+        if (!analysis_.losers().empty()) return false;
+        auto matching = std::size_t{0};
+        for (auto& known : in_->databases_) {
+            if (known.file == nullptr) continue;
+            auto const header = known.file->header();
+            if (header.state != database_state::clean) return false;
+            for (auto const& listed : slot_.attached())
+                if (listed.database == known.id && listed.consistent_lsn == header.consistent_lsn)
+                    ++matching;
+        }
+        return matching == analysis_.databases().size() && matching == slot_.database_count;
+    }
+
+    // --- 5, 6
+
+    [[nodiscard]] result<void> repair_torn_pages() noexcept {
+        auto files = std::array<paged_file<Traits>*, databases_max>{};
+        auto count = std::size_t{0};
+        auto redo_from = has_slot_ ? slot_.redo_lsn : no_lsn;
+        for (auto& known : in_->databases_)
+            if (known.file != nullptr) files[count++] = known.file.get();
+        BOOST_OUTCOME_TRY(
+            auto const repaired,
+            jetpp::repair_torn_pages<Traits>(
+                *in_->double_write_, {files.data(), count},
+                {.redo_lsn = redo_from, .end = end_.end}
+            )
+        );
+        in_->report_.pages_repaired = repaired.repaired;
+        return ok();
+    }
+
+    // Where redo of a database begins: at its older header copy's word, if that is earlier.
+    [[nodiscard]] lsn redo_from(database& known) noexcept {
+        auto const slot_redo = has_slot_ ? slot_.redo_lsn : no_lsn;
+        return earlier(slot_redo, known.file->min_required_floor());
+    }
+
+    [[nodiscard]] result<void> redo() noexcept {
+        auto from = has_slot_ ? slot_.redo_lsn : no_lsn;
+        for (auto& known : in_->databases_)
+            if (known.file != nullptr && known.file->header().state != database_state::clean)
+                from = earlier(from, redo_from(known));
+        // Nothing is kept that lies below what the first segment holds; a hole is log_missing.
+        auto options = reading(later(from, no_lsn));
+        options.up_to = end_.end;
+        BOOST_OUTCOME_TRY(auto log, replay<env>::open(in_->env_, *in_->dir_, options));
+        auto pages = redoer<Traits>{*in_->pool_};
+        for (auto const& r : log) {
+            if (!r) return r.error();
+            auto const& record = r.assume_value();
+            if (record.header.database == no_database) continue;
+            auto known = in_->database_of(record.header.database);
+            if (!known) continue; // detached before the end: its file is complete
+            auto& place = *known.assume_value();
+            if (record.at < place.attach_lsn || record.at < redo_from(place)) continue;
+            auto const header = place.file->header();
+            if (header.state == database_state::clean && record.at < header.consistent_lsn)
+                continue;
+            BOOST_OUTCOME_TRY(
+                pages.redo(*place.file, record, log.current_segment().timeline.low())
+            );
+        }
+        for (auto& known : in_->databases_)
+            if (known.file != nullptr) {
+                BOOST_OUTCOME_TRY(pages.finish(*known.file));
+            }
+        in_->report_.pages_changed = pages.applied();
+        return ok();
+    }
+
+    // --- 7
+
+    [[nodiscard]] result<void> begin_log(bool clean) noexcept {
+        auto const& last = *end_.last;
+        auto start = log_start{};
+        start.instance = in_->id_;
+        start.incarnation = in_->incarnation_;
+        start.timeline = in_->timeline_;
+        start.parent_timeline = last.parent_timeline;
+        start.fork_lsn = last.fork_lsn;
+        if (end_.sealed) {
+            start.generation = end_.next_generation;
+            start.nonce = clean ? end_.next_nonce : 0;
+            start.previous_generation = last.generation;
+            start.previous_nonce = last.nonce;
+            start.previous_created_at = last.created_at;
+            start.cut = clean ? no_lsn : end_.raw_end;
+        } else if (end_.replaceable && !(has_slot_ && slot_.generation == last.generation) &&
+                   !is_required(last.generation)) {
+            start.generation = last.generation;
+            start.previous_generation = last.previous_generation;
+            start.previous_nonce = last.previous_nonce;
+            start.previous_created_at = last.previous_created_at;
+            start.cut = last.cut;
+        } else {
+            start.generation = end_.next_generation;
+            start.previous_generation = last.generation;
+            start.previous_nonce = last.nonce;
+            start.previous_created_at = last.created_at;
+            start.cut = end_.raw_end;
+        }
+        auto record = std::array<std::byte, record::attach_list::size_max>{};
+        auto room = std::array<std::byte, attach_entries_size_max>{};
+        auto const list = in_->attached_now(nullptr, room);
+        encode_header(record.data(), {.type = list.type, .flags = record_flags::system});
+        list.encode(record.data());
+        start.attach_list = const_bytes{record.data(), list.size()};
+        if (clean) {
+            // The slot stops saying clean before the first byte of log is written.
+            auto opened = slot_;
+            opened.clean = false;
+            opened.incarnation = in_->incarnation_;
+            opened.written_at = in_->env_.runtime.wall();
+            if (!runtime::sabotaged(sabotage::clean_flag_late)) {
+                BOOST_OUTCOME_TRY(in_->checkpoint_->write(opened));
+            }
+        }
+        BOOST_OUTCOME_TRY(
+            in_->log_, log_writer<env>::create(
+                           in_->env_, *in_->dir_,
+                           log_options_of(
+                               in_->options_, page_size, in_->segment_bytes_, in_->archival_
+                           ),
+                           start
+                       )
+        );
+        in_->pool_->use_log(log_gate{*in_->log_, in_->segment_bytes_});
+        return ok();
+    }
+
+    // Does a header name an LSN inside that generation?
+    [[nodiscard]] bool is_required(std::uint64_t generation) noexcept {
+        auto const first = lsn{generation * in_->segment_bytes_};
+        for (auto& known : in_->databases_) {
+            if (known.file == nullptr) continue;
+            auto const header = known.file->header();
+            // max_required_lsn is the end of a segment: it asks for the one before it.
+            if (header.max_required_lsn > first || header.attach_lsn >= first) return true;
+        }
+        return has_slot_ && slot_.end_lsn > first;
+    }
+
+    [[nodiscard]] result<void> start_clean() noexcept {
+        in_->pool_->note_redo_lsn(slot_.redo_lsn);
+        return in_->force_slot();
+    }
+
+    // --- 8
+
+    [[nodiscard]] result<void> undo() noexcept {
+        in_->report_.recovered = true;
+        auto& system = *in_->transactions_;
+        auto begin = record::recovery_begin{};
+        begin.scan_start = start_;
+        begin.end = end_.end;
+        begin.losers = in_->report_.losers;
+        begin.reason = recovery_reason::crash;
+        BOOST_OUTCOME_TRY(in_->log_alone({}, begin));
+
+        if (!analysis_.losers().empty()) {
+            auto losers = loser_transactions<Traits>{system};
+            BOOST_OUTCOME_TRY(losers.begin(analysis_.losers()));
+            auto options = reading(analysis_.losers()[0]);
+            options.up_to = end_.end;
+            BOOST_OUTCOME_TRY(auto log, replay<env>::open(in_->env_, *in_->dir_, options));
+            for (auto const& r : log) {
+                if (!r) return r.error();
+                BOOST_OUTCOME_TRY(losers.see(r.assume_value()));
+            }
+            runtime::point(point_id::before_undo);
+            while (auto* const state = losers.take()) {
+                system.people().enter_writer(*state, *in_->log_);
+                state->low = earlier(state->low, state->first_record);
+                auto credit = log_credit{};
+                if (auto found = find_roots(system, *state); !found) {
+                    system.keep_stuck(state);
+                    return found.error();
+                }
+                BOOST_OUTCOME_TRY(roll_back(system, state, credit));
+            }
+            runtime::point(point_id::after_undo);
+        }
+        auto ended = record::recovery_end{};
+        ended.cut = end_.end;
+        ended.incarnation = in_->incarnation_;
+        ended.losers = in_->report_.losers;
+        ended.records_redone = analysis_.records();
+        BOOST_OUTCOME_TRY(in_->log_alone({}, ended));
+        return ok();
+    }
+
+    // Undo entries name trees by id; the catalogue, redone, says where their roots are. A tree whose
+    // own creation is among what is undone says so itself.
+    [[nodiscard]] result<void> find_roots(
+        transaction_system<Traits>& system, transaction_state& state
+    ) noexcept {
+        for (auto* entry = state.newest; entry != nullptr; entry = entry->older_own) {
+            if (entry->unlinked || entry->kind == version_kind::create) continue;
+            BOOST_OUTCOME_TRY(entry->root, root_of(system, state, *entry));
+        }
+        return ok();
+    }
+    [[nodiscard]] result<page_number> root_of(
+        transaction_system<Traits>& system, transaction_state& state, version_entry const& wanted
+    ) noexcept {
+        using limits = page_limits<page_size>;
+        if (wanted.tree == catalogue_tree) return limits::catalogue_root;
+        if (wanted.tree == pending_tree) return limits::pending_root;
+        for (auto* e = state.newest; e != nullptr; e = e->older_own)
+            if (e->kind == version_kind::create && e->tree == wanted.tree &&
+                e->database == wanted.database)
+                return e->root;
+        BOOST_OUTCOME_TRY(auto* const place, in_->database_of(wanted.database));
+        auto root = no_page;
+        // The page's own row, whoever wrote it: a ghost of an undone drop still names the root.
+        BOOST_OUTCOME_TRY(system.trees().read(
+            place->catalogue(), tree_row_key(wanted.tree).view(),
+            [&](page_view<page_size> const& leaf, std::uint32_t slot, bool found) noexcept {
+                if (!found) return;
+                if (auto const row = decode_tree_row(leaf.value(slot))) root = row.assume_value().root;
+            }
+        ));
+        if (root == no_page)
+            return error{.code = errc::structure_damaged, .at = wanted.at}.with_database(
+                wanted.database
+            );
+        return root;
+    }
+
+    // --- 9
+
+    [[nodiscard]] result<void> finish() noexcept {
+        BOOST_OUTCOME_TRY(in_->log_->flush_all());
+        {
+            auto const held = holding{in_->databases_lock_};
+            BOOST_OUTCOME_TRY(in_->checkpoint_locked(checkpoint_how::flush_all));
+        }
+        return in_->double_write_->empty();
+    }
+
+    instance<Traits>* in_;
+    checkpoint_slot slot_{};
+    bool has_slot_ = false;
+    lsn start_{};
+    log_analysis analysis_;
+    log_end end_{};
+    sealed_log sealed_{};
+};
+
+} // namespace jetpp::inline v1
