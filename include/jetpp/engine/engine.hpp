@@ -1,0 +1,285 @@
+// jetpp/engine/engine.hpp - the front door: one directory with its log, its databases, its cache.
+//
+//     BOOST_OUTCOME_TRY(auto db, jetpp::engine<>::open("books"));
+//     BOOST_OUTCOME_TRY(db.attach("main"));
+//     BOOST_OUTCOME_TRY(auto books, db.open_tree("main", "books"));
+//     BOOST_OUTCOME_TRY(auto done, db.transact([&](auto& tx) { return tx.put(books, "dune", "1965"); }));
+//
+// What commit acknowledged survives. What is in doubt is an error. No unverified byte is served.
+// After a failed write or sync of the log the engine refuses every write (instance_failed): reopen
+// it, recovery decides what survived.
+// Threads   all calls of an engine, any thread, at once; close, attach and detach exclude each
+//           other. Handles (snapshot, transaction, cursor): one thread at a time.
+// Lifetime  handles must end before close(); close() says busy otherwise.
+// Source    ESE's instance.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <string_view>
+#include <utility>
+
+#include <jetpp/core/durability.hpp>
+#include <jetpp/core/result.hpp>
+#include <jetpp/engine/background.hpp>
+#include <jetpp/engine/engine_core.hpp>
+#include <jetpp/engine/options.hpp>
+#include <jetpp/engine/policies.hpp>
+#include <jetpp/engine/transaction.hpp>
+
+namespace jetpp::inline v1 {
+
+enum class attach_how : std::uint8_t { create_if_missing, must_exist };
+enum class open_how_tree : std::uint8_t { create_if_missing, must_exist };
+
+template <class Policies = default_policies>
+class [[nodiscard]] engine {
+    static_assert(validate<Policies>());
+
+public:
+    using policies = Policies;
+    using traits = traits_of<Policies>;
+    using environment_type = environment_of<Policies>;
+    using cursor = basic_cursor<traits>;
+    using snapshot = basic_snapshot<traits>;
+    using transaction = basic_transaction<traits>;
+    using savepoint = basic_savepoint<traits>;
+
+    // Opens the instance in `directory`, creating or recovering it.
+    // Errors: in_use (another engine or process has it), bad_option, needs_restore, not_found
+    // (create_how::never), page_size_mismatch, checksum_mismatch, every error of recovery
+    // (log_corrupt, log_missing, database_missing, lost_write ...), io, disk_full, out_of_memory.
+    [[nodiscard]] static result<engine> open(
+        path_view directory, open_options options = {}, environment_type env = {}
+    ) noexcept {
+        auto core = std::unique_ptr<engine_core<traits>>{
+            new (std::nothrow) engine_core<traits>{env, options}
+        };
+        if (core == nullptr) return error{.code = errc::out_of_memory};
+        BOOST_OUTCOME_TRY(core->store.open(directory, store_options(options)));
+        auto made = engine{std::move(core)};
+        BOOST_OUTCOME_TRY(load_doomed_trees(*made.core_));
+        made.background_ = std::unique_ptr<background_tasks<traits>>{
+            new (std::nothrow) background_tasks<traits>{*made.core_}
+        };
+        if (made.background_ == nullptr) return error{.code = errc::out_of_memory};
+        if constexpr (Policies::threading::background) {
+            BOOST_OUTCOME_TRY(made.background_->start());
+        }
+        return made;
+    }
+
+    engine(engine&&) noexcept = default;
+    engine& operator=(engine&&) = delete;
+    // Closes as close() does; what close() would refuse, recovery does at the next open.
+    ~engine() {
+        if (core_ != nullptr) (void)std::move(*this).close();
+    }
+
+    // Makes a database usable: creates its file, or attaches a clean one. Attached databases stay
+    // attached over close and open; attaching one again does nothing.
+    // Errors: unsafe_name, not_found, too_many_databases, page_size_mismatch, checksum_mismatch,
+    // needs_restore, needs_recovery (the file is not clean), disk_full, io, out_of_memory.
+    [[nodiscard]] result<void> attach(
+        std::string_view database, attach_how how = attach_how::create_if_missing
+    ) noexcept {
+        BOOST_OUTCOME_TRY(core_->check_alive());
+        return core_->store.attach(database, how == attach_how::create_if_missing);
+    }
+    // The database leaves the instance, clean, and may be attached elsewhere.
+    // Errors: busy (transactions or snapshots live), not_found, io, log_failed.
+    [[nodiscard]] result<void> detach(std::string_view database) noexcept {
+        BOOST_OUTCOME_TRY(core_->check_alive());
+        if (core_->open_snapshots.load() != 0 || core_->open_transactions.load() != 0)
+            return error{.code = errc::busy};
+        BOOST_OUTCOME_TRY(auto* const where, core_->store.find_database(database));
+        auto const id = where->file->id();
+        while (collect(core_->transactions(), ~std::size_t{0}) != 0) {}
+        {
+            auto const held = holding{core_->doomed_lock};
+            core_->doomed.clear(); // their rows are found again at the next attach
+        }
+        core_->trees.forget_database(id);
+        return core_->store.detach(database);
+    }
+
+    // Errors: not_found (with must_exist), and those of create_tree.
+    [[nodiscard]] result<tree> open_tree(
+        std::string_view database, std::string_view name,
+        open_how_tree how = open_how_tree::create_if_missing
+    ) noexcept {
+        for (auto tries = 0;; ++tries) {
+            {
+                BOOST_OUTCOME_TRY(auto view, read());
+                BOOST_OUTCOME_TRY(auto const found, find_tree(*core_, view, database, name));
+                if (found) return *found;
+            }
+            if (how == open_how_tree::must_exist) return error{.code = errc::not_found};
+            BOOST_OUTCOME_TRY(auto tx, begin());
+            auto made = tx.create_tree(database, name);
+            if (made) {
+                auto done = std::move(tx).commit(durability::device);
+                if (done) return made;
+                if (done.error().code != errc::write_conflict) return done.error();
+            } else {
+                auto const code = made.error().code; // somebody else may be creating it
+                std::move(tx).rollback();
+                if ((code != errc::already_exists && code != errc::write_conflict) || tries > 1000)
+                    return made.error();
+            }
+            core_->store.environment().runtime.relax(static_cast<std::uint32_t>(tries));
+        }
+    }
+
+    // The newest committed moment. Errors: instance_failed, out_of_memory.
+    [[nodiscard]] result<snapshot> read() noexcept { return snapshot::begin(*core_); }
+    [[nodiscard]] result<transaction> begin() noexcept { return transaction::begin(*core_); }
+
+    // The newest committed row, without a snapshot: one row alone is always consistent.
+    [[nodiscard]] result<bool> get(tree from, bytes_view key, value_buffer& into) noexcept {
+        BOOST_OUTCOME_TRY(core_->check_alive());
+        into.clear();
+        BOOST_OUTCOME_TRY(auto const place, core_->place_of(from, max_lsn));
+        auto& system = core_->transactions();
+        auto const view = read_view{.at = max_lsn, .settled = system.people().settled()};
+        return read_row(system, view, place, key.raw(), [&](const_bytes value, bool) noexcept {
+            return into.assign(value);
+        });
+    }
+    // One row, one transaction, no snapshot: it waits for an unfinished owner of the row instead of
+    // conflicting with what others have committed meanwhile.
+    // Errors: as transaction::put and commit; write_conflict if the owner does not end.
+    [[nodiscard]] result<ticket> put(
+        tree into, bytes_view key, bytes_view value, durability how = durability::device
+    ) noexcept {
+        return write_alone(into, key.raw(), write_request::put, value.raw(), how);
+    }
+    [[nodiscard]] result<ticket> erase(
+        tree from, bytes_view key, durability how = durability::device
+    ) noexcept {
+        return write_alone(from, key.raw(), write_request::erase, {}, how);
+    }
+
+    // Runs work(transaction&) and commits; after a write_conflict again, on a new snapshot, at most
+    // 16 times. work returns result<void> or any result; its error rolls back.
+    template <class Work>
+    [[nodiscard]] result<ticket> transact(Work&& work, durability how = durability::device) {
+        for (auto tries = 1;; ++tries) {
+            BOOST_OUTCOME_TRY(auto tx, begin());
+            auto const done = work(tx); // a throw destroys tx, which rolls back
+            if (done) return std::move(tx).commit(how);
+            std::move(tx).rollback();
+            if (done.error().code != errc::write_conflict || tries == 16) return done.error();
+            core_->store.environment().runtime.relax(static_cast<std::uint32_t>(tries));
+        }
+    }
+
+    // Waits until what the ticket stands for has reached `how`. A ticket of a former life is
+    // answered from the recovered log: errc::lost if it did not survive. Errors: lost, log_failed.
+    [[nodiscard]] result<void> wait(ticket const& receipt, durability how) noexcept {
+        if (receipt.incarnation != core_->store.incarnation() &&
+            !environment_type::runtime_type::sabotaged(sabotage::ticket_without_incarnation))
+            return core_->store.answer_old_ticket(receipt);
+        return wait_for(core_->store.log(), receipt.at, how);
+    }
+    // For a snapshot's at(), before its results leave the process.
+    [[nodiscard]] result<void> wait(lsn at, durability how) noexcept {
+        return wait_for(core_->store.log(), at, how);
+    }
+
+    // With single_thread: does one quantum of flushing, checkpointing, collecting.
+    // Returns: false when there is nothing to do.
+    [[nodiscard]] result<bool> poll() noexcept { return background_->step(); }
+
+    // Writes everything home and takes a checkpoint: recovery would have nothing to redo.
+    [[nodiscard]] result<void> checkpoint() noexcept {
+        BOOST_OUTCOME_TRY(core_->check_alive());
+        return core_->store.checkpoint(checkpoint_how::flush_all);
+    }
+
+    // Ends the engine: everything home, files marked clean, log sealed.
+    // Errors: busy (transactions or snapshots still live: the engine stays open), and whatever kept
+    // the files from being clean; they are then as after a crash, and the engine is closed.
+    [[nodiscard]] result<void> close() && noexcept {
+        if (core_ == nullptr) return error{.code = errc::closed};
+        if (core_->open_snapshots.load() != 0 || core_->open_transactions.load() != 0)
+            return error{.code = errc::busy};
+        if (background_ != nullptr) background_->stop();
+        background_.reset();
+        while (!core_->store.log().failed() && collect(core_->transactions(), ~std::size_t{0}) != 0) {
+        }
+        auto done = core_->store.close();
+        core_.reset();
+        return done;
+    }
+
+    [[nodiscard]] engine_core<traits>& core() noexcept { return *core_; }
+
+private:
+    explicit engine(std::unique_ptr<engine_core<traits>> core) noexcept
+        : core_{std::move(core)} {}
+
+    [[nodiscard]] static instance_options store_options(open_options const& o) noexcept {
+        return {
+            .create = o.create == create_how::if_missing,
+            .archival = Policies::logging::from_files ? o.archival : Policies::logging::archival,
+            .archival_from_files = Policies::logging::from_files,
+            .buffer_bytes = o.buffer_bytes,
+            .segment_bytes = o.segment_bytes,
+            .log_ring_bytes = o.log_ring_bytes,
+            .version_bytes = o.version_bytes,
+            .transaction_bytes = o.transaction_bytes,
+            .checkpoint_depth_bytes = o.checkpoint_depth_bytes,
+            .checkpoint_every_bytes = o.checkpoint_every_bytes,
+            .checkpoint_every = o.checkpoint_every,
+            .lazy_interval = o.lazy_interval,
+            .process_durability = o.process_durability,
+        };
+    }
+
+    [[nodiscard]] result<ticket> write_alone(
+        tree into, const_bytes key, write_request request, const_bytes value, durability how
+    ) noexcept {
+        for (std::uint32_t tries = 0;; ++tries) {
+            auto done = try_write_alone(into, key, request, value, how);
+            if (done || done.error().code != errc::write_conflict || tries == 10'000) return done;
+            core_->store.environment().runtime.relax(tries);
+        }
+    }
+    [[nodiscard]] result<ticket> try_write_alone(
+        tree into, const_bytes key, write_request request, const_bytes value, durability how
+    ) noexcept {
+        BOOST_OUTCOME_TRY(core_->check_alive());
+        auto& system = core_->transactions();
+        auto body = transaction_body<traits>{};
+        body.core = core_.get();
+        BOOST_OUTCOME_TRY(body.state, system.begin());
+        body.view = {
+            .at = max_lsn, .settled = system.people().settled(), .self = body.state
+        };
+        auto const written = [&]() noexcept -> result<void> {
+            BOOST_OUTCOME_TRY(auto* const entry, core_->trees.find(into));
+            BOOST_OUTCOME_TRY(hold_shared(body, *entry));
+            BOOST_OUTCOME_TRY(write_row(
+                system, *body.state, body.view, entry->place, key, request, value, body.credit
+            ));
+            return ok();
+        }();
+        if (!written) {
+            (void)roll_back(system, body.state, body.credit);
+            release_trees(body);
+            return written.error();
+        }
+        auto done = jetpp::commit(
+            system, body.state, no_lsn, core_->store.incarnation(), how, body.credit
+        );
+        release_trees(body);
+        return done;
+    }
+
+    std::unique_ptr<engine_core<traits>> core_;
+    std::unique_ptr<background_tasks<traits>> background_;
+};
+
+} // namespace jetpp::inline v1

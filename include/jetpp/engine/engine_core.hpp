@@ -1,0 +1,87 @@
+// jetpp/engine/engine_core.hpp - the state behind an engine and all handles it gave out.
+//
+// On the heap, so that an engine may be moved while transactions live. Handles are counted: close()
+// names what is still open instead of hanging.
+// Threads  any.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include <jetpp/core/array_list.hpp>
+#include <jetpp/core/result.hpp>
+#include <jetpp/engine/options.hpp>
+#include <jetpp/engine/tree_table.hpp>
+#include <jetpp/env/sync.hpp>
+#include <jetpp/recovery/instance.hpp>
+#include <jetpp/txn/census.hpp>
+#include <jetpp/txn/transaction_system.hpp>
+
+namespace jetpp::inline v1 {
+
+template <class Traits>
+struct engine_core {
+    using env = typename Traits::env;
+
+    engine_core(env environment, open_options const& chosen) noexcept
+        : store{environment}, trees{environment}, options{chosen},
+          doomed_lock{environment.runtime} {}
+
+    instance<Traits> store;
+    tree_table<Traits> trees;
+    open_options options;
+    std::atomic<std::uint32_t> open_snapshots{0};
+    std::atomic<std::uint32_t> open_transactions{0};
+
+    // Trees whose drop is committed and whose pages wait until no older snapshot lives.
+    struct doomed_tree {
+        tree_place<Traits> place{};
+        lsn dropped_at{};
+    };
+    basic_mutex<typename env::runtime_type> doomed_lock;
+    array_list<doomed_tree> doomed{};
+
+    [[nodiscard]] transaction_system<Traits>& transactions() noexcept {
+        return store.transactions();
+    }
+
+    // Errors: misuse; tree_dropped for a reader whose snapshot sees the drop.
+    [[nodiscard]] result<tree_place<Traits>> place_of(tree handle, lsn snapshot) noexcept {
+        BOOST_OUTCOME_TRY(auto* const entry, trees.find(handle));
+        auto const dropped = entry->dropped_at.load(std::memory_order_acquire);
+        if (dropped != 0 && snapshot.value >= dropped) return error{.code = errc::tree_dropped};
+        return entry->place;
+    }
+    // What every call of a handle asks first.
+    [[nodiscard]] result<void> check_alive() noexcept {
+        if (store.log().failed()) return error{.code = errc::instance_failed};
+        return ok();
+    }
+};
+
+// A registered reader: what a snapshot handle owns.
+template <class Traits>
+struct snapshot_body {
+    engine_core<Traits>* core{};
+    snapshot_registration place{};
+    read_view view{};
+    std::uint32_t open_cursors{};
+
+    // Errors: snapshot_too_old, once the versions it needs were given up. Asked after a read.
+    [[nodiscard]] result<void> check_current() const noexcept {
+        if (place.cancelled.load(std::memory_order_seq_cst))
+            return error{.code = errc::snapshot_too_old, .at = place.at};
+        return ok();
+    }
+};
+
+template <class Traits>
+struct transaction_body : snapshot_body<Traits> {
+    transaction_state* state{};
+    log_credit credit{};
+    array_list<typename tree_table<Traits>::entry*> written{}; // trees held shared
+    array_list<typename tree_table<Traits>::entry*> dropped{}; // trees held exclusively
+    array_list<typename tree_table<Traits>::entry*> created{}; // gone if it rolls back
+};
+
+} // namespace jetpp::inline v1

@@ -1,0 +1,71 @@
+// jetpp/engine/options.hpp - what is chosen at open, with the defaults of a small server.
+//
+// A zero size means: derived from buffer_bytes. open() refuses what breaks a rule with
+// errc::bad_option.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+#include <jetpp/core/error.hpp>
+#include <jetpp/core/lsn.hpp>
+
+namespace jetpp::inline v1 {
+
+enum class event_kind : std::uint8_t {
+    recovered,           // a crash was recovered: from, to, losers, records
+    page_repaired,       // a torn page came home from the double-write file
+    checkpoint,          // at = redo_lsn
+    checkpoint_failed,
+    background_failed,   // a background step met an error; `why` tells
+    transaction_dropped, // a transaction that had written was destroyed without commit
+    snapshot_given_up,
+    backup_finished,
+    backup_failed,
+};
+
+struct event {
+    event_kind kind{};
+    error why{};
+    lsn from{};
+    lsn to{};
+    std::uint64_t count{};
+};
+
+// Called from any thread of the engine, outside its locks; must not call the engine back.
+struct event_sink {
+    void (*on_event)(void* context, event const& what) noexcept = nullptr;
+    void* context = nullptr;
+
+    void operator()(event const& what) const noexcept {
+        if (on_event != nullptr) on_event(context, what);
+    }
+};
+
+enum class create_how : std::uint8_t { if_missing, never };
+
+struct open_options {
+    create_how create = create_how::if_missing;
+    std::size_t buffer_bytes = std::size_t{64} << 20;
+
+    // At creation only; later the files say it. Power of two, 128 KiB .. 1 GiB.
+    std::uint64_t segment_bytes = std::uint64_t{16} << 20;
+    bool archival = true; // read under the policy recorded_logging only
+
+    std::size_t log_ring_bytes = 0;    // power of two; derived: B/16 within [4 x max_record, 4 MiB]
+    std::size_t version_bytes = 0;     // derived: B/8
+    std::size_t transaction_bytes = 0; // derived: B/4
+
+    std::uint64_t checkpoint_depth_bytes = std::uint64_t{64} << 20; // of log a recovery must redo
+    std::uint64_t checkpoint_every_bytes = std::uint64_t{8} << 20;  // of log between checkpoints
+    std::chrono::nanoseconds checkpoint_every = std::chrono::seconds{30};
+    std::chrono::nanoseconds lazy_interval = std::chrono::milliseconds{10};
+
+    // Commits of durability::process need the ring in a shared mapped file.
+    bool process_durability = true;
+
+    event_sink events{};
+};
+
+} // namespace jetpp::inline v1
