@@ -176,13 +176,13 @@ private:
         put(row.suffix);
         put(row.value);
     }
-    void put_upper(std::optional<const_bytes> fence, page_number child) noexcept {
+    void put_upper(std::optional<const_bytes> separator_fence, page_number child) noexcept {
         if (auto* at = take(8); at != nullptr) {
-            store_le<std::uint16_t>(at, fence_size(fence));
+            store_le<std::uint16_t>(at, fence_size(separator_fence));
             store_le<std::uint16_t>(at + 2, 0);
             store_le<std::uint32_t>(at + 4, child.value);
         }
-        if (fence) put(*fence);
+        if (separator_fence) put(*separator_fence);
     }
     void put_runs(std::span<map_run const> runs) noexcept {
         for (auto const& run : runs) {
@@ -191,8 +191,8 @@ private:
             encode_map_run(at, run);
         }
     }
-    [[nodiscard]] static std::uint16_t fence_size(std::optional<const_bytes> fence) noexcept {
-        return fence ? static_cast<std::uint16_t>(fence->size()) : infinite_fence;
+    [[nodiscard]] static std::uint16_t fence_size(std::optional<const_bytes> key) noexcept {
+        return key ? static_cast<std::uint16_t>(key->size()) : infinite_fence;
     }
 
     // Returns: where the action begins.
