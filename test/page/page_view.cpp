@@ -30,8 +30,10 @@ template <std::size_t PageSize>
 std::uint64_t touch_all(page_view<PageSize> page, const_bytes key) {
     auto sum = std::uint64_t{0};
     auto const feed = [&](const_bytes raw) {
-        REQUIRE(raw.size() <= PageSize);
-        for (auto const b : raw) sum += std::to_integer<std::uint64_t>(b);
+        if (raw.size() > PageSize) FAIL("longer than a page");
+        if (raw.empty()) return;
+        for (std::size_t i = 0; i < raw.size(); i += 61) sum += std::to_integer<unsigned>(raw[i]);
+        sum += std::to_integer<unsigned>(raw.back());
     };
     auto const inside = [&](const_bytes raw) {
         REQUIRE((raw.empty() || (raw.data() >= page.data() &&

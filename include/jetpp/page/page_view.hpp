@@ -7,6 +7,7 @@
 // Complexity  search: one fence prefix compare, then O(log rows) heads; few suffix compares.
 // Threads     any number of readers; spans into the page are stable only under a latch.
 // Owns        nothing: a view over PageSize bytes, aligned to at least 8.
+// Longer than most: search, room and rows read the same few fields, and are read together.
 #pragma once
 
 #include <jetpp/core/bytes.hpp>
@@ -332,24 +333,32 @@ private:
         auto low = std::uint32_t{0};
         auto high = count;
         if (count >= hint_rows_min) narrow(head, count, low, high);
-        while (low < high) {
-            auto const middle = (low + high) / 2;
+        low = first_head_not_below(head, low, high);
+        // That is the place, unless some heads are equal.
+        for (auto middle = low; low < high; middle = (low + high) / 2) {
             auto const s = slot(middle);
-            if (s.head() != head) {
-                if (s.head() < head)
-                    low = middle + 1;
-                else
-                    high = middle;
-                continue;
-            }
-            auto const sign = compare_tail(s, wanted);
+            auto const sign = s.head() != head ? 1 : compare_tail(s, wanted);
             if (sign == 0) return {after_equal ? middle + 1 : middle, true};
             if (sign < 0)
                 low = middle + 1;
+            else if (middle == low)
+                break;
             else
                 high = middle;
         }
         return {low, false};
+    }
+    // Without branches on the heads: a wrong guess costs more than a probe.
+    [[nodiscard]] std::uint32_t first_head_not_below(
+        std::uint32_t head, std::uint32_t low, std::uint32_t high
+    ) const noexcept {
+        auto left = high - low;
+        while (left > 1) {
+            auto const half = left / 2;
+            low += slot(low + half - 1).head() < head ? half : 0;
+            left -= half;
+        }
+        return low + (left == 1 && slot(low).head() < head ? 1u : 0u);
     }
     // Requires: the heads are equal, so the first four bytes are.
     [[nodiscard]] int compare_tail(page_slot s, const_bytes wanted) const noexcept {
