@@ -57,7 +57,7 @@ void run_random(std::uint64_t seed, std::uint32_t frames, int steps) {
         auto const roll = d.below(100);
         if (roll < erasing) {
             auto const key = known();
-            auto const done = bed.erase(tree, key, d.below(2) == 0);
+            auto const done = bed.erase(tree, key, some_flags(d));
             INFO("erase, step " << step << ": " << said(done));
             REQUIRE(done);
             REQUIRE(done.value() == (model.erase(key) != 0));
@@ -81,7 +81,7 @@ void run_random(std::uint64_t seed, std::uint32_t frames, int steps) {
                 for (auto n = d.below(4); n-- > 0 && !value.empty();)
                     value[d.below(value.size())] = static_cast<char>(d.next());
             }
-            auto const done = bed.put(tree, key, value, d.below(2) == 0);
+            auto const done = bed.put(tree, key, value, some_flags(d));
             INFO("put, step " << step << ": " << said(done));
             REQUIRE(done);
             model[key] = value;
@@ -238,7 +238,7 @@ TEST_CASE("an error of decide() changes nothing", "[btree]") {
     REQUIRE(bed.put(tree, "k", "v"));
     auto const before = bed.log().tail();
     auto const done =
-        bed.change(tree, "k", true, [](leaf_row const& row) noexcept -> result<row_change> {
+        bed.change(tree, "k", bed.user, [](leaf_row const& row) noexcept -> result<row_change> {
             if (row.present) return error{.code = errc::write_conflict};
             return row_change{};
         });
@@ -251,8 +251,8 @@ TEST_CASE("an error of decide() changes nothing", "[btree]") {
 TEST_CASE("only rows of transactions get the versioned bit", "[btree]") {
     auto bed = tree_bed<4096>{16};
     auto const tree = bed.create({16}, "one").value();
-    REQUIRE(bed.put(tree, "system", "v", false));
-    REQUIRE(bed.put(tree, "user", "v", true));
+    REQUIRE(bed.put(tree, "system", "v", record_flags::system));
+    REQUIRE(bed.put(tree, "user", "v"));
     REQUIRE(bed.tree().read_leaf(tree, leaf_position::first(), [](auto const& leaf) noexcept {
         CHECK_FALSE(leaf.is_versioned(0));
         CHECK(leaf.is_versioned(1));

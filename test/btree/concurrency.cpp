@@ -33,7 +33,7 @@ void mixed_work(
         auto const roll = d.below(100);
         if (roll < 45) {
             auto const value = d.bytes_of(d.below(300));
-            auto const done = bed.put(tree, key, value, d.below(2) == 0);
+            auto const done = bed.put(tree, key, value, some_flags(d));
             if (!done) wrong(step, said(done));
             out.model[key] = value;
         } else if (roll < 65) {

@@ -52,22 +52,29 @@ private:
     std::uint64_t state_;
 };
 
+// Of a transaction, or of nobody.
+inline record_flags some_flags(dice& d) {
+    return d.below(2) == 0 ? record_flags::system : record_flags::first_of_transaction;
+}
+
 // One change of one row, of a transaction of its own or of the system.
 template <class Decide>
 class test_guard {
 public:
-    test_guard(database_id database, tree_id tree, bool user, log_credit& credit, Decide decide)
-        : database_{database}, tree_{tree}, user_{user}, credit_{&credit}, decide_{decide} {}
+    test_guard(
+        database_id database, tree_id tree, record_flags flags, log_credit& credit, Decide decide
+    )
+        : database_{database}, tree_{tree}, flags_{flags}, credit_{&credit}, decide_{decide} {}
 
     result<row_change> decide(leaf_row const& row) noexcept { return decide_(row); }
     record_header header() noexcept {
         return {
-            .flags = user_ ? record_flags::first_of_transaction : record_flags::system,
+            .flags = flags_,
             .database = database_,
             .tree = tree_,
         };
     }
-    lsn undo_lsn() noexcept { return no_lsn; }
+    lsn undo_lsn() noexcept { return has(flags_, record_flags::compensation) ? lsn{8} : no_lsn; }
     void before_reserve(lsn tail) noexcept { tail_ = tail; }
     void logged(lsn at) noexcept { at_ = at; }
     log_credit& credit() noexcept { return *credit_; }
@@ -78,7 +85,7 @@ public:
 private:
     database_id database_;
     tree_id tree_;
-    bool user_;
+    record_flags flags_;
     log_credit* credit_;
     Decide decide_;
 };
@@ -93,8 +100,13 @@ public:
     using place = tree_place<traits>;
     using regions = space_regions<PageSize>;
 
-    explicit tree_bed(std::uint32_t frames, std::uint64_t growth_bytes = 64 * PageSize)
-        : directory_{open_directory(environment_)} {
+    // With a capacity the database lies on a disk of its own, of that size.
+    explicit tree_bed(
+        std::uint32_t frames, std::uint64_t growth_bytes = 64 * PageSize,
+        std::uint64_t disk_bytes = std::uint64_t{1} << 40
+    )
+        : disk_{memory_storage{disk_bytes}}, directory_{open_directory(environment_)},
+          disk_directory_{open_directory(disk_)} {
         auto options = log_options{
             .segment_bytes = PageSize <= 8192 ? 1u << 20 : 8u << 20,
             .ring_bytes = PageSize <= 8192 ? 1u << 18 : 1u << 21,
@@ -117,7 +129,7 @@ public:
         header.id = {1};
         header.timeline = start.timeline;
         auto made_file = paged_file<traits>::create(
-            environment_, directory_, file_name::make("base.jet").value(), header,
+            disk_, disk_directory_, file_name::make("base.jet").value(), header,
             limits::new_database_pages
         );
         INFO(said(made_file));
@@ -146,18 +158,23 @@ public:
     place catalogue() { return {file_.get(), catalogue_tree, limits::catalogue_root}; }
 
     template <class Decide>
-    result<void> change(place const& at, std::string const& key, bool user, Decide decide) {
+    result<void> change(
+        place const& at, std::string const& key, record_flags flags, Decide decide
+    ) {
         auto credit = log_credit{};
-        auto guard = test_guard<Decide>{file_->id(), at.id, user, credit, decide};
+        auto guard = test_guard<Decide>{file_->id(), at.id, flags, credit, decide};
         auto done = tree_->change(at, raw(key), guard);
         if (done && guard.at_) REQUIRE(guard.tail_ <= guard.at_);
         log_->give_back(credit);
         return done;
     }
+    static constexpr auto user = record_flags::first_of_transaction;
+
     result<void> put(
-        place const& at, std::string const& key, std::string const& value, bool user = true
+        place const& at, std::string const& key, std::string const& value,
+        record_flags flags = user
     ) {
-        return change(at, key, user, [&](leaf_row const& row) noexcept -> result<row_change> {
+        return change(at, key, flags, [&](leaf_row const& row) noexcept -> result<row_change> {
             auto const kind = !row.present ? change_kind::insert
                               : row.ghost  ? change_kind::revive
                                            : change_kind::replace;
@@ -165,10 +182,10 @@ public:
         });
     }
     // Returns: was there a row?
-    result<bool> erase(place const& at, std::string const& key, bool user = true) {
+    result<bool> erase(place const& at, std::string const& key, record_flags flags = user) {
         auto there = false;
         auto const done =
-            change(at, key, user, [&](leaf_row const& row) noexcept -> result<row_change> {
+            change(at, key, flags, [&](leaf_row const& row) noexcept -> result<row_change> {
                 there = row.present && !row.ghost;
                 return row_change{.kind = there ? change_kind::erase : change_kind::none};
             });
@@ -190,7 +207,7 @@ public:
         auto const nothing = [](leaf_row const&) noexcept -> result<row_change> {
             return row_change{};
         };
-        auto guard = test_guard<decltype(nothing)>{file_->id(), id, true, credit, nothing};
+        auto guard = test_guard<decltype(nothing)>{file_->id(), id, user, credit, nothing};
         auto made = tree_->create_tree(*file_, id, raw(name), guard);
         log_->give_back(credit);
         return made;
@@ -346,7 +363,9 @@ private:
     }
 
     env environment_{};
+    env disk_;
     env::directory directory_;
+    env::directory disk_directory_;
     std::unique_ptr<log_writer<env>> log_;
     std::unique_ptr<paged_file<traits>> file_;
     std::unique_ptr<buffer_pool<traits>> pool_;

@@ -139,10 +139,15 @@ private:
         exclusive& leaf, search_result found, const_bytes key, row_change const& wanted, G& guard,
         std::uint32_t& missing
     ) noexcept;
-    // One record of the leaf that covers `key`. Returns: ghosts removed; `more` if some may be left.
+    struct swept {
+        std::uint32_t removed{};
+        bool more{}; // one record was not enough
+        bool thin{}; // the leaf should be merged
+    };
+    // One record of the leaf that covers `key`.
     template <class Removable>
-    [[nodiscard]] result<std::uint32_t> sweep(
-        place const& tree, const_bytes key, Removable& removable, log_credit& credit, bool& more
+    [[nodiscard]] result<swept> sweep(
+        place const& tree, const_bytes key, Removable& removable, log_credit& credit
     ) noexcept;
 
     buffer_pool<Traits>* pool_;

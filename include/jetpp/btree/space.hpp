@@ -120,9 +120,35 @@ public:
         return false;
     }
 
-    // Called where pages of a region become free.
+    // Called where pages became part of a tree, or free.
+    void taken(file_type const& file, std::uint32_t count) noexcept {
+        add_free(file, -std::int64_t{count});
+    }
     void freed(file_type const& file, page_number page) noexcept {
         remember_full(file, regions::region_of(page), false);
+        add_free(file, 1);
+    }
+
+    // Ordinary work leaves this many pages, and base_reserve more, to undo and to the drop of
+    // trees: rolling back must not fail on a full disk.
+    static constexpr std::uint32_t base_reserve = 64;
+    void set_reserve(file_type const& file, std::uint32_t pages) noexcept {
+        place_of(file).reserve.store(pages, std::memory_order_relaxed);
+    }
+    // Called before pages are looked for; grows the file while too little would be left.
+    // Requires: no latch, no frames held.
+    // Errors: disk_full for ordinary work; those of grow().
+    [[nodiscard]] result<void> admit(
+        file_type& file, log_credit& credit, credit_use use
+    ) noexcept {
+        if (use == credit_use::owed) return ok();
+        for (;;) {
+            BOOST_OUTCOME_TRY(auto const free, known_free(file));
+            auto const& here = place_of(file);
+            if (free > std::int64_t{base_reserve} + here.reserve.load(std::memory_order_relaxed))
+                return ok();
+            BOOST_OUTCOME_TRY(grow(file, file.page_count(), credit, use));
+        }
     }
 
     // Makes the file larger than `seen_pages`, unless somebody has.
@@ -208,43 +234,70 @@ private:
                 );
             }
             file.use_pages(body.new_pages);
+            add_free(file, std::int64_t{body.new_pages} - body.old_pages - (map.value < to ? 1 : 0));
             remember_full(file, regions::region_of({old_pages}), false);
             old_pages = body.new_pages;
         }
         return ok();
     }
 
-    // Hints for the first 64 regions of each attached database; later regions are always looked at.
-    // A place is shared by the databases of equal id modulo 16: who comes anew forgets the hints.
+    // What is known of an attached database. A place is shared by databases of equal id modulo 16:
+    // who comes anew forgets what was there.
+    struct place {
+        template <class T>
+        using atomic = typename Traits::template atomic<T>;
+        atomic<std::uint32_t> owner{0};
+        atomic<std::uint32_t> reserve{0};
+        atomic<std::uint64_t> full{0}; // the first 64 regions; later ones are always looked at
+        atomic<std::int64_t> free{unknown};
+    };
+    static constexpr std::int64_t unknown = std::int64_t{1} << 62;
+
+    [[nodiscard]] place& place_of(file_type const& file) noexcept {
+        return places_[file.id().value % databases_max];
+    }
+    [[nodiscard]] place const& place_of(file_type const& file) const noexcept {
+        return places_[file.id().value % databases_max];
+    }
     void adopt(file_type const& file) noexcept {
-        auto& owner = owners_[file.id().value % databases_max];
-        if (owner.load(std::memory_order_relaxed) == file.id().value) return;
-        owner.store(file.id().value, std::memory_order_relaxed);
-        full_[file.id().value % databases_max].store(0, std::memory_order_relaxed);
+        auto& here = place_of(file);
+        if (here.owner.load(std::memory_order_relaxed) == file.id().value) return;
+        here.owner.store(file.id().value, std::memory_order_relaxed);
+        here.reserve.store(0, std::memory_order_relaxed);
+        here.full.store(0, std::memory_order_relaxed);
+        here.free.store(unknown, std::memory_order_relaxed);
     }
     [[nodiscard]] bool is_full(file_type const& file, std::uint32_t region) const noexcept {
         if (region >= 64) return false;
-        return (hints_of(file).load(std::memory_order_relaxed) >> region & 1) != 0;
+        return (place_of(file).full.load(std::memory_order_relaxed) >> region & 1) != 0;
     }
     void remember_full(file_type const& file, std::uint32_t region, bool full) noexcept {
         if (region >= 64) return;
         auto const bit = std::uint64_t{1} << region;
-        auto& hints = full_[file.id().value % databases_max];
         if (full)
-            hints.fetch_or(bit, std::memory_order_relaxed);
+            place_of(file).full.fetch_or(bit, std::memory_order_relaxed);
         else
-            hints.fetch_and(~bit, std::memory_order_relaxed);
+            place_of(file).full.fetch_and(~bit, std::memory_order_relaxed);
     }
-    using atomic_hints = typename Traits::template atomic<std::uint64_t>;
-    [[nodiscard]] atomic_hints const& hints_of(file_type const& file) const noexcept {
-        return full_[file.id().value % databases_max];
+    // Counted when first asked for, kept from then on. Work that ends while maps are being read may
+    // be counted twice or not at all: good enough for a reserve.
+    [[nodiscard]] result<std::int64_t> known_free(file_type& file) noexcept {
+        adopt(file);
+        auto& here = place_of(file);
+        if (auto const known = here.free.load(std::memory_order_relaxed); known < unknown / 2)
+            return known;
+        BOOST_OUTCOME_TRY(auto const counted, count_free(file));
+        here.free.store(static_cast<std::int64_t>(counted), std::memory_order_relaxed);
+        return static_cast<std::int64_t>(counted);
+    }
+    void add_free(file_type const& file, std::int64_t count) noexcept {
+        place_of(file).free.fetch_add(count, std::memory_order_relaxed);
     }
 
     buffer_pool<Traits>* pool_;
     log_writer<env>* log_;
     typename Traits::mutex growing_;
-    atomic_hints full_[databases_max]{};
-    typename Traits::template atomic<std::uint32_t> owners_[databases_max]{};
+    place places_[databases_max]{};
 };
 
 } // namespace jetpp::inline v1

@@ -91,8 +91,7 @@ result<void> btree<Traits>::change(place const& tree, const_bytes key, G& guard)
                 auto const spares_own = [&](const_bytes one, bool versioned, lsn at) noexcept {
                     return compare_bytes(one, key) != 0 && guard.removable(one, versioned, at);
                 };
-                auto more = false;
-                BOOST_OUTCOME_TRY(sweep(tree, key, spares_own, guard.credit(), more));
+                BOOST_OUTCOME_TRY(sweep(tree, key, spares_own, guard.credit()));
                 continue;
             }
         }
@@ -184,10 +183,17 @@ bool btree<Traits>::write(
 
 template <class Traits>
 template <class Removable>
-result<std::uint32_t> btree<Traits>::sweep(
-    place const& tree, const_bytes key, Removable& removable, log_credit& credit, bool& more
+result<typename btree<Traits>::swept> btree<Traits>::sweep(
+    place const& tree, const_bytes key, Removable& removable, log_credit& credit
 ) noexcept {
-    // Two pages of keys at most: with long common prefixes the whole keys of a page are more.
+    {
+        auto leaf = shared_page<Traits>{};
+        BOOST_OUTCOME_TRY(
+            (descent{*pool_, tree}.share_leaf(leaf_position::covering(key), leaf))
+        );
+        if (view{leaf.data()}.ghost_count() == 0) return swept{};
+    }
+    // With long common prefixes the whole keys of a page are longer than a page.
     constexpr auto key_bytes_max = std::uint32_t{page_size} + limits::key_bytes_max;
     constexpr auto credit_bytes =
         static_cast<std::uint32_t>(padded(52 + 4 * limits::rows_max + key_bytes_max));
@@ -201,8 +207,8 @@ result<std::uint32_t> btree<Traits>::sweep(
     BOOST_OUTCOME_TRY((descent{*pool_, tree}.exclude_leaf(key, leaf)));
     auto const here = descent::view_of(leaf);
     auto used = std::size_t{0};
-    more = false;
-    for (auto slot = std::uint32_t{0}; slot < here.row_count() && !more; ++slot) {
+    auto done = swept{};
+    for (auto slot = std::uint32_t{0}; slot < here.row_count() && !done.more; ++slot) {
         if (!here.is_ghost(slot)) continue;
         auto const whole = here.copy_key(slot, keys.part(used, keys.size() - used));
         if (!removable(whole, here.is_versioned(slot), here.page_lsn())) continue;
@@ -210,9 +216,9 @@ result<std::uint32_t> btree<Traits>::sweep(
             ghosts.push_back({.slot = static_cast<std::uint16_t>(slot), .key = whole});
         ensure(listed, "a list with room for every row takes another");
         used += whole.size();
-        more = keys.size() - used < limits::key_bytes_max;
+        done.more = keys.size() - used < limits::key_bytes_max;
     }
-    if (ghosts.empty()) return 0u;
+    if (ghosts.empty()) return done;
     auto body = record::ghost_remove_draft{
         .part = {.page = leaf.number(), .prev_page_lsn = here.page_lsn()},
         .ghosts = {ghosts.data(), ghosts.size()},
@@ -230,7 +236,9 @@ result<std::uint32_t> btree<Traits>::sweep(
         for (auto const& one : ghosts) f(one);
     });
     ensure(applied.has_value(), "ghosts are removed from the page they were found on");
-    return static_cast<std::uint32_t>(ghosts.size());
+    done.removed = static_cast<std::uint32_t>(ghosts.size());
+    done.thin = !here.is_root() && detail::tree_merger<Traits>::is_thin(here);
+    return done;
 }
 
 template <class Traits>
@@ -239,11 +247,12 @@ result<ghost_sweep> btree<Traits>::remove_ghosts(
     place const& tree, const_bytes key, Removable&& removable, log_credit& credit
 ) noexcept {
     auto done = ghost_sweep{};
-    for (auto more = true; more;) {
-        BOOST_OUTCOME_TRY(auto const removed, sweep(tree, key, removable, credit, more));
-        done.removed += removed;
+    auto once = swept{.more = true};
+    while (once.more) {
+        BOOST_OUTCOME_TRY(once, sweep(tree, key, removable, credit));
+        done.removed += once.removed;
     }
-    if (done.removed == 0) return done;
+    if (!once.thin) return done;
     BOOST_OUTCOME_TRY(auto const merges, merge(tree, key, credit));
     done.merged = merges != 0;
     return done;

@@ -35,6 +35,7 @@ public:
         if (name.size() > limits::key_bytes_max)
             return error{.code = errc::invalid_argument, .database = tree_.file->id().value};
         auto doing = change{*pool_, *log_, tree_, guard.credit(), credit_use::ordinary};
+        BOOST_OUTCOME_TRY(space_->admit(*tree_.file, guard.credit(), doing.use()));
         auto walk = typename page_space<Traits>::walk{*space_, *tree_.file};
         for (;;) {
             BOOST_OUTCOME_TRY(doing.prepare(1));
@@ -67,6 +68,7 @@ public:
                 continue;
             }
             write(doing, map, fresh, name, guard);
+            space_->taken(*tree_.file, 1);
             tree_.root = fresh;
             return tree_;
         }

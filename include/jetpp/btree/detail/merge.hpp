@@ -56,6 +56,10 @@ public:
         }
     }
 
+    [[nodiscard]] static bool is_thin(view page) noexcept {
+        return page.bytes_used() < limits::content_bytes / 4;
+    }
+
 private:
     enum class outcome : std::uint8_t { changed, nothing, missing };
 
@@ -98,10 +102,7 @@ private:
     }
 
     [[nodiscard]] static bool worth_it(view left, view right) noexcept {
-        auto const thin = [](view page) {
-            return page.bytes_used() < limits::content_bytes / 4;
-        };
-        if (!thin(left) && !thin(right)) return false;
+        if (!is_thin(left) && !is_thin(right)) return false;
         return merged_bytes(left, right) <= limits::content_bytes / 4 * 3;
     }
 

@@ -61,6 +61,7 @@ private:
     [[nodiscard]] result<outcome> split_level(
         const_bytes key, std::uint32_t level, Enough&& enough
     ) noexcept {
+        BOOST_OUTCOME_TRY(space_->admit(change_.file(), change_.credit(), change_.use()));
         auto regions = typename page_space<Traits>::walk{*space_, change_.file()};
         for (;;) {
             BOOST_OUTCOME_TRY(change_.prepare(2));
@@ -130,6 +131,7 @@ private:
             split(parent, page, map, fresh[0], key);
         else
             grow_root(page, map, fresh);
+        space_->taken(change_.file(), wanted);
         return outcome::split;
     }
 
