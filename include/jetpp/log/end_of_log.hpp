@@ -55,7 +55,7 @@ struct log_end {
     lsn ring_from{};
 
     std::optional<segment_header> last;   // the last segment that holds a record which counts
-    lsn raw_end{};                        // in it, behind that record: the cut of a segment to follow
+    lsn raw_end{};                        // behind that record: what a next segment has as cut
     bool sealed = false;                  // the record is a segment_end
     std::optional<segment_header> unused; // the sound segment behind `last`, without any record
     // Nothing but attach_list and recovery_begin stands in `last`: it may be replaced.

@@ -45,7 +45,9 @@ struct insert {
     const_bytes key{};
     const_bytes value{};
 
-    [[nodiscard]] static constexpr std::size_t size_for(std::size_t key, std::size_t value) noexcept {
+    [[nodiscard]] static constexpr std::size_t size_for(
+        std::size_t key, std::size_t value
+    ) noexcept {
         return padded(52 + key + value);
     }
     [[nodiscard]] std::size_t size() const noexcept { return size_for(key.size(), value.size()); }
@@ -73,7 +75,9 @@ struct ghost {
     const_bytes key{};
     const_bytes value{};
 
-    [[nodiscard]] static constexpr std::size_t size_for(std::size_t key, std::size_t value) noexcept {
+    [[nodiscard]] static constexpr std::size_t size_for(
+        std::size_t key, std::size_t value
+    ) noexcept {
         return padded(52 + key + value);
     }
     [[nodiscard]] std::size_t size() const noexcept { return size_for(key.size(), value.size()); }

@@ -52,15 +52,15 @@ result<void> replay<Env>::learn_segment_size() noexcept {
     return refusal;
 }
 
-// The segment to begin with: the one that holds `from`, or the oldest sound one.
+// The segment to begin with: the one that holds `from`, or the oldest.
 template <any_environment Env>
 result<log_segment*> replay<Env>::choose_first() noexcept {
     auto const wanted = options_.from ? generation_of(options_.from, segment_bytes_) : 0;
     BOOST_OUTCOME_TRY(listing_.read_from(*directory_, wanted));
     if (!options_.from) {
-        for (auto& one : listing_.segments())
-            if (one.is_sound()) return listing_.find(one.generation);
-        return unsound(listing_.segments().front(), no_lsn);
+        auto const& oldest = listing_.segments().front();
+        if (oldest.is_sound()) return listing_.find(oldest.generation);
+        return unsound(oldest, first_lsn(oldest.generation, segment_bytes_));
     }
     auto* const found = listing_.find(wanted);
     // An end of the log may be named as the first LSN of a segment that never came to be.
