@@ -1,7 +1,8 @@
 // jetpp/core/describe.hpp - one line of text for an error, without allocation.
 //
-// "page_damaged: a page fails its verification; ... (database 1, page 77, checksum)". Tools and
-// examples print it; the engine itself never formats text.
+// "page_damaged: a page fails its verification; ... (database 1, page 77, checksum)". In the parts
+// of a backup set the place is a part and a frame. Tools and examples print it; the engine itself
+// never formats text.
 #pragma once
 
 #include <array>
@@ -57,6 +58,10 @@ private:
     if (two_values) {
         next("the files have "), text.add_number(e.found());
         next("the engine "), text.add_number(e.expected());
+    } else if (e.file == file_kind::backup_part && e.page != no_page) {
+        next("part "), text.add_number(e.page.value);
+        next("frame "), text.add_number(e.at.value);
+        if (e.reason != damage::none) next(name_of(e.reason));
     } else {
         if (e.page != no_page) next("page "), text.add_number(e.page.value);
         if (e.reason != damage::none) next(name_of(e.reason));

@@ -1,0 +1,253 @@
+// jetpp/backup/manifest.hpp - what a set is: its place in the log, its databases, its parts.
+//
+// A set exists when its manifest exists. The manifest names everything else in the set with hashes
+// of it, so that whoever trusts the manifest's own hash can check the rest.
+//
+//   log:  ----|=======|==========================|=========|----
+//          log_start  begin_lsn         copy_end_lsn     end_lsn       all ranges are half open
+//
+//   redo_lsn       below it everything was home and synced when the copy began
+//   undo_low_lsn   no transaction unfinished then began below it
+//   log_start      the smaller of the two: replay begins here
+//   copy_end_lsn   above every page_lsn copied: the earliest moment the pages can reach
+//   end_lsn        the moment a restore reaches: first address of the segment after the switch
+// This header only writes manifests (manifest_text.hpp reads them). Databases are ordinals
+// 0 .. n-1 of parts, the log is ordinal n.
+// Threads  a value.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <jetpp/backup/backup_kind.hpp>
+#include <jetpp/backup/json_text.hpp>
+#include <jetpp/backup/part.hpp>
+#include <jetpp/backup/part_writer.hpp>
+#include <jetpp/backup/sha256.hpp>
+#include <jetpp/backup/utc_text.hpp>
+#include <jetpp/core/ids.hpp>
+#include <jetpp/core/lsn.hpp>
+#include <jetpp/env/runtime.hpp>
+#include <jetpp/page/database_header.hpp>
+
+namespace jetpp::inline v1 {
+
+struct manifest_database {
+    std::string name;
+    uuid id{};
+    database_id place{}; // in the instance's log
+    std::uint64_t pages{};
+    bool trailer = true;
+    friend bool operator==(manifest_database const&, manifest_database const&) = default;
+};
+
+struct manifest_log {
+    timeline_id timeline{};
+    lsn from{};
+    lsn to{};
+    friend bool operator==(manifest_log const&, manifest_log const&) = default;
+};
+
+struct manifest_part {
+    std::uint32_t number{};
+    std::string name;
+    part_content content{};
+    uuid database{};        // of a log part: nil
+    timeline_id timeline{}; // of a database part: zero
+    part_summary summary{};
+    friend bool operator==(manifest_part const&, manifest_part const&) = default;
+};
+
+struct manifest_warning {
+    std::string what;
+    std::string file;
+    std::uint64_t count{};
+    friend bool operator==(manifest_warning const&, manifest_warning const&) = default;
+};
+
+struct manifest_base {
+    uuid set{};
+    sha256_digest hash{};
+    std::string role;
+    friend bool operator==(manifest_base const&, manifest_base const&) = default;
+};
+
+struct backup_manifest {
+    uuid set{};
+    backup_kind kind = backup_kind::full;
+    wall_time created{};
+    std::string tag;
+    uuid instance{};
+    timeline_id timeline{};
+    std::vector<timeline_fork> ancestry; // newest first
+    lsn redo_lsn{};
+    lsn undo_low_lsn{};
+    lsn log_start{};
+    lsn begin_lsn{};
+    lsn copy_end_lsn{};
+    lsn end_lsn{};
+    lsn last_commit{};
+    wall_time last_commit_time{};
+    std::vector<manifest_base> bases;
+    std::uint32_t page_size{};
+    std::uint64_t segment_bytes{};
+    std::string checksum; // name of the page checksum
+    std::string torn_write = "double_write";
+    bool archival = false;
+    std::vector<manifest_database> databases;
+    std::vector<manifest_log> log;
+    std::string codec = "none";
+    std::vector<manifest_part> parts;
+    backup_receipt receipt = backup_receipt::durable;
+    std::vector<manifest_warning> warnings;
+
+    friend bool operator==(backup_manifest const&, backup_manifest const&) = default;
+
+    [[nodiscard]] bool has_pages() const noexcept {
+        return kind == backup_kind::full || kind == backup_kind::copy || kind == backup_kind::pages;
+    }
+    // Throws: std::bad_alloc.
+    [[nodiscard]] std::string to_json() const;
+};
+
+// Forks and timelines as 16 hex digits.
+[[nodiscard]] inline std::string hex_of(timeline_id timeline) {
+    constexpr char digits[] = "0123456789abcdef";
+    auto text = std::string(16, '0');
+    for (std::size_t i = 0; i < 16; ++i) text[i] = digits[timeline.value >> (60 - 4 * i) & 15];
+    return text;
+}
+[[nodiscard]] inline std::string text_of(uuid const& id) {
+    auto const hex = hex_of(id);
+    return {hex.data(), hex.size()};
+}
+
+namespace detail {
+
+inline constexpr std::size_t manifest_digits = 20; // of positions and sizes
+
+inline void write_lsn(json_text& json, std::string_view key, lsn at) {
+    json.key(key);
+    if (at) json.number(at.value, manifest_digits);
+    else json.null();
+}
+inline void write_number(json_text& json, std::string_view key, std::uint64_t value) {
+    json.key(key).number(value, manifest_digits);
+}
+
+inline void write_part(json_text& json, manifest_part const& part) {
+    auto const hash = hex_of(part.summary.headers);
+    json.open_object().key("part").small(part.number).key("name").text(part.name);
+    json.key("file").open_object();
+    if (part.content == part_content::database) json.key("database").text(text_of(part.database));
+    else json.key("log").text(hex_of(part.timeline));
+    json.close_object();
+    write_number(json, "first", part.summary.first);
+    write_number(json, "end", part.summary.end);
+    write_number(json, "bytes", part.summary.bytes);
+    write_number(json, "frames", part.summary.frames);
+    write_number(json, "raw_bytes", part.summary.raw_bytes);
+    json.key("headers_sha256").text({hash.data(), hash.size()}).close_object();
+}
+
+inline void write_index(json_text& json, backup_manifest const& m, part_content content) {
+    json.open_array();
+    for (auto const& part : m.parts) {
+        if (part.content != content) continue;
+        json.open_object().key("part").small(part.number);
+        write_number(json, "last_index_offset", part.summary.last_index);
+        json.close_object();
+    }
+    json.close_array();
+}
+
+} // namespace detail
+
+inline std::string backup_manifest::to_json() const {
+    using namespace detail;
+    auto json = json_text{};
+    json.open_object();
+    json.key("format").text("jbs").key("min_reader").small(1);
+    json.key("critical").open_array().close_array();
+    json.key("set").text(text_of(set)).key("kind").text(name_of(kind));
+    json.key("created").text(utc_text::seconds(created).view()).key("tag").text(tag);
+    json.key("instance").text(text_of(instance)).key("timeline").text(hex_of(timeline));
+    json.key("ancestry").open_array();
+    for (auto const& fork : ancestry) {
+        json.open_object().key("timeline").text(hex_of(fork.parent));
+        write_lsn(json, "fork_lsn", fork.fork_lsn);
+        json.close_object();
+    }
+    json.close_array();
+    write_lsn(json, "redo_lsn", redo_lsn);
+    write_lsn(json, "undo_low_lsn", undo_low_lsn);
+    write_lsn(json, "log_start", log_start);
+    write_lsn(json, "begin_lsn", begin_lsn);
+    write_lsn(json, "copy_end_lsn", copy_end_lsn);
+    write_lsn(json, "end_lsn", end_lsn);
+    json.key("last_commit");
+    if (last_commit) {
+        json.open_object();
+        write_lsn(json, "lsn", last_commit);
+        json.key("time").text(utc_text::microseconds(last_commit_time).view()).close_object();
+    } else {
+        json.null();
+    }
+    json.key("base").open_array();
+    for (auto const& base : bases) {
+        auto const hash = hex_of(base.hash);
+        json.open_object().key("set").text(text_of(base.set));
+        json.key("manifest_sha256").text({hash.data(), hash.size()}).key("role").text(base.role);
+        json.close_object();
+    }
+    json.close_array();
+    json.key("page_size").small(page_size);
+    write_number(json, "segment_size", segment_bytes);
+    json.key("policies").open_object().key("page_checksum").text(checksum);
+    json.key("torn_write").text(torn_write);
+    json.key("logging").text(archival ? "archival" : "circular").close_object();
+    json.key("databases").open_array();
+    for (auto const& one : databases) {
+        json.open_object().key("name").text(one.name).key("uuid").text(text_of(one.id));
+        json.key("db_id").small(one.place.value);
+        write_number(json, "pages", one.pages);
+        json.key("trailer").truth(one.trailer).close_object();
+    }
+    json.close_array();
+    json.key("log").open_array();
+    for (auto const& range : log) {
+        json.open_object().key("timeline").text(hex_of(range.timeline));
+        write_lsn(json, "from", range.from);
+        write_lsn(json, "to", range.to);
+        json.close_object();
+    }
+    json.close_array();
+    json.key("codec").text(codec).key("cipher").null().key("key_slots").open_array().close_array();
+    json.key("hash").text("xxh3-128");
+    json.key("parts").open_array();
+    for (auto const& part : parts) write_part(json, part);
+    json.close_array();
+    json.key("index").open_object().key("page");
+    write_index(json, *this, part_content::database);
+    json.key("log");
+    write_index(json, *this, part_content::log);
+    json.close_object();
+    json.key("receipt").text(name_of(receipt));
+    json.key("drill").open_object().key("state").text("none").close_object();
+    json.key("authenticity").text("none").key("hmac").null().key("sig").null();
+    json.key("epoch").null();
+    json.key("warnings").open_array();
+    for (auto const& warning : warnings) {
+        json.open_object().key("what").text(warning.what).key("file").text(warning.file);
+        json.key("count").number(warning.count).close_object();
+    }
+    json.close_array();
+    json.key("app").open_object().close_object();
+    json.close_object();
+    return json.take();
+}
+
+} // namespace jetpp::inline v1

@@ -1,0 +1,212 @@
+// jetpp/backup/part_reader.hpp - reads the frames of a part and believes none of them.
+//
+// Every byte of a part is under a check: headers by their crc, units by the hash in their header
+// and by the checksum inside, order by set, part and sequence, index and trailer by comparing with
+// what was read. What next() returned was all of that.
+// Errors name part and frame: set_damaged (a byte is wrong, or the part ends early), set_mixed
+// (sound frames of another set, part or place), unsupported, limit_exceeded, and the source's.
+// Threads  one owner.
+// Owns     two buffers of 1 MiB; the source must outlive it.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <utility>
+
+#include <jetpp/backup/frame.hpp>
+#include <jetpp/backup/part.hpp>
+#include <jetpp/backup/part_writer.hpp>
+#include <jetpp/backup/sha256.hpp>
+#include <jetpp/backup/stored_unit.hpp>
+#include <jetpp/core/aligned_buffer.hpp>
+#include <jetpp/core/array_list.hpp>
+#include <jetpp/core/result.hpp>
+
+namespace jetpp::inline v1 {
+
+// Bytes in order. Returns: how many were read; 0 only at the end.
+template <class S>
+concept byte_source = requires(S& source, bytes into) {
+    { source.read(into) } noexcept -> std::same_as<result<std::size_t>>;
+};
+
+// A stretch of the image, as it was given to the writer. Views live until the next call.
+struct part_run {
+    std::uint64_t first{};
+    std::uint64_t end{};
+    presence_bits presence{};
+    const_bytes raw{};
+};
+
+template <byte_source Source>
+class part_reader {
+public:
+    // Reads the stream header. Errors: as above, out_of_memory.
+    [[nodiscard]] static result<part_reader> open(
+        Source& source, part_place const& expected
+    ) noexcept {
+        auto made = part_reader{source, expected};
+        BOOST_OUTCOME_TRY(made.unit_, aligned_buffer::create(frame_stored_max));
+        BOOST_OUTCOME_TRY(made.raw_, aligned_buffer::create(frame_raw_max));
+        BOOST_OUTCOME_TRY(auto hasher, sha256::create());
+        made.headers_.emplace(std::move(hasher));
+        BOOST_OUTCOME_TRY(auto const head, made.read_frame());
+        auto const content = decode_wrapped_unit(made.stored(head));
+        if (head.type != frame_type::stream_header || head.raw_bytes != content.size() ||
+            !made.about_.decode(content))
+            return made.refuse(errc::set_damaged);
+        made.reset_index();
+        return made;
+    }
+
+    [[nodiscard]] stream_about const& about() const noexcept { return about_; }
+
+    // The next run; nothing at the end of the part, which has then proved whole.
+    [[nodiscard]] result<std::optional<part_run>> next() noexcept {
+        for (;;) {
+            if (at_end_) return std::optional<part_run>{};
+            auto const offset = done_.bytes;
+            BOOST_OUTCOME_TRY(auto const head, read_frame());
+            if (head.is_last() != (head.type == frame_type::trailer))
+                return refuse(errc::set_damaged);
+            if (head.type == data_type_of(about_.content)) return take_run(head, offset);
+            if (head.type == index_type_of(about_.content)) {
+                BOOST_OUTCOME_TRY(check_index(head, offset));
+            } else if (head.type == frame_type::trailer) {
+                BOOST_OUTCOME_TRY(check_trailer(head));
+            } else if (head.is_critical()) {
+                return refuse(errc::set_damaged); // a known type that has no place here
+            }
+        }
+    }
+
+    // Requires: next() came to the end. For comparison with the manifest.
+    [[nodiscard]] part_summary const& summary() const noexcept { return done_; }
+    // Frames read so far.
+    [[nodiscard]] std::uint64_t sequence() const noexcept { return sequence_; }
+
+private:
+    part_reader(Source& source, part_place const& expected) noexcept
+        : source_{&source}, place_{expected} {}
+
+    // Of the frame that was read last.
+    [[nodiscard]] error refuse(errc code) const noexcept {
+        return frame_error(code, place_.part, sequence_ == 0 ? 0 : sequence_ - 1);
+    }
+    [[nodiscard]] const_bytes stored(frame_header const& head) const noexcept {
+        return unit_.all().first(head.stored_bytes);
+    }
+    // Fills all of `into`; a source that ends before is a part cut short.
+    [[nodiscard]] result<void> fill(bytes into) noexcept {
+        while (!into.empty()) {
+            BOOST_OUTCOME_TRY(auto const n, source_->read(into));
+            if (n == 0) return frame_error(errc::set_damaged, place_.part, sequence_);
+            into = into.subspan(n);
+        }
+        return ok();
+    }
+
+    // One frame, its unit in unit_, proved to be the one that must come here.
+    [[nodiscard]] result<frame_header> read_frame() noexcept {
+        auto head_bytes = std::array<std::byte, frame_header_bytes>{};
+        BOOST_OUTCOME_TRY(fill(head_bytes));
+        auto const decoded = frame_header::decode(head_bytes);
+        if (!decoded) return frame_error(decoded.error().code, place_.part, sequence_);
+        auto const& head = decoded.assume_value();
+        ++sequence_;
+        if (head.set != place_.set || head.part != place_.part || head.file != place_.file ||
+            head.sequence != sequence_ - 1)
+            return refuse(errc::set_mixed);
+        if ((head.flags & frame_flag::encrypted) != 0 || head.key_slot != 0 ||
+            head.hash_id != hash_id::xxh3_128)
+            return refuse(errc::unsupported);
+        BOOST_OUTCOME_TRY(fill(unit_.all().first(head.stored_bytes)));
+        if (unit_hash(stored(head)) != head.hash) return refuse(errc::set_damaged);
+        BOOST_OUTCOME_TRY(headers_->add(head_bytes));
+        done_.bytes += frame_header_bytes + head.stored_bytes;
+        return head;
+    }
+
+    [[nodiscard]] result<std::optional<part_run>> take_run(
+        frame_header const& head, std::uint64_t offset
+    ) noexcept {
+        if (head.codec != frame_codec::none)
+            return refuse(
+                head.codec == frame_codec::wrapped ? errc::set_damaged : errc::unsupported
+            );
+        auto const ascends = raw_bytes_ == 0 || head.first >= done_.end;
+        if (!ascends || head.raw_bytes != (head.end - head.first) * about_.unit_bytes())
+            return refuse(errc::set_damaged);
+        auto const raw = raw_.all().first(head.raw_bytes);
+        if (!decode_raw_unit(stored(head), raw)) return refuse(errc::set_damaged);
+        if (raw_bytes_ == 0) done_.first = head.first;
+        done_.end = head.end;
+        raw_bytes_ += raw.size();
+        auto entry = std::array<std::byte, index_entry::size>{};
+        index_entry{head.first, head.end, offset, head.stored_bytes, head.codec}.encode(
+            entry.data()
+        );
+        if (index_.size() >= 8 + index_frames_max * index_entry::size)
+            return refuse(errc::set_damaged); // an index was due
+        if (!index_.append(entry)) return error{.code = errc::out_of_memory};
+        return std::optional{part_run{head.first, head.end, head.presence, raw}};
+    }
+
+    void reset_index() noexcept {
+        index_.clear();
+        auto previous = std::array<std::byte, 8>{};
+        store_le<std::uint64_t>(previous.data(), done_.last_index);
+        index_kept_ = index_.append(previous);
+    }
+    [[nodiscard]] result<void> check_index(
+        frame_header const& head, std::uint64_t offset
+    ) noexcept {
+        if (!index_kept_) return error{.code = errc::out_of_memory};
+        auto const content = decode_wrapped_unit(stored(head));
+        if (head.codec != frame_codec::wrapped || index_.size() == 8 ||
+            head.raw_bytes != index_.size() || head.first != done_.first ||
+            head.end != done_.end ||
+            !std::ranges::equal(content, std::span{index_.data(), index_.size()}))
+            return refuse(errc::set_damaged);
+        done_.last_index = offset;
+        reset_index();
+        return ok();
+    }
+    [[nodiscard]] result<void> check_trailer(frame_header const& head) noexcept {
+        auto expected = std::array<std::byte, part_trailer::size>{};
+        part_trailer{sequence_, raw_bytes_, done_.last_index}.encode(expected.data());
+        auto const content = decode_wrapped_unit(stored(head));
+        if (head.codec != frame_codec::wrapped || index_.size() != 8 ||
+            head.raw_bytes != part_trailer::size || head.first != done_.first ||
+            head.end != done_.end || !std::ranges::equal(content, expected))
+            return refuse(errc::set_damaged);
+        auto more = std::array<std::byte, 1>{};
+        BOOST_OUTCOME_TRY(auto const behind, source_->read(more));
+        if (behind != 0) return refuse(errc::set_damaged);
+        done_.frames = sequence_;
+        done_.raw_bytes = raw_bytes_;
+        BOOST_OUTCOME_TRY(done_.headers, headers_->finish());
+        at_end_ = true;
+        return ok();
+    }
+
+    Source* source_;
+    part_place place_;
+    stream_about about_{};
+    aligned_buffer unit_;
+    aligned_buffer raw_;
+    array_list<std::byte> index_;
+    bool index_kept_ = true;
+    std::optional<sha256> headers_;
+    part_summary done_{};
+    std::uint64_t sequence_ = 0;
+    std::uint64_t raw_bytes_ = 0;
+    bool at_end_ = false;
+};
+
+} // namespace jetpp::inline v1

@@ -1,0 +1,196 @@
+// jetpp/backup/part_writer.hpp - makes the frames of a part, one after the other.
+//
+// Hands each frame whole to an output: anything with `result<void> write(const_bytes) noexcept`.
+// Keeps the index of what it wrote and the hash over all frame headers, which the manifest names.
+// Invariants
+//   * ranges ascend; a part ends with its trailer, which alone has the flag last_of_part
+// Threads  one owner.
+// Owns     a buffer for one stored frame, and at most 4096 index entries.
+#pragma once
+
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+#include <jetpp/backup/frame.hpp>
+#include <jetpp/backup/part.hpp>
+#include <jetpp/backup/sha256.hpp>
+#include <jetpp/backup/stored_unit.hpp>
+#include <jetpp/core/aligned_buffer.hpp>
+#include <jetpp/core/array_list.hpp>
+#include <jetpp/core/ensure.hpp>
+#include <jetpp/core/result.hpp>
+
+namespace jetpp::inline v1 {
+
+template <class O>
+concept frame_output = requires(O& out, const_bytes frame) {
+    { out.write(frame) } noexcept -> std::same_as<result<void>>;
+};
+
+// What a manifest says of a part.
+struct part_summary {
+    std::uint64_t first{};
+    std::uint64_t end{};
+    std::uint64_t bytes{};
+    std::uint64_t frames{};
+    std::uint64_t raw_bytes{};
+    std::uint64_t last_index{}; // offset; 0 = none
+    sha256_digest headers{};
+    friend bool operator==(part_summary const&, part_summary const&) noexcept = default;
+};
+
+class part_writer {
+public:
+    // Errors: out_of_memory.
+    [[nodiscard]] static result<part_writer> create() noexcept {
+        auto made = part_writer{};
+        BOOST_OUTCOME_TRY(
+            made.frame_, aligned_buffer::create(frame_header_bytes + frame_stored_max)
+        );
+        if (!made.index_.reserve(8 + index_frames_max * index_entry::size))
+            return error{.code = errc::out_of_memory};
+        return made;
+    }
+
+    // Errors (all three): those of the output; out_of_memory, unsupported (the hash).
+    template <frame_output Output>
+    [[nodiscard]] result<void> begin(
+        Output& out, part_place const& place, stream_about const& about
+    ) noexcept {
+        place_ = place;
+        about_ = about;
+        done_ = {};
+        sequence_ = 0;
+        raw_bytes_ = 0;
+        BOOST_OUTCOME_TRY(auto hasher, sha256::create());
+        headers_.emplace(std::move(hasher));
+        reset_index();
+        about.encode(unit().data() + wrapped_head_bytes);
+        return emit_wrapped(out, frame_type::stream_header, stream_about::size, 0, 0);
+    }
+
+    // Requires: first is not below the end of what was added; raw is the image of [first, end).
+    template <frame_output Output>
+    [[nodiscard]] result<void> add(
+        Output& out, std::uint64_t first, std::uint64_t end, presence_bits const& presence,
+        const_bytes raw
+    ) noexcept {
+        ensure(first >= done_.end && end > first, "the ranges of a part ascend");
+        ensure(raw.size() == (end - first) * about_.unit_bytes(), "an image has the size it says");
+        if (raw_bytes_ == 0) done_.first = first;
+        done_.end = end;
+        raw_bytes_ += raw.size();
+        auto const offset = done_.bytes;
+        auto const stored = encode_raw_unit(raw, unit());
+        auto const header = frame_header{
+            .type = data_type_of(about_.content),
+            .codec = frame_codec::none,
+            .first = first,
+            .end = end,
+            .raw_bytes = static_cast<std::uint32_t>(raw.size()),
+            .stored_bytes = static_cast<std::uint32_t>(stored),
+            .presence = presence,
+        };
+        BOOST_OUTCOME_TRY(emit(out, header));
+        auto entry = std::array<std::byte, index_entry::size>{};
+        index_entry{first, end, offset, header.stored_bytes, header.codec}.encode(entry.data());
+        if (!index_.append(entry)) return error{.code = errc::out_of_memory};
+        if (index_.size() == 8 + index_frames_max * index_entry::size) return flush_index(out);
+        return ok();
+    }
+
+    // Writes index and trailer.
+    template <frame_output Output>
+    [[nodiscard]] result<part_summary> finish(Output& out) noexcept {
+        if (index_.size() > 8) {
+            BOOST_OUTCOME_TRY(flush_index(out));
+        }
+        part_trailer{sequence_ + 1, raw_bytes_, done_.last_index}.encode(
+            unit().data() + wrapped_head_bytes
+        );
+        BOOST_OUTCOME_TRY(emit_wrapped(
+            out, frame_type::trailer, part_trailer::size, done_.first, done_.end,
+            frame_flag::critical | frame_flag::last_of_part
+        ));
+        done_.frames = sequence_;
+        done_.raw_bytes = raw_bytes_;
+        BOOST_OUTCOME_TRY(done_.headers, headers_->finish());
+        headers_.reset();
+        return done_;
+    }
+
+private:
+    part_writer() noexcept = default;
+
+    [[nodiscard]] bytes unit() noexcept {
+        return frame_.part(frame_header_bytes, frame_.size() - frame_header_bytes);
+    }
+    void reset_index() noexcept {
+        index_.clear();
+        auto previous = std::array<std::byte, 8>{};
+        store_le<std::uint64_t>(previous.data(), done_.last_index);
+        ensure(index_.append(previous), "the index was given its room at creation");
+    }
+
+    template <frame_output Output>
+    [[nodiscard]] result<void> flush_index(Output& out) noexcept {
+        auto const offset = done_.bytes;
+        std::memcpy(unit().data() + wrapped_head_bytes, index_.data(), index_.size());
+        BOOST_OUTCOME_TRY(emit_wrapped(
+            out, index_type_of(about_.content), index_.size(), done_.first, done_.end
+        ));
+        done_.last_index = offset;
+        reset_index();
+        return ok();
+    }
+
+    // The content already stands behind the wrapping's head.
+    template <frame_output Output>
+    [[nodiscard]] result<void> emit_wrapped(
+        Output& out, frame_type type, std::size_t size, std::uint64_t first, std::uint64_t end,
+        std::uint8_t flags = frame_flag::critical
+    ) noexcept {
+        auto const stored =
+            encode_wrapped_unit({unit().data() + wrapped_head_bytes, size}, unit());
+        return emit(
+            out, {.type = type,
+                  .flags = flags,
+                  .codec = frame_codec::wrapped,
+                  .first = first,
+                  .end = end,
+                  .raw_bytes = static_cast<std::uint32_t>(size),
+                  .stored_bytes = static_cast<std::uint32_t>(stored)}
+        );
+    }
+
+    template <frame_output Output>
+    [[nodiscard]] result<void> emit(Output& out, frame_header header) noexcept {
+        header.set = place_.set;
+        header.part = place_.part;
+        header.file = place_.file;
+        header.sequence = sequence_++;
+        header.hash = unit_hash(unit().first(header.stored_bytes));
+        auto const head = frame_.part(0, frame_header_bytes);
+        header.encode(head);
+        BOOST_OUTCOME_TRY(headers_->add(head));
+        auto const whole = frame_header_bytes + header.stored_bytes;
+        done_.bytes += whole;
+        return out.write(frame_.all().first(whole));
+    }
+
+    aligned_buffer frame_;
+    array_list<std::byte> index_;
+    std::optional<sha256> headers_;
+    part_place place_{};
+    stream_about about_{};
+    part_summary done_{};
+    std::uint64_t sequence_ = 0;
+    std::uint64_t raw_bytes_ = 0;
+};
+
+} // namespace jetpp::inline v1

@@ -1,0 +1,215 @@
+// jetpp/backup/repository.hpp - a directory that holds backup sets.
+//
+//     jetpp.repo
+//     sets/20250301T120000Z-full-7f.../part-0000-main.jbs
+//                                      part-0001-log.jbs
+//                                      manifest.json          the set exists since this does
+// Names are hints, the headers inside rule. Nothing that was published is ever written again.
+// Threads  one owner. Several processes may add sets at once: names are unique.
+// Owns     the open directories.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <jetpp/backup/file_output.hpp>
+#include <jetpp/backup/manifest.hpp>
+#include <jetpp/backup/json_text.hpp>
+#include <jetpp/backup/sealed_text.hpp>
+#include <jetpp/backup/sink.hpp>
+#include <jetpp/backup/utc_text.hpp>
+#include <jetpp/core/array_list.hpp>
+#include <jetpp/core/result.hpp>
+#include <jetpp/env/environment.hpp>
+
+namespace jetpp::inline v1 {
+
+inline constexpr file_name repository_file_name{"jetpp.repo"};
+inline constexpr file_name sets_directory_name{"sets"};
+inline constexpr file_name manifest_file_name{"manifest.json"};
+
+// 20250301T120000Z-full-<uuid>
+[[nodiscard]] inline file_name set_directory_name(set_name const& name) noexcept {
+    auto made = file_name{};
+    auto const time = utc_text::compact(name.created);
+    auto const hex = hex_of(name.set);
+    made.add(time.view()).add("-").add(name_of(name.kind)).add("-").add({hex.data(), hex.size()});
+    return made;
+}
+
+template <any_environment Env>
+class repository {
+public:
+    using directory = typename Env::directory;
+
+    // Errors: not_found (no directory, or no repository), set_damaged (jetpp.repo), those of
+    // storage, out_of_memory.
+    [[nodiscard]] static result<repository> open(Env env, path_view path) noexcept {
+        return open(env, path, directory_how::must_exist);
+    }
+    // Makes directory and repository where they are missing.
+    // Errors: as open; invalid_argument (the directory holds an instance).
+    [[nodiscard]] static result<repository> open_or_create(Env env, path_view path) noexcept {
+        return open(env, path, directory_how::create_if_missing);
+    }
+
+    struct entry {
+        file_name name{};
+        bool has_manifest{};
+    };
+    // What stands in sets/, oldest name first. Errors: of storage, out_of_memory.
+    [[nodiscard]] result<array_list<entry>> list() noexcept {
+        auto found = array_list<entry>{};
+        auto names = array_list<directory_entry>{};
+        auto files = array_list<directory_entry>{};
+        BOOST_OUTCOME_TRY(sets_->list(names));
+        for (auto const& one : names) {
+            if (one.kind != entry_kind::directory) continue;
+            BOOST_OUTCOME_TRY(auto set, sets_->open_dir(one.name, directory_how::must_exist));
+            BOOST_OUTCOME_TRY(set.list(files));
+            auto made = entry{.name = one.name};
+            for (auto const& file : files)
+                if (file.name == manifest_file_name) made.has_manifest = true;
+            if (!found.push_back(made)) return error{.code = errc::out_of_memory};
+        }
+        std::sort(found.begin(), found.end(), [](entry const& a, entry const& b) {
+            return a.name < b.name;
+        });
+        return found;
+    }
+    [[nodiscard]] result<directory> open_set(file_name const& name) noexcept {
+        return sets_->open_dir(name, directory_how::must_exist);
+    }
+    // A directory for a new set, its entry durable.
+    [[nodiscard]] result<directory> make_set(file_name const& name) noexcept {
+        BOOST_OUTCOME_TRY(auto made, sets_->open_dir(name, directory_how::create_if_missing));
+        BOOST_OUTCOME_TRY(sets_->sync());
+        return made;
+    }
+    // Best effort: what stays is a directory without a manifest, which is no set.
+    void remove_set(file_name const& name) noexcept {
+        if (sets_->remove(name)) (void)sets_->sync();
+    }
+
+private:
+    repository() noexcept = default;
+
+    [[nodiscard]] static result<repository> open(
+        Env env, path_view path, directory_how how
+    ) noexcept {
+        auto const here = [](error const& e) { return e.with_file(file_kind::repository); };
+        auto made = repository{};
+        auto opened = env.storage.open_dir(path, how);
+        if (!opened) return opened.error().with_file(file_kind::directory);
+        made.root_.emplace(std::move(opened).assume_value());
+        auto known = made.check_file();
+        if (!known && known.error().code == errc::not_found &&
+            how == directory_how::create_if_missing)
+            known = made.create_file(env);
+        if (!known) return here(known.error());
+        auto sets = made.root_->open_dir(sets_directory_name, how);
+        if (!sets) return here(sets.error());
+        made.sets_.emplace(std::move(sets).assume_value());
+        if (how == directory_how::create_if_missing) {
+            if (auto done = made.root_->sync(); !done) return here(done.error());
+        }
+        return made;
+    }
+
+    [[nodiscard]] result<void> check_file() noexcept {
+        BOOST_OUTCOME_TRY(
+            auto const content, read_file<Env>(*root_, repository_file_name, manifest_bytes_max)
+        );
+        BOOST_OUTCOME_TRY(auto const json, unseal_text(as_text(content.all())));
+        if (!json.starts_with(R"({"format":"jetpp-repo",)"))
+            return error{.code = errc::set_damaged};
+        return ok();
+    }
+    [[nodiscard]] result<void> create_file(Env env) noexcept {
+        auto names = array_list<directory_entry>{};
+        BOOST_OUTCOME_TRY(root_->list(names));
+        for (auto const& one : names)
+            if (one.name.view() == "jet.lock" || one.name.view() == "jet.ckp")
+                return error{.code = errc::invalid_argument};
+        auto const sealed = guarded([&]() -> result<std::string> {
+            auto json = json_text{};
+            auto const id = make_uuid(env.runtime.random(), env.runtime.random());
+            json.open_object().key("format").text("jetpp-repo").key("version").small(1);
+            json.key("repository").text(text_of(id));
+            json.key("created").text(utc_text::seconds(env.runtime.wall()).view());
+            json.close_object();
+            return seal_text(json.take());
+        });
+        if (!sealed) return sealed.error();
+        auto put =
+            publish_file(env, *root_, repository_file_name, as_bytes(sealed.assume_value()));
+        if (!put && put.error().code != errc::already_exists) return put;
+        return check_file(); // somebody else may have been faster
+    }
+
+    std::optional<directory> root_;
+    std::optional<directory> sets_;
+};
+
+// Adds one set to a repository.
+template <any_environment Env>
+class directory_sink {
+public:
+    // Lifetime: the repository outlives the sink.
+    // Errors: out_of_memory.
+    [[nodiscard]] static result<directory_sink> create(Env env, repository<Env>& into) noexcept {
+        BOOST_OUTCOME_TRY(auto part, appended_file<Env>::create());
+        return directory_sink{env, into, std::move(part)};
+    }
+
+    [[nodiscard]] backup_receipt receipt() const noexcept { return backup_receipt::durable; }
+    [[nodiscard]] result<void> begin(set_name const& name) noexcept {
+        name_ = set_directory_name(name);
+        BOOST_OUTCOME_TRY(auto set, into_->make_set(name_));
+        set_.emplace(std::move(set));
+        return ok();
+    }
+    [[nodiscard]] result<void> open_part(std::string_view name) noexcept {
+        BOOST_OUTCOME_TRY(auto const file, file_name::make(name));
+        BOOST_OUTCOME_TRY(part_.open(*set_, file));
+        if (!made_.push_back(file)) return error{.code = errc::out_of_memory};
+        return ok();
+    }
+    [[nodiscard]] result<void> write(const_bytes content) noexcept { return part_.append(content); }
+    [[nodiscard]] result<void> close_part() noexcept { return part_.close(); }
+    [[nodiscard]] result<backup_receipt> finish(const_bytes manifest) noexcept {
+        BOOST_OUTCOME_TRY(set_->sync()); // the names of the parts
+        BOOST_OUTCOME_TRY(publish_file(env_, *set_, manifest_file_name, manifest));
+        return receipt();
+    }
+    void abandon() noexcept {
+        part_.drop();
+        if (!set_) return;
+        for (auto const& name : made_) (void)set_->remove(name);
+        made_.clear();
+        set_.reset();
+        into_->remove_set(name_);
+    }
+
+    // Of the set, in sets/ of the repository.
+    [[nodiscard]] file_name const& name() const noexcept { return name_; }
+
+private:
+    directory_sink(Env env, repository<Env>& into, appended_file<Env> part) noexcept
+        : env_{env}, into_{&into}, part_{std::move(part)} {}
+
+    [[no_unique_address]] Env env_;
+    repository<Env>* into_;
+    file_name name_{};
+    std::optional<typename Env::directory> set_;
+    appended_file<Env> part_;
+    array_list<file_name> made_;
+};
+
+} // namespace jetpp::inline v1
