@@ -9,8 +9,8 @@
 #include <jetpp/env/memory_storage.hpp>
 #include <jetpp/env/native_runtime.hpp>
 
-#include "../catch.hpp"
-
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <map>
@@ -18,6 +18,8 @@
 #include <mutex>
 #include <string>
 #include <vector>
+
+#include "../catch.hpp"
 
 namespace jetpp_test {
 
@@ -82,11 +84,13 @@ public:
         tail_.store(record.at.value + record_bytes);
         return record.at;
     }
-    // The crash: what was not durable is gone, the next life begins in the next segment.
-    void cut() {
-        while (!records.empty() && records.back().at >= durable_lsn()) records.pop_back();
-        auto const next = (durable_.load() / bed_segment_bytes + 1) * bed_segment_bytes + 4096;
-        end = durable_lsn();
+    // The crash: what was not durable is gone, but for `more` records at most; the next life
+    // begins in the next segment.
+    void cut(std::uint64_t more = 0) {
+        auto const kept = std::min(durable_.load() + more * record_bytes, tail_.load());
+        while (!records.empty() && records.back().at.value >= kept) records.pop_back();
+        auto const next = (kept / bed_segment_bytes + 1) * bed_segment_bytes + 4096;
+        end = {kept};
         durable_.store(next);
         tail_.store(next);
     }
@@ -183,8 +187,12 @@ template <class Traits>
 // Changes one cell of a formatted page, as a tree changes a row: mark, reserve, apply.
 template <class Traits>
 [[nodiscard]] result<void> set_cell(
-    buffer_pool<Traits>& pool, paged_file<Traits>& file, history& log, std::uint32_t page,
-    std::uint32_t cell, std::uint64_t value
+    buffer_pool<Traits>& pool,
+    paged_file<Traits>& file,
+    history& log,
+    std::uint32_t page,
+    std::uint32_t cell,
+    std::uint64_t value
 ) {
     BOOST_OUTCOME_TRY(auto held, take_exclusive(pool, file, page));
     held.mark_dirty(log.tail());
@@ -198,7 +206,10 @@ template <class Traits>
 }
 template <class Traits>
 [[nodiscard]] result<void> make_page(
-    buffer_pool<Traits>& pool, paged_file<Traits>& file, history& log, std::uint32_t page,
+    buffer_pool<Traits>& pool,
+    paged_file<Traits>& file,
+    history& log,
+    std::uint32_t page,
     std::uint64_t value
 ) {
     BOOST_OUTCOME_TRY(auto purse, pool.reserve_frames(1));

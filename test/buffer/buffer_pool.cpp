@@ -1,9 +1,9 @@
 #include <jetpp/buffer/buffer_pool.hpp>
 
-#include "bed.hpp"
-
 #include <random>
 #include <thread>
+
+#include "bed.hpp"
 
 using namespace jetpp_test;
 
@@ -41,7 +41,9 @@ TEST_CASE("eight frames serve two hundred pages", "[buffer]") {
             auto held = take_shared(*bed.pool, *bed.file, p);
             must(held);
             auto const known = model[p].find(c);
-            REQUIRE(cell_of(held.value().data(), c) == (known == model[p].end() ? 0 : known->second));
+            REQUIRE(
+                cell_of(held.value().data(), c) == (known == model[p].end() ? 0 : known->second)
+            );
         }
     }
     CHECK(bed.pool->statistics().evictions > 1000);
@@ -90,8 +92,7 @@ TEST_CASE("a page goes home only after its log is durable", "[buffer]") {
 
 TEST_CASE("what is not the page that was asked for never becomes resident", "[buffer]") {
     auto bed = memory_bed{8};
-    for (auto p = first; p < first + 3; ++p)
-        must(make_page(*bed.pool, *bed.file, bed.log, p, p));
+    for (auto p = first; p < first + 3; ++p) must(make_page(*bed.pool, *bed.file, bed.log, p, p));
     must(bed.pool->flush());
     bed.pool->detach(*bed.file);
     must(bed.pool->attach(*bed.file));
@@ -147,7 +148,9 @@ TEST_CASE("a re-dirtied page keeps the bound of its newest unwritten change", "[
     CHECK(bed.pool->dirty_low() == two);
 }
 
-TEST_CASE("a freed page never goes home, and holds redo back until its free is durable", "[buffer]") {
+TEST_CASE(
+    "a freed page never goes home, and holds redo back until its free is durable", "[buffer]"
+) {
     auto bed = memory_bed{8};
     must(make_page(*bed.pool, *bed.file, bed.log, first, 1));
     must(bed.pool->flush());
@@ -277,7 +280,6 @@ TEST_CASE("threads that make and free pages never run a small pool dry", "[buffe
     auto work = [&](std::uint32_t mine) {
         for (std::uint32_t n = 0; n < 400; ++n) {
             auto const page = first + mine * 20 + n % 20;
-            auto made = result<void>{ok()};
             {
                 auto purse = bed.pool->reserve_frames(3);
                 if (!purse) {

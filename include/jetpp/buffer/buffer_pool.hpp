@@ -19,13 +19,6 @@
 //          (SIGMOD 2023) for states and versions in one word.
 #pragma once
 
-#include <algorithm>
-#include <cstddef>
-#include <cstdint>
-#include <memory>
-#include <new>
-#include <span>
-
 #include <jetpp/buffer/core_traits.hpp>
 #include <jetpp/buffer/detail/sticky_failure.hpp>
 #include <jetpp/buffer/frame_pool.hpp>
@@ -37,19 +30,26 @@
 #include <jetpp/core/array_list.hpp>
 #include <jetpp/core/result.hpp>
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <span>
+
 namespace jetpp::inline v1 {
 
 struct pool_options {
-    std::uint32_t frames = 8192;  // at least 8
+    std::uint32_t frames = 8192; // at least 8
 };
 
 struct pool_statistics {
     std::uint32_t frames{};
     std::uint32_t free{};
     std::uint32_t dirty{};
-    std::uint64_t loads{};        // pages read
+    std::uint64_t loads{}; // pages read
     std::uint64_t evictions{};
-    std::uint64_t home_writes{};  // pages written
+    std::uint64_t home_writes{}; // pages written
 };
 
 template <class Traits>
@@ -61,6 +61,13 @@ public:
     static constexpr std::size_t page_size = Traits::page_size;
     static constexpr std::uint32_t frames_min = 8;
 
+    // Of the double-write file that goes with so many frames, when it is made.
+    [[nodiscard]] static constexpr std::uint32_t double_write_capacity(std::uint32_t frames) {
+        return std::clamp(
+            frames / 16, double_write_index::capacity_min, double_write_index::capacity_max
+        );
+    }
+
     // Errors: bad_option, out_of_memory.
     [[nodiscard]] static result<std::unique_ptr<buffer_pool>> create(
         env environment, pool_options options, log_gate log
@@ -71,9 +78,7 @@ public:
     // Recovery begins with a sealed_log and hands over to the writer. Requires: nothing runs.
     void use_log(log_gate log) noexcept { log_ = log; }
     // Null: pages go home without a copy. Requires: nothing runs; the file outlives its use.
-    void use_double_write(double_write_file<Traits>* file) noexcept {
-        out_.use_double_write(file);
-    }
+    void use_double_write(double_write_file<Traits>* file) noexcept { out_.use_double_write(file); }
 
     // --- files
 
@@ -162,15 +167,16 @@ private:
 
     buffer_pool(env environment, log_gate log) noexcept
         : runtime_{environment.runtime}, log_{log}, failure_{runtime_}, frames_{runtime_},
-          out_{runtime_, frames_, log_, failure_},
-          supply_{runtime_, frames_, out_, log_, failure_}, files_lock_{runtime_},
-          cleaning_{runtime_} {}
+          out_{runtime_, frames_, log_, failure_}, supply_{runtime_, frames_, out_, log_, failure_},
+          files_lock_{runtime_}, cleaning_{runtime_} {}
 
     [[nodiscard]] result<std::uint64_t> pass(lsn below, file_type* only) noexcept;
     [[nodiscard]] result<bool> drop_dead(file_type* only) noexcept;
     [[nodiscard]] bool is_at_rest(file_type* only) noexcept;
     [[nodiscard]] damage look_at(file_type& file, page_number page, std::byte* data) noexcept;
-    void settle(info_type& info, file_type& file, page_number page, page_word<Traits>* word) noexcept {
+    void settle(
+        info_type& info, file_type& file, page_number page, page_word<Traits>* word
+    ) noexcept {
         info.file.store(&file, std::memory_order_relaxed);
         info.place.store(
             std::uint64_t{file.id().value} << 32 | page.value, std::memory_order_relaxed

@@ -17,20 +17,20 @@
 // Source   ARIES fuzzy checkpoints; ESE checkpoint file.
 #pragma once
 
-#include <concepts>
-#include <cstdint>
-#include <utility>
-
 #include <jetpp/buffer/buffer_pool.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/log/checkpoint_slot.hpp>
+
+#include <concepts>
+#include <cstdint>
+#include <utility>
 
 namespace jetpp::inline v1 {
 
 // Taken in one critical section of the log's ring lock.
 struct checkpoint_lows {
-    lsn t0{};        // the tail
-    lsn undo_low{};  // the smallest `low` of an unfinished transaction; t0 if there is none
+    lsn t0{};       // the tail
+    lsn undo_low{}; // the smallest `low` of an unfinished transaction; t0 if there is none
 };
 
 struct checkpoint_report {
@@ -46,9 +46,7 @@ class checkpointer {
     using env = typename Traits::env;
 
 public:
-    checkpointer(
-        env environment, buffer_pool<Traits>& pool, checkpoint_file<env>& slots
-    ) noexcept
+    checkpointer(env environment, buffer_pool<Traits>& pool, checkpoint_file<env>& slots) noexcept
         : pool_{&pool}, slots_{&slots}, lock_{environment.runtime} {}
 
     // take_lows() noexcept -> checkpoint_lows runs under the ring lock.

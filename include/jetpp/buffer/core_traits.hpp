@@ -4,11 +4,11 @@
 // anything else (logging mode, threading) share the code of these layers.
 #pragma once
 
-#include <cstddef>
-
 #include <jetpp/checksum/concepts.hpp>
 #include <jetpp/env/environment.hpp>
 #include <jetpp/env/sync.hpp>
+
+#include <cstddef>
 
 namespace jetpp::inline v1 {
 

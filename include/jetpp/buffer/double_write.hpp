@@ -20,11 +20,6 @@
 // Source   InnoDB's doublewrite buffer.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-#include <cstring>
-#include <utility>
-
 #include <jetpp/buffer/core_traits.hpp>
 #include <jetpp/checksum/crc32c.hpp>
 #include <jetpp/core/aligned_buffer.hpp>
@@ -33,6 +28,11 @@
 #include <jetpp/core/lsn.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/env/io.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <utility>
 
 namespace jetpp::inline v1 {
 
@@ -44,8 +44,8 @@ struct double_write_entry {
     database_id database{};
     page_number page{};
     lsn page_lsn{};
-    std::uint64_t nonce{};     // of the database: seeds the page's checksum
-    std::uint64_t checksum{};  // the page's own checksum field
+    std::uint64_t nonce{};    // of the database: seeds the page's checksum
+    std::uint64_t checksum{}; // the page's own checksum field
     friend bool operator==(double_write_entry const&, double_write_entry const&) = default;
 
     void encode(std::byte* p) const noexcept {
@@ -78,7 +78,7 @@ struct double_write_index {
     uuid instance{};
     timeline_id timeline{};
     std::uint64_t sequence{};
-    lsn redo_lsn{};  // informative
+    lsn redo_lsn{}; // informative
     std::uint32_t page_size{};
     std::uint32_t capacity{};
     std::uint32_t count{};
@@ -201,7 +201,9 @@ public:
 
 private:
     double_write_file(
-        typename env::file file, double_write_owner owner, std::uint32_t capacity,
+        typename env::file file,
+        double_write_owner owner,
+        std::uint32_t capacity,
         std::uint64_t sequence
     ) noexcept
         : file_{std::move(file)}, owner_{owner}, capacity_{capacity},
@@ -236,7 +238,8 @@ result<double_write_file<Traits>> double_write_file<Traits>::open_or_create(
     env, typename env::directory& directory, double_write_owner owner, std::uint32_t capacity
 ) noexcept {
     ensure(
-        capacity >= double_write_index::capacity_min && capacity <= double_write_index::capacity_max,
+        capacity >= double_write_index::capacity_min &&
+            capacity <= double_write_index::capacity_max,
         "the capacity of a double-write area is 8 to 128 pages"
     );
     auto const here = [](error const& e) { return e.with_file(file_kind::double_write); };
@@ -260,7 +263,9 @@ result<double_write_file<Traits>> double_write_file<Traits>::open_or_create(
             }
             if (index.value().page_size != page_size)
                 return mismatch(
-                    errc::page_size_mismatch, file_kind::double_write, index.value().page_size,
+                    errc::page_size_mismatch,
+                    file_kind::double_write,
+                    index.value().page_size,
                     static_cast<std::uint32_t>(page_size)
                 );
             if (offset != index.value().area * area_bytes(index.value().capacity)) return false;
@@ -273,7 +278,8 @@ result<double_write_file<Traits>> double_write_file<Traits>::open_or_create(
             BOOST_OUTCOME_TRY(look(area_bytes(found)));
         } else {
             for (auto n = double_write_index::capacity_min;
-                 n <= double_write_index::capacity_max && found == 0; ++n) {
+                 n <= double_write_index::capacity_max && found == 0;
+                 ++n) {
                 BOOST_OUTCOME_TRY(look(area_bytes(n)));
             }
         }

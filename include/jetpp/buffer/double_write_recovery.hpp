@@ -7,16 +7,16 @@
 // Owns     its two buffers, for the call.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-#include <span>
-
 #include <jetpp/buffer/double_write.hpp>
 #include <jetpp/buffer/paged_file.hpp>
 #include <jetpp/core/aligned_buffer.hpp>
 #include <jetpp/core/array_list.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/page/page_codec.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
 
 namespace jetpp::inline v1 {
 
@@ -27,8 +27,8 @@ struct double_write_range {
 };
 
 struct double_write_repair {
-    std::uint32_t images{};    // sound ones found for the files given
-    std::uint32_t repaired{};  // pages copied home
+    std::uint32_t images{};   // sound ones found for the files given
+    std::uint32_t repaired{}; // pages copied home
 };
 
 namespace detail {
@@ -55,9 +55,7 @@ public:
     [[nodiscard]] result<void> collect(
         double_write_file<Traits>& from, std::uint32_t area
     ) noexcept {
-        BOOST_OUTCOME_TRY(
-            areas_[area], aligned_buffer::create(from.area_bytes(from.capacity()))
-        );
+        BOOST_OUTCOME_TRY(areas_[area], aligned_buffer::create(from.area_bytes(from.capacity())));
         auto const all = areas_[area].all();
         BOOST_OUTCOME_TRY(auto const got, from.read_area(area, all));
         if (got < double_write_index::size) return ok();
@@ -74,10 +72,9 @@ public:
             );
             auto* const data = all.data() + from.area_bytes(n);
             if (auto* const file = owner_of(entry); file != nullptr && is_sound(entry, data)) {
-                BOOST_OUTCOME_TRY(
-                    keep({.file = file, .page = entry.page, .page_lsn = entry.page_lsn,
-                          .data = data})
-                );
+                BOOST_OUTCOME_TRY(keep(
+                    {.file = file, .page = entry.page, .page_lsn = entry.page_lsn, .data = data}
+                ));
             }
         }
         return ok();
@@ -138,7 +135,8 @@ template <class Traits>
 // Errors: of storage (final), out_of_memory, device_gone.
 template <class Traits>
 [[nodiscard]] result<double_write_repair> repair_torn_pages(
-    double_write_file<Traits>& from, std::span<paged_file<Traits>* const> files,
+    double_write_file<Traits>& from,
+    std::span<paged_file<Traits>* const> files,
     double_write_range range
 ) noexcept {
     auto reader = detail::double_write_reader<Traits>{files};
@@ -155,9 +153,7 @@ template <class Traits>
             auto const bad, detail::home_is_bad<Traits>(*i.file, i.page, scratch.all())
         );
         if (!bad && !Traits::runtime::sabotaged(sabotage::dw_stale_image)) continue;
-        BOOST_OUTCOME_TRY(
-            i.file->write_pages(i.page, const_bytes{i.data, Traits::page_size})
-        );
+        BOOST_OUTCOME_TRY(i.file->write_pages(i.page, const_bytes{i.data, Traits::page_size}));
         ++report.repaired;
     }
     for (auto* const file : files) {

@@ -10,17 +10,17 @@
 // Owns     the memory.
 #pragma once
 
-#include <atomic>
-#include <cstddef>
-#include <cstdint>
-#include <memory>
-#include <new>
-
 #include <jetpp/buffer/page_word.hpp>
 #include <jetpp/core/ids.hpp>
 #include <jetpp/core/lsn.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/env/sync.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
 
 namespace jetpp::inline v1 {
 
@@ -88,11 +88,12 @@ public:
         memory_ = static_cast<std::byte*>(
             ::operator new(count * page_size, std::align_val_t{alignment}, std::nothrow)
         );
-        free_ = static_cast<std::uint32_t*>(
-            ::operator new(count * sizeof(std::uint32_t), std::nothrow)
+        free_ =
+            static_cast<std::uint32_t*>(::operator new(count * sizeof(std::uint32_t), std::nothrow)
+            );
+        auto* const raw = ::operator new(
+            count * sizeof(info_type), std::align_val_t{alignof(info_type)}, std::nothrow
         );
-        auto* const raw =
-            ::operator new(count * sizeof(info_type), std::align_val_t{alignof(info_type)}, std::nothrow);
         if (memory_ == nullptr || free_ == nullptr || raw == nullptr) {
             ::operator delete(raw, std::align_val_t{alignof(info_type)});
             return error{.code = errc::out_of_memory};

@@ -12,15 +12,15 @@
 // Source   Corbato's CLOCK, with the cool state of LeanStore instead of a reference bit.
 #pragma once
 
-#include <algorithm>
-#include <cstddef>
-#include <cstdint>
-#include <span>
-
 #include <jetpp/buffer/frame_pool.hpp>
 #include <jetpp/buffer/log_gate.hpp>
 #include <jetpp/buffer/write_out.hpp>
 #include <jetpp/core/result.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
 
 namespace jetpp::inline v1 {
 
@@ -33,7 +33,10 @@ public:
     static constexpr std::uint32_t none = frame_pool<Traits>::none;
 
     frame_supply(
-        runtime rt, frame_pool<Traits>& frames, write_out<Traits>& out, log_gate const& log,
+        runtime rt,
+        frame_pool<Traits>& frames,
+        write_out<Traits>& out,
+        log_gate const& log,
         detail::sticky_failure<Traits>& failure
     ) noexcept
         : runtime_{rt}, frames_{&frames}, out_{&out}, log_{&log}, failure_{&failure},
@@ -63,9 +66,9 @@ public:
     }
     // Until something may have changed, or a millisecond has passed.
     void wait(std::uint32_t ticket) noexcept {
-        waiting_.fetch_add(1, std::memory_order_seq_cst);
+        waiting_.fetch_add(1u, std::memory_order_seq_cst);
         out_->landed().wait(ticket, runtime_.now() + std::chrono::milliseconds{1});
-        waiting_.fetch_sub(1, std::memory_order_relaxed);
+        waiting_.fetch_sub(1u, std::memory_order_relaxed);
     }
     void wake() noexcept {
         if (waiting_.load(std::memory_order_seq_cst) != 0) out_->landed().set_all();
@@ -81,7 +84,7 @@ public:
         info.rec_lsn.store(0, std::memory_order_release);
         info.dead_lsn.store(0, std::memory_order_release);
         word->release_absent(runtime_);
-        evictions_.fetch_add(1, std::memory_order_relaxed);
+        evictions_.fetch_add(1u, std::memory_order_relaxed);
         runtime::point(point_id::evicted);
     }
 
@@ -111,9 +114,9 @@ public:
 
 private:
     struct sweep_result {
-        std::uint32_t frame = none;  // evicted
-        std::uint32_t dirty = 0;     // cool ones met that must be written first
-        lsn dead_until{};            // a freed page would leave once the log is durable to here
+        std::uint32_t frame = none; // evicted
+        std::uint32_t dirty = 0;    // cool ones met that must be written first
+        lsn dead_until{};           // a freed page would leave once the log is durable to here
     };
 
     [[nodiscard]] sweep_result sweep() noexcept {
@@ -155,9 +158,7 @@ private:
         word->release(runtime_, false, true);
         return false;
     }
-    [[nodiscard]] static bool may_leave(
-        info_type& info, lsn durable, sweep_result& met
-    ) noexcept {
+    [[nodiscard]] static bool may_leave(info_type& info, lsn durable, sweep_result& met) noexcept {
         if (info.is_in_flight() && !runtime::sabotaged(sabotage::evict_during_writeback))
             return false;
         if (!info.is_dirty()) return true;
@@ -199,7 +200,9 @@ private:
             if (word != nullptr && info.is_dirty() && !info.is_in_flight() && !info.is_dead()) {
                 auto const now = word->peek();
                 if (now.frame() == at && now.state() == state)
-                    into[count++] = {.place = info.place.load(std::memory_order_relaxed), .frame = at};
+                    into[count++] = {
+                        .place = info.place.load(std::memory_order_relaxed), .frame = at
+                    };
             }
             at = at + 1 == frames_->count() ? 0 : at + 1;
         }

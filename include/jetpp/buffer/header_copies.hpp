@@ -7,21 +7,22 @@
 //     that is not the newest valid one, and the second is written after a sync of the first. (A
 //     always first would, one crash later, fall back to an older state: "clean" after "dirty".)
 //   * a change of one copy, the older, is for values whose former value is as safe; the caller's
-//     next sync of the file covers it, and it comes before the next such change
+//     next sync of the file covers it
+//   * no copy is written while the other one is not known to be on the device
 // Threads  one caller at a time (paged_file serialises).
 // Owns     its buffer; not the file.
 #pragma once
-
-#include <cstddef>
-#include <cstdint>
-#include <cstring>
-#include <utility>
 
 #include <jetpp/buffer/core_traits.hpp>
 #include <jetpp/core/aligned_buffer.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/env/io.hpp>
 #include <jetpp/page/database_header.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <utility>
 
 namespace jetpp::inline v1 {
 
@@ -61,6 +62,7 @@ public:
         valid_[1 - newest_] = second.has_value();
         if (second) copies_[1 - newest_] = second.value();
         unsynced_ = none;
+        former_life_ = true;
         return ok();
     }
 
@@ -85,6 +87,7 @@ public:
     // Complexity: two writes of 4096 bytes, two syncs.
     template <class Change>
     [[nodiscard]] result<void> write_both(file_type& file, Change&& change) noexcept {
+        BOOST_OUTCOME_TRY(settle(file));
         auto next = copies_[newest_];
         change(next);
         auto const first =
@@ -95,7 +98,6 @@ public:
             BOOST_OUTCOME_TRY(put(file, step == 0 ? first : 1 - first, next));
             if (auto done = file.sync(sync_how::data); !done)
                 return done.error().with_file(file_kind::database);
-            synced();
         }
         return ok();
     }
@@ -103,11 +105,7 @@ public:
     // The same for values that may fall back: the older copy, not synced.
     template <class Change>
     [[nodiscard]] result<void> write_older(file_type& file, Change&& change) noexcept {
-        if (unsynced_ != none) {
-            if (auto done = file.sync(sync_how::data); !done)
-                return done.error().with_file(file_kind::database);
-            synced();
-        }
+        BOOST_OUTCOME_TRY(settle(file));
         auto const older = 1 - newest_;
         auto const before = valid_[older] ? copies_[older].min_required_lsn : no_lsn;
         auto next = copies_[newest_];
@@ -139,10 +137,18 @@ private:
     [[nodiscard]] static constexpr std::uint64_t offset(std::size_t which) noexcept {
         return which == 0 ? database_header::copy_a_offset : database_header::copy_b_offset;
     }
-    [[nodiscard]] bytes half(std::size_t which) noexcept {
-        return block_.part(which * size, size);
-    }
+    [[nodiscard]] bytes half(std::size_t which) noexcept { return block_.part(which * size, size); }
 
+    // While the newest copy may sit in a cache only (written and not synced, by us or by a process
+    // that was killed), the other one is all there is: it is not touched before a sync.
+    [[nodiscard]] result<void> settle(file_type& file) noexcept {
+        if (unsynced_ == none && !former_life_) return ok();
+        if (auto done = file.sync(sync_how::data); !done)
+            return done.error().with_file(file_kind::database);
+        former_life_ = false;
+        synced();
+        return ok();
+    }
     [[nodiscard]] result<void> put(
         file_type& file, std::size_t which, database_header const& header
     ) noexcept {
@@ -161,6 +167,7 @@ private:
     std::size_t newest_ = 0;
     std::size_t unsynced_ = none; // the copy that no sync has covered yet
     lsn unsynced_floor_{};        // what stood there before
+    bool former_life_ = false;    // as read: nobody knows whether it was synced
 };
 
 } // namespace jetpp::inline v1

@@ -7,12 +7,12 @@
 // Lifetime  the log outlives the gate.
 #pragma once
 
-#include <concepts>
-#include <cstdint>
-
 #include <jetpp/core/ensure.hpp>
 #include <jetpp/core/lsn.hpp>
 #include <jetpp/core/result.hpp>
+
+#include <concepts>
+#include <cstdint>
 
 namespace jetpp::inline v1 {
 
@@ -45,9 +45,8 @@ public:
         : log_{&log}, segment_bytes_{segment_bytes},
           durable_{[](void* raw) noexcept { return static_cast<Log*>(raw)->durable_lsn(); }},
           tail_{[](void* raw) noexcept { return static_cast<Log*>(raw)->tail(); }},
-          wait_{[](void* raw, lsn at) noexcept {
-              return static_cast<Log*>(raw)->wait_durable(at);
-          }} {
+          wait_{[](void* raw, lsn at) noexcept { return static_cast<Log*>(raw)->wait_durable(at); }
+          } {
         ensure(segment_bytes != 0, "a log has segments");
     }
 

@@ -6,14 +6,14 @@
 // Lifetime  shorter than the pool's and than the attachment of the file.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-#include <utility>
-
 #include <jetpp/buffer/page_word.hpp>
 #include <jetpp/core/ensure.hpp>
 #include <jetpp/core/ids.hpp>
 #include <jetpp/core/lsn.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
 
 namespace jetpp::inline v1 {
 

@@ -9,15 +9,15 @@
 // Owns     the words.
 #pragma once
 
-#include <atomic>
-#include <cstddef>
-#include <cstdint>
-#include <new>
-
 #include <jetpp/buffer/page_word.hpp>
 #include <jetpp/core/ids.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/env/sync.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <new>
 
 namespace jetpp::inline v1 {
 

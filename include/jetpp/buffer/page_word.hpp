@@ -14,12 +14,12 @@
 // Threads  any; the word is the latch. Not fair, not recursive.
 #pragma once
 
+#include <jetpp/core/ensure.hpp>
+#include <jetpp/env/runtime.hpp>
+
 #include <atomic>
 #include <bit>
 #include <cstdint>
-
-#include <jetpp/core/ensure.hpp>
-#include <jetpp/env/runtime.hpp>
 
 namespace jetpp::inline v1 {
 
@@ -40,7 +40,7 @@ inline void fence_release() noexcept {
 
 enum class fix : std::uint8_t {
     ok,
-    absent,  // not in memory: load() it, with no latch held
+    absent, // not in memory: load() it, with no latch held
 };
 
 namespace detail {
@@ -91,7 +91,9 @@ struct word_bits {
     }
 };
 static_assert(word_bits::make(7, 5, 125).frame() == 5 && word_bits::make(7, 5, 125).version() == 7);
-static_assert(word_bits::make(0, word_bits::frames_max - 1, 0).frame() == word_bits::frames_max - 1);
+static_assert(
+    word_bits::make(0, word_bits::frames_max - 1, 0).frame() == word_bits::frames_max - 1
+);
 
 } // namespace detail
 
@@ -135,7 +137,7 @@ public:
     }
     void unshare() noexcept {
         runtime::point(point_id::latch_released);
-        auto const before = bits{raw_.fetch_sub(1, std::memory_order_release)};
+        auto const before = bits{raw_.fetch_sub(1u, std::memory_order_release)};
         ensure(
             before.state() >= 1 && before.state() <= bits::shared_max,
             "a shared latch is released by who holds it"
@@ -149,8 +151,7 @@ public:
                 now.state() >= 1 && now.state() <= bits::shared_max,
                 "a shared latch is released by who holds it"
             );
-            auto const left =
-                now.state() == 1 ? now.with_state(bits::cool) : bits{now.raw - 1};
+            auto const left = now.state() == 1 ? now.with_state(bits::cool) : bits{now.raw - 1};
             auto expected = now.raw;
             if (raw_.compare_exchange_strong(
                     expected, left.raw, std::memory_order_release, std::memory_order_relaxed
@@ -200,9 +201,7 @@ public:
     void release(runtime& rt, bool changed, bool as_cool = false) noexcept {
         auto const now = peek();
         leave(
-            rt, bits::make(
-                    now.version() + (changed ? 1 : 0), now.frame(), as_cool ? bits::cool : 0
-                )
+            rt, bits::make(now.version() + (changed ? 1 : 0), now.frame(), as_cool ? bits::cool : 0)
         );
     }
     void release_absent(runtime& rt) noexcept {

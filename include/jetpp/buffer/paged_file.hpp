@@ -16,13 +16,6 @@
 // Source   ESE database header and its shadow; PostgreSQL pg_control for the two-copies rule.
 #pragma once
 
-#include <atomic>
-#include <cstddef>
-#include <cstdint>
-#include <memory>
-#include <new>
-#include <utility>
-
 #include <jetpp/buffer/core_traits.hpp>
 #include <jetpp/buffer/detail/sticky_failure.hpp>
 #include <jetpp/buffer/header_copies.hpp>
@@ -34,6 +27,13 @@
 #include <jetpp/page/page_editor.hpp>
 #include <jetpp/page/page_layout.hpp>
 #include <jetpp/page/space_map.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <utility>
 
 namespace jetpp::inline v1 {
 
@@ -61,15 +61,20 @@ public:
     // Requires: header names page_size, the checksum and a nonce; pages >= limits::new_database_pages.
     // Errors: already_exists and the others of storage, out_of_memory.
     [[nodiscard]] static result<std::unique_ptr<paged_file>> create(
-        env environment, typename env::directory& directory, file_name const& name,
-        database_header const& header, std::uint32_t pages
+        env environment,
+        typename env::directory& directory,
+        file_name const& name,
+        database_header const& header,
+        std::uint32_t pages
     ) noexcept;
 
     // Reads the header copies and the size; writes nothing.
     // Errors: not_found and the others of storage; bad_magic, bad_kind, unsupported_format,
     //     unsupported_feature, bad_header; page_size_mismatch, checksum_mismatch.
     [[nodiscard]] static result<std::unique_ptr<paged_file>> open(
-        env environment, typename env::directory& directory, file_name const& name,
+        env environment,
+        typename env::directory& directory,
+        file_name const& name,
         open_mode mode = open_mode::read_write
     ) noexcept;
 
@@ -79,9 +84,7 @@ public:
     [[nodiscard]] file_name const& name() const noexcept { return name_; }
     // After a rename of the file on disk.
     void rename(file_name const& name) noexcept { name_ = name; }
-    [[nodiscard]] database_id id() const noexcept {
-        return {id_.load(std::memory_order_relaxed)};
-    }
+    [[nodiscard]] database_id id() const noexcept { return {id_.load(std::memory_order_relaxed)}; }
     [[nodiscard]] std::uint64_t nonce() const noexcept { return nonce_; }
     [[nodiscard]] typename env::file& device() noexcept { return file_; }
 
@@ -117,7 +120,7 @@ public:
             h.min_required_lsn = at;
             h.pages_hint = pages;
         });
-        header_write_ = completed_.fetch_add(1, std::memory_order_acq_rel) + 1;
+        header_write_ = completed_.fetch_add(1u, std::memory_order_acq_rel) + 1;
         return kept(done);
     }
     // What both copies, as they lie on the device, ask of the log.
@@ -193,7 +196,7 @@ public:
         auto done = write_full(file_, from, offset_of_page(first));
         // Counted before its rec_lsn can be seen in unsynced_low: a sync that would cover the
         // latter must not be skipped.
-        completed_.fetch_add(1, std::memory_order_acq_rel);
+        completed_.fetch_add(1u, std::memory_order_acq_rel);
         if (!done) failure_.note(here(done.error()).with_page(first));
         return kept(done);
     }
@@ -245,10 +248,11 @@ public:
     // The smallest rec_lsn of home writes since the last call of begin_epoch().
     void note_unsynced(lsn low) noexcept {
         auto now = unsynced_low_.load(std::memory_order_relaxed);
-        while (low.value < now && !unsynced_low_.compare_exchange_weak(
-                                      now, low.value, std::memory_order_acq_rel,
-                                      std::memory_order_relaxed
-                                  )) {}
+        while (low.value < now &&
+               !unsynced_low_.compare_exchange_weak(
+                   now, low.value, std::memory_order_acq_rel, std::memory_order_relaxed
+               )) {
+        }
     }
     [[nodiscard]] lsn unsynced_low() const noexcept {
         return {unsynced_low_.load(std::memory_order_acquire)};
@@ -280,7 +284,8 @@ private:
         auto now = mark.load(std::memory_order_relaxed);
         while (now < value && !mark.compare_exchange_weak(
                                   now, value, std::memory_order_acq_rel, std::memory_order_relaxed
-                              )) {}
+                              )) {
+        }
     }
 
     // Under heading_.
@@ -322,73 +327,6 @@ private:
     atomic<std::uint64_t> unsynced_low_{~std::uint64_t{0}};
 };
 
-template <class Traits>
-result<void> paged_file<Traits>::adopt() noexcept {
-    auto const& h = copies_.newest();
-    BOOST_OUTCOME_TRY(h.check_policies(static_cast<std::uint32_t>(page_size), Traits::checksum::id)
-    );
-    auto size = file_.size();
-    if (!size) return here(size.error());
-    auto const pages = size.value() / page_size;
-    if (pages > no_page.value) return here({.code = errc::limit_exceeded});
-    page_count_.store(static_cast<std::uint32_t>(pages), std::memory_order_release);
-    nonce_ = h.nonce;
-    highest_is_exact_ = h.state == database_state::clean;
-    highest_lsn_.store(h.max_lsn.value, std::memory_order_release);
-    take_over();
-    return table_.reserve(static_cast<std::uint32_t>(pages));
-}
-
-template <class Traits>
-result<std::unique_ptr<paged_file<Traits>>> paged_file<Traits>::open(
-    env environment, typename env::directory& directory, file_name const& name, open_mode mode
-) noexcept {
-    auto made = std::unique_ptr<paged_file>{new (std::nothrow) paged_file{environment, name}};
-    if (made == nullptr) return error{.code = errc::out_of_memory};
-    BOOST_OUTCOME_TRY(made->copies_.create());
-    auto opened = directory.open(name, {.mode = mode});
-    if (!opened) return opened.error().with_file(file_kind::database);
-    made->file_ = std::move(opened).value();
-    BOOST_OUTCOME_TRY(made->copies_.read(made->file_));
-    BOOST_OUTCOME_TRY(made->adopt());
-    return made;
-}
-
-template <class Traits>
-result<std::unique_ptr<paged_file<Traits>>> paged_file<Traits>::create(
-    env environment, typename env::directory& directory, file_name const& name,
-    database_header const& header, std::uint32_t pages
-) noexcept {
-    ensure(pages >= limits::new_database_pages, "a new database has its map and two roots");
-    auto made = std::unique_ptr<paged_file>{new (std::nothrow) paged_file{environment, name}};
-    if (made == nullptr) return error{.code = errc::out_of_memory};
-    BOOST_OUTCOME_TRY(made->copies_.create());
-    BOOST_OUTCOME_TRY(auto first, aligned_buffer::create(3 * page_size));
-    auto created = directory.open(name, {.mode = open_mode::create_new});
-    if (!created) return created.error().with_file(file_kind::database);
-    made->file_ = std::move(created).value();
-    auto& file = made->file_;
-    if (auto done = file.allocate(0, std::uint64_t{pages} * page_size); !done)
-        return made->here(done.error());
-
-    auto map = space_map_editor<page_size>{first.data()};
-    map.format(limits::first_page);
-    ensure(map.set(1, 2, true), "the map of a new database is empty");
-    auto const root = [&](std::size_t i, page_number number, tree_id tree) noexcept {
-        auto const formatted = page_editor<page_size>{first.data() + i * page_size}.format(
-            {.number = number, .tree = tree, .kind = page_kind::leaf, .flags = page_flag::root}
-        );
-        ensure(formatted, "an empty root has no fences");
-    };
-    root(1, limits::catalogue_root, catalogue_tree);
-    root(2, limits::pending_root, pending_tree);
-    for (std::size_t i = 0; i < 3; ++i) codec::seal(first.data() + i * page_size, header.nonce);
-    if (auto done = write_full(file, first.all(), offset_of_page(limits::first_page)); !done)
-        return made->here(done.error());
-    BOOST_OUTCOME_TRY(made->copies_.write_first(file, header));
-    if (auto done = file.sync(sync_how::full); !done) return made->here(done.error());
-    BOOST_OUTCOME_TRY(made->adopt());
-    return made;
-}
-
 } // namespace jetpp::inline v1
+
+#include <jetpp/buffer/detail/paged_file_life.hpp>

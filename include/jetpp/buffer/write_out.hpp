@@ -18,12 +18,6 @@
 // Source   ARIES write-ahead rule; InnoDB's doublewrite buffer.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-#include <cstring>
-#include <memory>
-#include <span>
-
 #include <jetpp/buffer/detail/sticky_failure.hpp>
 #include <jetpp/buffer/double_write.hpp>
 #include <jetpp/buffer/frame_pool.hpp>
@@ -32,6 +26,12 @@
 #include <jetpp/core/aligned_buffer.hpp>
 #include <jetpp/page/page_codec.hpp>
 #include <jetpp/page/page_layout.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <span>
 
 namespace jetpp::inline v1 {
 
@@ -53,7 +53,7 @@ public:
         frame_info<Traits>* info{};
         paged_file<Traits>* file{};
         page_number page{};
-        lsn low{};       // rec_lsn of the copy
+        lsn low{}; // rec_lsn of the copy
         lsn page_lsn{};
         std::uint32_t frame{};
     };
@@ -91,7 +91,9 @@ public:
     static constexpr std::size_t run_bytes_max = 1024 * 1024;
 
     write_out(
-        runtime rt, frame_pool<Traits>& frames, log_gate const& log,
+        runtime rt,
+        frame_pool<Traits>& frames,
+        log_gate const& log,
         detail::sticky_failure<Traits>& failure
     ) noexcept
         : frames_{&frames}, log_{&log}, failure_{&failure}, batches_{batch{rt}, batch{rt}},
@@ -131,7 +133,7 @@ public:
         for (auto& b : batches_)
             if (b.lock.try_lock()) return &b;
         if (!patient) return nullptr;
-        auto const turn = turn_.fetch_add(1, std::memory_order_relaxed) % 2;
+        auto const turn = turn_.fetch_add(1u, std::memory_order_relaxed) % 2;
         batches_[turn].lock.lock();
         return &batches_[turn];
     }
@@ -141,9 +143,7 @@ public:
     // exclusively. Afterwards b.staged() says which went, until the batch is closed.
     // Requires: b is open, sorted candidates, at most pages_max(); no latch held.
     // Errors: log_failed, io, disk_full, instance_failed: final for the pool.
-    [[nodiscard]] result<void> run(
-        batch& b, std::span<write_candidate const> candidates
-    ) noexcept {
+    [[nodiscard]] result<void> run(batch& b, std::span<write_candidate const> candidates) noexcept {
         b.count = 0;
         BOOST_OUTCOME_TRY(failure_->check());
         if (auto reusable = pay_debts(b); !reusable) return failed(b, reusable.error());
@@ -300,7 +300,9 @@ private:
                 );
         }
         return double_write_->write(
-            b.area, b.buffer.part(0, double_write_file<Traits>::area_bytes(b.count)), b.count,
+            b.area,
+            b.buffer.part(0, double_write_file<Traits>::area_bytes(b.count)),
+            b.count,
             {redo_.load(std::memory_order_relaxed)}
         );
     }

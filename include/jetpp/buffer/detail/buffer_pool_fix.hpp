@@ -58,9 +58,7 @@ fix buffer_pool<Traits>::try_exclude(
 
 // What a page that has just been read is: verified, of the past.
 template <class Traits>
-damage buffer_pool<Traits>::look_at(
-    file_type& file, page_number page, std::byte* data
-) noexcept {
+damage buffer_pool<Traits>::look_at(file_type& file, page_number page, std::byte* data) noexcept {
     auto const found = codec::verify(data, file.nonce(), page);
     if (found != damage::none) return found;
     auto const page_lsn = lsn{load_le<std::uint64_t>(data + page_offset::page_lsn)};
@@ -70,7 +68,9 @@ damage buffer_pool<Traits>::look_at(
 template <class Traits>
 result<void> buffer_pool<Traits>::load(file_type& file, page_number page) noexcept {
     auto const damaged = error{
-        .code = errc::page_damaged, .database = file.id().value, .page = page,
+        .code = errc::page_damaged,
+        .database = file.id().value,
+        .page = page,
         .file = file_kind::database
     };
     if (page < file_type::limits::first_page || page.value >= file.page_count()) {
@@ -110,7 +110,7 @@ result<void> buffer_pool<Traits>::load(file_type& file, page_number page) noexce
     info.flush_counter =
         load_le<std::uint16_t>(data + page_offset::flags) & page_flag::flush_counter;
     settle(info, file, page, word);
-    loads_.fetch_add(1, std::memory_order_relaxed);
+    loads_.fetch_add(1u, std::memory_order_relaxed);
     word->release(runtime_, true);
     return ok();
 }
@@ -154,7 +154,7 @@ void buffer_pool<Traits>::give_back(frame_purse<Traits>& purse) noexcept {
         supply_.give(purse.frames_[purse.count_ - 1]);
     }
     purse.pool_ = nullptr;
-    purses_.fetch_sub(1, std::memory_order_acq_rel);
+    purses_.fetch_sub(1u, std::memory_order_acq_rel);
     supply_.wake();
 }
 
@@ -234,9 +234,7 @@ void buffer_pool<Traits>::discard(exclusive_page<Traits>&& page) noexcept {
 }
 
 template <class Traits>
-bool buffer_pool<Traits>::copy_resident(
-    file_type& file, page_number page, bytes into
-) noexcept {
+bool buffer_pool<Traits>::copy_resident(file_type& file, page_number page, bytes into) noexcept {
     ensure(into.size() == page_size, "a copy has the size of a page");
     auto* const word = file.table().find(page);
     if (word == nullptr) return false;

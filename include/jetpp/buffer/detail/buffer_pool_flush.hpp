@@ -49,9 +49,9 @@ result<std::uint64_t> buffer_pool<Traits>::pass(lsn below, file_type* only) noex
         auto const rec = info.rec_lsn.load(std::memory_order_acquire);
         if (rec == 0 || rec >= below.value || info.is_dead()) continue;
         if (only != nullptr && info.file.load(std::memory_order_relaxed) != only) continue;
-        auto const added = candidates_.push_back(
-            {.place = info.place.load(std::memory_order_relaxed), .frame = i}
-        );
+        auto const added =
+            candidates_.push_back({.place = info.place.load(std::memory_order_relaxed), .frame = i}
+            );
         ensure(added, "there is room for every frame");
     }
     std::sort(candidates_.begin(), candidates_.end(), [](auto const& a, auto const& b) {
@@ -150,8 +150,10 @@ lsn buffer_pool<Traits>::dirty_low() noexcept {
 template <class Traits>
 pool_statistics buffer_pool<Traits>::statistics() noexcept {
     auto all = pool_statistics{
-        .frames = frames_.count(), .free = frames_.free_count(),
-        .loads = loads_.load(std::memory_order_relaxed), .evictions = supply_.evictions(),
+        .frames = frames_.count(),
+        .free = frames_.free_count(),
+        .loads = loads_.load(std::memory_order_relaxed),
+        .evictions = supply_.evictions(),
         .home_writes = out_.pages_written(),
     };
     for (std::uint32_t i = 0; i < frames_.count(); ++i)

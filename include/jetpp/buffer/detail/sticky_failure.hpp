@@ -1,11 +1,11 @@
 // jetpp/buffer/detail/sticky_failure.hpp - the first error that puts durability in doubt, kept.
 #pragma once
 
-#include <atomic>
-#include <cstdint>
-
 #include <jetpp/core/result.hpp>
 #include <jetpp/env/sync.hpp>
+
+#include <atomic>
+#include <cstdint>
 
 namespace jetpp::inline v1::detail {
 
