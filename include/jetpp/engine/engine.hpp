@@ -48,7 +48,7 @@ public:
 
     // Opens the instance in `directory`, creating or recovering it.
     // Errors: in_use (another engine or process has it), bad_option, needs_restore, not_found
-    // (create_how::never), page_size_mismatch, checksum_mismatch, every error of recovery
+    // (create_how::must_exist), page_size_mismatch, checksum_mismatch, every error of recovery
     // (log_corrupt, log_missing, database_missing, lost_write ...), io, disk_full, out_of_memory.
     [[nodiscard]] static result<engine> open(
         path_view directory, open_options options = {}, environment_type env = {}

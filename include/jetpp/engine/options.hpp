@@ -43,7 +43,7 @@ struct event_sink {
     }
 };
 
-enum class create_how : std::uint8_t { if_missing, never };
+enum class create_how : std::uint8_t { if_missing, must_exist };
 
 struct open_options {
     create_how create = create_how::if_missing;

@@ -142,6 +142,7 @@ private:
 
     // life
     [[nodiscard]] result<void> open_directory(path_view path) noexcept;
+    [[nodiscard]] result<bool> is_unborn() noexcept;
     [[nodiscard]] result<void> create_new() noexcept;
     [[nodiscard]] result<void> start_pool(log_gate gate, std::uint32_t frames) noexcept;
     [[nodiscard]] result<void> start_services() noexcept;

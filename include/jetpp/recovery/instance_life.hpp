@@ -37,6 +37,7 @@ result<void> instance<Traits>::open(path_view path, instance_options const& opti
     auto entries = array_list<directory_entry>{};
     BOOST_OUTCOME_TRY(dir_->list(entries));
     auto has_log = false;
+    auto has_others = false;
     for (auto const& entry : entries) {
         auto const name = entry.name.view();
         if (entry.name == restore_file_name)
@@ -45,14 +46,37 @@ result<void> instance<Traits>::open(path_view path, instance_options const& opti
             if (auto gone = dir_->remove(entry.name); !gone) return gone.error();
         }
         if (parse_segment_name(name)) has_log = true;
+        if (!name.starts_with("jet.")) has_others = true;
     }
     BOOST_OUTCOME_TRY(auto slots, checkpoint_file<env>::open_or_create(env_, *dir_));
     checkpoint_.emplace(std::move(slots));
-    if (!has_log && checkpoint_->newest() == nullptr) {
-        if (!options_.create) return error{.code = errc::not_found, .file = file_kind::log_segment};
-        return create_new();
+    if (checkpoint_->newest() == nullptr && !checkpoint_->saw_damage() && !has_others) {
+        auto unborn = result<bool>{!has_log};
+        if (has_log) unborn = is_unborn();
+        BOOST_OUTCOME_TRY(auto const begins, unborn);
+        if (begins && !options_.create)
+            return error{.code = errc::not_found, .file = file_kind::log_segment};
+        if (begins) return create_new();
     }
     return recovery_run<Traits>{*this}.run();
+}
+
+// A crash may cut the making of an instance: segments without a record and no slot, then, and no
+// database. Nobody was ever told of it.
+template <class Traits>
+result<bool> instance<Traits>::is_unborn() noexcept {
+    auto log = replay<env>::open(env_, *dir_, {.page_size = page_size});
+    if (!log) {
+        if (log.error().code == errc::log_missing || log.error().code == errc::log_corrupt)
+            return true;
+        return log.error();
+    }
+    for (auto const& r : log.assume_value()) {
+        if (r) return false;
+        if (r.error().code != errc::log_missing && r.error().code != errc::log_corrupt)
+            return r.error();
+    }
+    return true;
 }
 
 template <class Traits>
@@ -76,6 +100,8 @@ result<void> instance<Traits>::create_new() noexcept {
     BOOST_OUTCOME_TRY(start_services());
     auto const first = first_lsn(1, segment_bytes_);
     transactions_->people().start(first, log_->tail());
+    // A slot never names a segment whose first record is not durable.
+    BOOST_OUTCOME_TRY(log_->flush_all());
     BOOST_OUTCOME_TRY(checkpointer_->write_slot([&](checkpoint_slot& slot) noexcept {
         slot.redo_lsn = first;
         slot.undo_low_lsn = first;

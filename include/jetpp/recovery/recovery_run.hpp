@@ -65,8 +65,10 @@ public:
         BOOST_OUTCOME_TRY(in_->start_services());
         for (auto& known : in_->databases_)
             if (known.file != nullptr) in_->transactions_->add_file(*known.file);
+        // What losers changed is not settled before it is undone.
         in_->transactions_->people().start(
-            later(analysis_.last_commit(), first_of_log()), in_->log_->tail()
+            later(analysis_.last_commit(), first_of_log()),
+            analysis_.losers().empty() ? in_->log_->tail() : analysis_.losers()[0]
         );
         if (clean) return start_clean();
         BOOST_OUTCOME_TRY(undo());
@@ -103,7 +105,10 @@ private:
     // --- 2
 
     [[nodiscard]] result<void> analyse() noexcept {
-        auto options = reading(start_);
+        // A clean slot starts behind the last segment; who is attached stands at that one's head.
+        auto options = reading(
+            has_slot_ ? earlier(start_, first_lsn(slot_.generation, slot_.segment_bytes)) : no_lsn
+        );
         options.use_ring = true;
         if (has_slot_)
             options.proofs = {
@@ -405,6 +410,7 @@ private:
 
     [[nodiscard]] result<void> start_clean() noexcept {
         in_->pool_->note_redo_lsn(slot_.redo_lsn);
+        BOOST_OUTCOME_TRY(in_->log_->flush_all()); // a slot names no segment without a record
         return in_->force_slot();
     }
 
@@ -431,9 +437,11 @@ private:
                 BOOST_OUTCOME_TRY(losers.see(r.assume_value()));
             }
             runtime::point(point_id::before_undo);
-            while (auto* const state = losers.take()) {
+            for (auto* const state : losers.states()) {
                 system.people().enter_writer(*state, *in_->log_);
-                state->low = earlier(state->low, state->first_record);
+                state->low = state->first_record;
+            }
+            while (auto* const state = losers.take()) {
                 auto credit = log_credit{};
                 if (auto found = find_roots(system, *state); !found) {
                     system.keep_stuck(state);
