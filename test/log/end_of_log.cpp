@@ -193,6 +193,19 @@ TEST_CASE("sectors lost out of order are damage only where a hint proves it", "[
     }
 }
 
+TEST_CASE("a mark of an idle log proves all that stands before it", "[log][end]") {
+    auto log = hand_log{};
+    auto& file = log.begin(1, 101);
+    auto const row = file.insert("a", "alpha");
+    file.append(record::time_mark{.durable_hint = file.tail()});
+    REQUIRE(file.records.back().hint == file.records.back().at);
+    auto torn = log;
+    torn.files[0].content[row.value % hand_segment + 40] ^= std::byte{1};
+    auto const got = memory_log{torn}.replayed();
+    CHECK(got.failure.code == errc::log_corrupt);
+    CHECK(got.failure.at == row);
+}
+
 TEST_CASE("slot, databases and stamps prove a lost tail", "[log][end]") {
     auto const log = small_log();
     auto const end = log.files[2].tail();

@@ -103,7 +103,7 @@ inline constexpr std::size_t hint_head_size = 48;
     auto const length = decode_length(record);
     if (length % 8 != 0 || length < hint_head_size || length > 304) return false;
     auto const hint = hint_of(record);
-    return hint > end && hint < at && decode_header(record).transaction < at;
+    return hint > end && hint <= at && decode_header(record).transaction < at;
 }
 
 // Test 1: looks at every 8-aligned offset behind `offset`, where the log ends at `end`.

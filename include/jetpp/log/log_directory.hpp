@@ -83,6 +83,11 @@ public:
         if (segment.is_read) return ok();
         auto opened =
             directory.open(segment_file_name(segment.generation), {.mode = open_mode::read_only});
+        if (!opened && opened.error().code == errc::not_found) { // recycled since it was listed
+            segment.is_read = true;
+            segment.header_error = errc::not_found;
+            return ok();
+        }
         if (!opened) return opened.error().with_file(file_kind::log_segment);
         auto& file = opened.value();
         auto const size = file.size();

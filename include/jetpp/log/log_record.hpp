@@ -79,12 +79,14 @@ struct log_record {
 
 namespace detail {
 
-using record_parser = result<record_body> (*)(const_bytes) noexcept;
+// Into place: a variant copied right after it was written costs more than the parsing.
+using record_parser = result<void> (*)(const_bytes, record_body&) noexcept;
 
 template <class Body>
-result<record_body> parse_body(const_bytes raw) noexcept {
+result<void> parse_body(const_bytes raw, record_body& into) noexcept {
     BOOST_OUTCOME_TRY(auto const body, Body::parse(raw));
-    return record_body{body};
+    into.template emplace<Body>(body);
+    return ok();
 }
 
 struct record_parser_entry {
@@ -146,23 +148,28 @@ using record_parsers = record_parser_table<record_bodies>;
 }
 
 // Reads one whole record whose CRC was found right. Arbitrary bytes are safe.
-// Errors: those of check_header; log_corrupt where the payload breaks the table of its type.
-[[nodiscard]] inline result<log_record> parse_record(lsn at, const_bytes raw) noexcept {
+// Errors: those of check_header; log_corrupt where the payload breaks the table of its type. `into`
+// means nothing then.
+[[nodiscard]] inline result<void> parse_record(
+    lsn at, const_bytes raw, log_record& into
+) noexcept {
     if (raw.size() < record_header_size || raw.size() % 8 != 0 ||
         raw.size() > record_size_limit || decode_length(raw.data()) != raw.size())
         return bad_record().with_lsn(at);
-    auto parsed = log_record{
-        .at = at,
-        .length = static_cast<std::uint32_t>(raw.size()),
-        .header = decode_header(raw.data()),
-        .body = record::unknown{},
-        .raw = raw,
-    };
-    BOOST_OUTCOME_TRY(check_header(at, parsed.header));
-    auto const parse = detail::record_parsers::entries[number_of(parsed.header.type)].parse;
-    auto body = parse != nullptr ? parse(raw) : detail::parse_body<record::unknown>(raw);
-    if (!body) return body.assume_error().with_lsn(at);
-    parsed.body = body.assume_value();
+    into.at = at;
+    into.length = static_cast<std::uint32_t>(raw.size());
+    into.header = decode_header(raw.data());
+    into.raw = raw;
+    BOOST_OUTCOME_TRY(check_header(at, into.header));
+    auto const known = detail::record_parsers::entries[number_of(into.header.type)].parse;
+    auto const parse = known != nullptr ? known : &detail::parse_body<record::unknown>;
+    auto const parsed = parse(raw, into.body);
+    if (!parsed) return parsed.assume_error().with_lsn(at);
+    return ok();
+}
+[[nodiscard]] inline result<log_record> parse_record(lsn at, const_bytes raw) noexcept {
+    auto parsed = log_record{};
+    BOOST_OUTCOME_TRY(parse_record(at, raw, parsed));
     return parsed;
 }
 

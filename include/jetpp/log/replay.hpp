@@ -14,7 +14,8 @@
 //   * nothing is read past up_to, nor past the cut of a segment
 //   * reading begins at the first record of the segment that holds `from`: the way there is proven
 // Elements live until the next ++. ++ and begin() may do I/O, * never does.
-// Threads  one owner. A live log may be read up to its durable LSN.
+// Threads  one owner. A live log may be read up to a durable LSN that was asked for before open(),
+//          while a pin keeps its segments.
 // Owns     two windows of memory and one open file; the directory must outlive the replay.
 // Source   ESE log generations; the end of the log: see end_of_log.hpp.
 #pragma once
@@ -145,7 +146,7 @@ private:
     bool ring_asked_ = false;
     bool in_ring_ = false;
 
-    result<log_record> current_ = bad_record();
+    result<log_record> current_ = log_record{};
     bool done_ = false;
     log_end end_;
 };

@@ -178,7 +178,7 @@ result<typename replay<Env>::step> replay<Env>::take(lsn at, const_bytes raw) no
     offset_ += raw.size();
     end_.raw_end = here();
     if (at < options_.from || !options_.filter.wants(header)) return step::again;
-    BOOST_OUTCOME_TRY(current_, parse_record(at, raw));
+    BOOST_OUTCOME_TRY(parse_record(at, raw, current_.assume_value())); // an error comes last
     return step::yield;
 }
 
@@ -228,7 +228,9 @@ result<typename replay<Env>::step> replay<Env>::leave_by_segment_end() noexcept 
 
 template <any_environment Env>
 result<void> replay<Env>::enter(log_segment const& next) noexcept {
-    BOOST_OUTCOME_TRY(file_.open(*directory_, next.generation, next.file_bytes));
+    auto const opened = file_.open(*directory_, next.generation, next.file_bytes);
+    if (!opened && opened.assume_error().code == errc::not_found) return missing(next.generation);
+    if (!opened) return opened.assume_error();
     segment_ = next.header;
     offset_ = segment_header_bytes;
     cutter_ = listing_.cutter_of(segment_);
