@@ -1,0 +1,62 @@
+// tools/commands.hpp - what `jetpp` can do, one function a subcommand.
+//
+// Each returns when its work is done and throws a failure otherwise. Rows and facts go to standard
+// output, everything else to standard error.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "tool_build.hpp"
+
+#include <jetpp/checksum/crc32c.hpp>
+#include <jetpp/core/durability.hpp>
+
+namespace jetpp_tool {
+
+// What only a new directory is asked about.
+struct creation {
+    std::uint32_t page_size = default_page_size;
+    std::uint16_t checksum_id = jetpp::crc32c::id;
+    bool archival = true;
+};
+
+struct load_request {
+    std::string directory{};
+    std::string file = "-"; // "-": standard input
+    tree_name into{};
+    std::uint64_t batch = 1000; // lines a commit
+    jetpp::durability how = jetpp::durability::device;
+    bool acknowledge = false;
+    creation when_new{};
+};
+void load(load_request const& request);
+
+struct row_request {
+    std::string directory{};
+    tree_name from{};
+    std::string key{}; // escaped, as are the bounds of a scan
+};
+void get(row_request const& request);
+void erase(row_request const& request);
+
+struct scan_request {
+    std::string directory{};
+    tree_name tree{};
+    std::optional<std::string> from{};
+    std::optional<std::string> to{};
+    bool backward = false;
+    std::optional<std::uint64_t> limit{};
+};
+void scan(scan_request const& request);
+
+struct log_request {
+    std::string directory{};
+    bool json = false;
+};
+void print_log(log_request const& request);
+
+void print_info(std::string const& path);
+void verify(std::string const& path);
+
+} // namespace jetpp_tool

@@ -1,0 +1,164 @@
+// jetpp info: what the files of a directory say of themselves.
+#include <cstdio>
+#include <string>
+#include <string_view>
+
+#include "commands.hpp"
+#include "failure.hpp"
+#include "log_text.hpp"
+#include "place.hpp"
+
+#include <jetpp/checksum/xxh3.hpp>
+
+namespace jetpp_tool {
+
+namespace {
+
+void say(std::string_view name, std::string const& value) {
+    std::printf("  %-18s %s\n", std::string{name}.c_str(), value.c_str());
+}
+void say(std::string_view name, std::uint64_t value) { say(name, std::to_string(value)); }
+void say(std::string_view name, jetpp::lsn at) {
+    say(name, at ? std::to_string(at.value) : std::string{"-"});
+}
+
+[[nodiscard]] std::string checksum_name(std::uint16_t id) {
+    if (id == jetpp::crc32c::id) return std::string{jetpp::crc32c::name};
+    if (id == jetpp::xxh3_64::id) return std::string{jetpp::xxh3_64::name};
+    return "unknown (" + std::to_string(id) + ")";
+}
+
+[[nodiscard]] std::string_view name_of(jetpp::database_state state) {
+    switch (state) {
+    case jetpp::database_state::creating: return "creating";
+    case jetpp::database_state::dirty: return "dirty";
+    case jetpp::database_state::clean: return "clean";
+    case jetpp::database_state::restoring: return "restoring";
+    case jetpp::database_state::recovering: return "recovering";
+    case jetpp::database_state::failed: return "failed";
+    case jetpp::database_state::standby: return "standby";
+    case jetpp::database_state::branch: return "branch";
+    case jetpp::database_state::backup_copy: return "backup copy";
+    }
+    return "unknown";
+}
+
+[[nodiscard]] std::string_view name_of(jetpp::mark_kind kind) {
+    switch (kind) {
+    case jetpp::mark_kind::full: return "full";
+    case jetpp::mark_kind::incremental: return "incremental";
+    case jetpp::mark_kind::copy: return "copy";
+    case jetpp::mark_kind::differential: return "differential";
+    }
+    return "unknown";
+}
+
+template <class Content>
+[[nodiscard]] std::string state_of(jetpp::probed_copy<Content> const& copy) {
+    if (copy.content) return "valid, sequence " + std::to_string(copy.content->sequence);
+    return copy.is_empty ? "empty" : text_of(copy.why);
+}
+
+void print_checkpoint(place const& where) {
+    auto const& facts = where.facts;
+    if (!facts.has_checkpoint) return;
+    std::printf("jet.ckp\n");
+    say("slot 0", state_of(facts.slots[0]));
+    say("slot 1", state_of(facts.slots[1]));
+    auto const* const slot = facts.newest_slot();
+    if (slot == nullptr) return;
+    say("instance", text_of(slot->instance));
+    say("timeline", hex_of(slot->timeline.value));
+    say("incarnation", slot->incarnation);
+    say("closed cleanly", slot->clean ? std::string{"yes"} : "no");
+    say("written", text_of(slot->written_at));
+    say("redo LSN", slot->redo_lsn);
+    say("undo low LSN", slot->undo_low_lsn);
+    say("end LSN", slot->end_lsn);
+    say("generation", slot->generation);
+    say("segment bytes", slot->segment_bytes);
+    say("page bytes", slot->page_bytes);
+    say("databases", slot->database_count);
+}
+
+void print_log_files(place const& where) {
+    auto const& all = where.facts.segments;
+    if (all.empty()) return;
+    std::printf("log\n");
+    say("segments", all.size());
+    say("spare files", where.facts.spare_count);
+    say("logging", where.facts.is_archival() ? std::string{"archival"} : "circular");
+    for (auto const& one : all) {
+        auto const name = std::string{jetpp::segment_file_name(one.generation).view()};
+        if (!one.is_sound()) {
+            say(name, std::string{jetpp::name_of(one.header_error)});
+            continue;
+        }
+        auto line = "from LSN " + std::to_string(one.header.first().value) + ", incarnation " +
+                    std::to_string(one.header.incarnation) + ", " + text_of(one.header.created_at);
+        if (one.header.cut) line += ", cuts at " + std::to_string(one.header.cut.value);
+        say(name, line);
+    }
+}
+
+void print_database(jetpp::probed_database const& one) {
+    std::printf("%s\n", one.name.c_str());
+    say("file bytes", one.file_bytes);
+    say("header A", state_of(one.copies[0]));
+    say("header B", state_of(one.copies[1]));
+    if (!one.newest) {
+        say("damaged", text_of(one.why));
+        return;
+    }
+    auto const& h = one.newest->header;
+    say("state", std::string{name_of(h.state)});
+    say("database", text_of(h.database));
+    say("instance", text_of(h.instance));
+    say("id in the log", h.id.value);
+    say("page bytes", h.page_size);
+    say("checksum", checksum_name(h.checksum_id));
+    say("created", text_of(h.created_at));
+    say("attached", text_of(h.attached_at));
+    say("attach LSN", h.attach_lsn);
+    say("consistent LSN", h.consistent_lsn);
+    say("log from LSN", h.min_required_lsn);
+    say("log to LSN", h.max_required_lsn);
+    say("highest page LSN", h.max_lsn);
+    say("timeline", hex_of(h.timeline.value));
+    for (auto i = std::size_t{0}; i < h.marks.size(); ++i) {
+        auto const& mark = h.marks[i];
+        if (!mark.exists()) continue;
+        say(
+            std::string{name_of(static_cast<jetpp::mark_kind>(i))} + " backup",
+            "set " + text_of(mark.set) + ", to LSN " + std::to_string(mark.end_lsn.value) + ", " +
+                text_of(mark.time)
+        );
+    }
+    if (!h.restored_from.is_nil())
+        say(
+            "restored from", "set " + text_of(h.restored_from) + ", at LSN " +
+                                 std::to_string(h.restore_point.value)
+        );
+    say("written by", std::string{h.writer_text()});
+}
+
+} // namespace
+
+void print_info(std::string const& path) {
+    auto const where = look_at(path, beside_engine::allowed);
+    if (where.facts.is_new()) fail(path, "no jetpp files are here");
+    std::printf("%s\n", path.c_str());
+    say(
+        "state",
+        where.facts.is_restoring                         ? std::string{"a restore has begun here"}
+        : where.facts.has_lock_file && !where.lock       ? "in use by an engine"
+        : where.facts.is_clean()                         ? "closed cleanly"
+                                                         : "the next open recovers"
+    );
+    print_checkpoint(where);
+    print_log_files(where);
+    for (auto const& one : where.facts.databases) print_database(one);
+    if (std::fflush(stdout) != 0) fail("standard output", "cannot be written");
+}
+
+} // namespace jetpp_tool

@@ -1,0 +1,174 @@
+// jetpp - load, read, check and describe directories of jetpp files from the command line.
+//
+// Exit status: 0 success, 1 damage or failure with one line on standard error, 2 wrong usage.
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "commands.hpp"
+#include "failure.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <jetpp/checksum/xxh3.hpp>
+
+namespace {
+
+using namespace jetpp_tool;
+
+// One subcommand: its options fill `request`, its turn runs `work`.
+template <class Request>
+CLI::App* add_command(
+    CLI::App& app, std::string const& name, std::string const& meaning, Request& request,
+    void (*work)(Request const&)
+) {
+    auto* const command = app.add_subcommand(name, meaning);
+    command->callback([&request, work] { work(request); });
+    return command;
+}
+
+void add_directory(CLI::App& command, std::string& directory) {
+    command.add_option("DIR", directory, "the directory of the instance")->required();
+}
+void add_tree(CLI::App& command, tree_name& name) {
+    command.add_option("--database", name.database, "the database")->capture_default_str();
+    command.add_option("--tree", name.tree, "the tree")->capture_default_str();
+}
+
+// An option whose words stand for values; the first is the default.
+template <class Value>
+CLI::Option* add_choice(
+    CLI::App& command, std::string const& name, std::string const& meaning, Value& into,
+    std::vector<std::pair<std::string_view, Value>> const& choices
+) {
+    auto words = std::vector<std::string>{};
+    for (auto const& [word, value] : choices) words.emplace_back(word);
+    into = choices.front().second;
+    return command
+        .add_option_function<std::string>(
+            name,
+            [&into, choices](std::string const& chosen) {
+                for (auto const& [word, value] : choices)
+                    if (word == chosen) into = value;
+            },
+            meaning
+        )
+        ->check(CLI::IsMember(words))
+        ->default_str(words.front());
+}
+
+void add_load(CLI::App& app, load_request& request) {
+    auto& command = *add_command(
+        app, "load", "put lines of 'key TAB value' into a tree, creating what is missing", request,
+        load
+    );
+    add_directory(command, request.directory);
+    command.add_option("FILE", request.file, "what to read, - for standard input")
+        ->capture_default_str();
+    add_tree(command, request.into);
+    command.add_option("--batch", request.batch, "lines a commit")
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
+    add_choice(
+        command, "--durability", "what a commit survives", request.how,
+        {{"device", jetpp::durability::device},
+         {"process", jetpp::durability::process},
+         {"memory", jetpp::durability::memory}}
+    );
+    command.add_flag(
+        "--ack", request.acknowledge, "print 'committed LINES' after each commit has returned"
+    );
+    auto const created = std::string{"Only where the directory is new"};
+    command.add_option("--page-size", request.when_new.page_size, "bytes a page")
+        ->check(CLI::IsMember({4096, 8192, 16384, 32768, 65536}))
+        ->capture_default_str()
+        ->group(created);
+    add_choice(
+        command, "--checksum", "of pages", request.when_new.checksum_id,
+        {{jetpp::crc32c::name, jetpp::crc32c::id}, {jetpp::xxh3_64::name, jetpp::xxh3_64::id}}
+    )->group(created);
+    add_choice(
+        command, "--logging", "keep all log, or use it again", request.when_new.archival,
+        {{"archival", true}, {"circular", false}}
+    )->group(created);
+}
+
+void add_row_command(
+    CLI::App& app, std::string const& name, std::string const& meaning, row_request& request,
+    void (*work)(row_request const&)
+) {
+    auto& command = *add_command(app, name, meaning, request, work);
+    add_directory(command, request.directory);
+    command.add_option("KEY", request.key, "the key, with escapes \\t \\n \\r \\\\ \\xNN")
+        ->required();
+    add_tree(command, request.from);
+}
+
+void add_scan(CLI::App& app, scan_request& request) {
+    auto& command =
+        *add_command(app, "scan", "print rows as lines of 'key TAB value'", request, scan);
+    add_directory(command, request.directory);
+    add_tree(command, request.tree);
+    command.add_option("--from", request.from, "the first key, included");
+    command.add_option("--to", request.to, "the last key, excluded");
+    command.add_flag("--reverse", request.backward, "from the last row to the first");
+    command.add_option("--limit", request.limit, "at most so many rows");
+}
+
+int run(int argc, char** argv) {
+    auto app = CLI::App{"jetpp - a transactional storage engine", "jetpp"};
+    app.require_subcommand(1);
+
+    auto to_load = load_request{};
+    auto to_get = row_request{};
+    auto to_erase = row_request{};
+    auto to_scan = scan_request{};
+    auto to_print = log_request{};
+    auto to_verify = std::string{};
+    auto to_describe = std::string{};
+    add_load(app, to_load);
+    add_row_command(app, "get", "print the value of one key", to_get, get);
+    add_scan(app, to_scan);
+    add_row_command(app, "erase", "remove one key", to_erase, erase);
+    add_command(
+        app, "verify", "check every page, record and structure; change nothing", to_verify, verify
+    )
+        ->add_option("PATH", to_verify, "a directory that no engine has open")
+        ->required();
+    add_command(app, "info", "print what the files say of themselves", to_describe, print_info)
+        ->add_option("PATH", to_describe, "a directory")
+        ->required();
+    auto& log = *add_command(app, "log", "print the log, one record a line", to_print, print_log);
+    add_directory(log, to_print.directory);
+    log.add_flag("--json", to_print.json, "one JSON object a line");
+
+    try {
+        app.parse(argc, argv);
+    } catch (CLI::ParseError const& e) {
+        if (e.get_exit_code() == 0) return app.exit(e); // help
+        std::fprintf(stderr, "jetpp: %s\n", e.what());
+        return static_cast<int>(exit_status::wrong_usage);
+    }
+    return static_cast<int>(exit_status::success);
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    // Who reads our output may go away: that is a failed write, not the end of an open engine.
+    std::signal(SIGPIPE, SIG_IGN);
+    auto const name = argc > 1 && argv[1][0] != '-' ? std::string{"jetpp "} + argv[1] : "jetpp";
+    try {
+        return run(argc, argv);
+    } catch (failure const& e) {
+        std::fprintf(stderr, "%s: %s\n", name.c_str(), e.what());
+        return static_cast<int>(e.status());
+    } catch (std::exception const& e) {
+        std::fprintf(stderr, "%s: %s\n", name.c_str(), e.what());
+        return static_cast<int>(exit_status::failed);
+    }
+}

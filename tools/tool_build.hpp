@@ -1,0 +1,128 @@
+// tools/tool_build.hpp - one command for all page sizes and checksums.
+//
+// An engine is compiled for one page size and one checksum. The command reads both from the files
+// (jetpp/engine/probe.hpp) and takes the build that fits. Each build is a translation unit of its
+// own (build.cpp.in), so that they compile in parallel and a change of the command compiles none.
+// Threads  a tool_engine has one owner.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <jetpp/core/durability.hpp>
+#include <jetpp/core/ids.hpp>
+#include <jetpp/core/result.hpp>
+#include <jetpp/engine/options.hpp>
+#include <jetpp/env/native_environment.hpp>
+#include <jetpp/page/database_header.hpp>
+
+namespace jetpp_tool {
+
+using environment = jetpp::native_environment;
+
+struct tree_name {
+    std::string database = "main";
+    std::string tree = "main";
+};
+
+struct row_range {
+    std::optional<std::string> from{}; // inclusive
+    std::optional<std::string> to{};   // exclusive
+    bool backward = false;
+};
+
+// An open engine and one of its trees, behind virtual calls.
+class tool_engine {
+public:
+    tool_engine() = default;
+    tool_engine(tool_engine const&) = delete;
+    tool_engine& operator=(tool_engine const&) = delete;
+    virtual ~tool_engine() = default;
+
+    using visitor = std::function<bool(std::string_view key, std::string_view value)>;
+
+    // The one tree all calls below are about. `create`: database and tree, if they are missing.
+    virtual jetpp::result<void> use(tree_name const& name, bool create) = 0;
+    // Begins a transaction unless one is open.
+    virtual jetpp::result<void> put(std::string_view key, std::string_view value) = 0;
+    virtual jetpp::result<bool> erase(std::string_view key) = 0;
+    virtual jetpp::result<void> commit(jetpp::durability how) = 0;
+    virtual void roll_back() noexcept = 0;
+    virtual jetpp::result<std::optional<std::string>> get(std::string_view key) = 0;
+    // Until visit returns false.
+    virtual jetpp::result<void> scan(row_range const& wanted, visitor const& visit) = 0;
+    virtual jetpp::result<void> close() = 0;
+};
+
+// What verify found wrong, or noticed.
+struct finding {
+    jetpp::page_number page{jetpp::no_page};
+    jetpp::damage reason{};
+    std::string text{}; // more than the reason says
+};
+
+// A database file as verify sees it, beside what the rest of the directory tells of it.
+struct database_to_check {
+    jetpp::file_name name{};
+    jetpp::database_header header{};
+    bool is_clean = false;         // then trees and space are checked too
+    jetpp::lsn log_end{};          // no page may be from its future
+    std::uint64_t segment_bytes{};
+    std::uint32_t pages_logged{};  // the file has at least so many
+    // Would recovery make this page anew, from jet.dw or from the log? Then damage is none.
+    std::function<bool(jetpp::page_number)> is_made_again = [](jetpp::page_number) { return false; };
+};
+
+struct database_counts {
+    std::uint64_t pages{};        // of the file
+    std::uint64_t pages_sound{};
+    std::uint64_t pages_free{};
+    std::uint64_t pages_made_again{};
+    std::uint64_t trees{};
+    std::uint64_t rows{};
+    bool trees_checked = false;
+};
+
+// The sound images in jet.dw for one database: pages that recovery can repair.
+struct double_write_facts {
+    std::uint32_t images{};
+    std::uint32_t damaged{};
+};
+
+class tool_build {
+public:
+    virtual ~tool_build() = default;
+
+    virtual std::size_t page_size() const noexcept = 0;
+    virtual std::uint16_t checksum_id() const noexcept = 0;
+
+    virtual jetpp::result<std::unique_ptr<tool_engine>> open(
+        std::string const& directory, jetpp::open_options const& options
+    ) const = 0;
+    // Reads every page of a database file; writes nothing.
+    // Errors: of storage, out_of_memory. Damage goes to `found`.
+    virtual jetpp::result<database_counts> check_database(
+        environment::directory& where, database_to_check const& database,
+        std::function<void(finding const&)> const& found
+    ) const = 0;
+    // Is this page image sound, with that nonce and number?
+    virtual bool is_sound(
+        std::byte const* page, std::uint64_t nonce, jetpp::page_number number
+    ) const = 0;
+};
+
+// Instantiated in the build units, and only there.
+template <std::size_t PageSize, class Checksum>
+tool_build const& build_of();
+
+// Null if there is none: a page size or checksum of another version.
+tool_build const* find_build(std::uint32_t page_size, std::uint16_t checksum_id) noexcept;
+
+inline constexpr std::uint32_t default_page_size = 8192;
+
+} // namespace jetpp_tool

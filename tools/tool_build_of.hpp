@@ -1,0 +1,136 @@
+// tools/tool_build_of.hpp - the engine of one page size and checksum behind tool_build.hpp.
+//
+// Included by the build units alone: each instantiates one engine.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "check_database.hpp"
+#include "tool_build.hpp"
+
+#include <jetpp/engine/engine.hpp>
+
+namespace jetpp_tool {
+
+template <std::size_t PageSize, class Checksum>
+struct tool_policies : jetpp::default_policies {
+    static constexpr std::size_t page_size = PageSize;
+    using checksum = Checksum;
+    using logging = jetpp::recorded_logging;
+};
+
+template <class Engine>
+class tool_engine_of final : public tool_engine {
+public:
+    explicit tool_engine_of(Engine&& opened) : engine_{std::in_place, std::move(opened)} {}
+
+    jetpp::result<void> use(tree_name const& name, bool create) override {
+        BOOST_OUTCOME_TRY(engine_->attach(
+            name.database,
+            create ? jetpp::attach_how::create_if_missing : jetpp::attach_how::must_exist
+        ));
+        BOOST_OUTCOME_TRY(
+            tree_, engine_->open_tree(
+                       name.database, name.tree,
+                       create ? jetpp::open_how_tree::create_if_missing
+                              : jetpp::open_how_tree::must_exist
+                   )
+        );
+        return jetpp::ok();
+    }
+
+    jetpp::result<void> put(std::string_view key, std::string_view value) override {
+        BOOST_OUTCOME_TRY(begin());
+        return transaction_->put(tree_, key, value);
+    }
+    jetpp::result<bool> erase(std::string_view key) override {
+        BOOST_OUTCOME_TRY(begin());
+        return transaction_->erase(tree_, key);
+    }
+    jetpp::result<void> commit(jetpp::durability how) override {
+        if (!transaction_) return jetpp::ok();
+        auto done = std::move(*transaction_).commit(how);
+        transaction_.reset();
+        if (!done) return done.error();
+        return jetpp::ok();
+    }
+    void roll_back() noexcept override {
+        if (transaction_) std::move(*transaction_).rollback();
+        transaction_.reset();
+    }
+
+    jetpp::result<std::optional<std::string>> get(std::string_view key) override {
+        BOOST_OUTCOME_TRY(auto const view, engine_->read());
+        return view.get(tree_, key);
+    }
+    jetpp::result<void> scan(row_range const& wanted, visitor const& visit) override {
+        BOOST_OUTCOME_TRY(auto const view, engine_->read());
+        auto bounds = jetpp::range{.backward = wanted.backward};
+        if (wanted.from) bounds.from = *wanted.from;
+        if (wanted.to) bounds.to = *wanted.to;
+        BOOST_OUTCOME_TRY(auto rows, view.scan(tree_, bounds));
+        for (;;) {
+            BOOST_OUTCOME_TRY(auto const more, rows.next());
+            if (!more || !visit(rows.current().key, rows.current().value)) return jetpp::ok();
+        }
+    }
+    jetpp::result<void> close() override {
+        roll_back();
+        auto done = std::move(*engine_).close();
+        engine_.reset();
+        return done;
+    }
+
+private:
+    jetpp::result<void> begin() {
+        if (transaction_) return jetpp::ok();
+        BOOST_OUTCOME_TRY(auto begun, engine_->begin());
+        transaction_.emplace(std::move(begun));
+        return jetpp::ok();
+    }
+
+    std::optional<Engine> engine_;
+    jetpp::tree tree_{};
+    std::optional<typename Engine::transaction> transaction_; // ends before its engine
+};
+
+template <std::size_t PageSize, class Checksum>
+class tool_build_of final : public tool_build {
+    using engine = jetpp::engine<tool_policies<PageSize, Checksum>>;
+
+public:
+    std::size_t page_size() const noexcept override { return PageSize; }
+    std::uint16_t checksum_id() const noexcept override { return Checksum::id; }
+
+    jetpp::result<std::unique_ptr<tool_engine>> open(
+        std::string const& directory, jetpp::open_options const& options
+    ) const override {
+        BOOST_OUTCOME_TRY(auto opened, engine::open(directory, options));
+        return std::unique_ptr<tool_engine>{
+            std::make_unique<tool_engine_of<engine>>(std::move(opened))
+        };
+    }
+    jetpp::result<database_counts> check_database(
+        environment::directory& where, database_to_check const& database,
+        std::function<void(finding const&)> const& found
+    ) const override {
+        return database_check<PageSize, Checksum>{where, database, found}.run();
+    }
+    bool is_sound(
+        std::byte const* page, std::uint64_t nonce, jetpp::page_number number
+    ) const override {
+        return jetpp::page_codec<PageSize, Checksum>::verify(page, nonce, number) ==
+               jetpp::damage::none;
+    }
+};
+
+template <std::size_t PageSize, class Checksum>
+tool_build const& build_of() {
+    static tool_build_of<PageSize, Checksum> const build;
+    return build;
+}
+
+} // namespace jetpp_tool
