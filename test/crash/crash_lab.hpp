@@ -89,6 +89,10 @@ public:
     // One life, its end, and the checks of the next one's beginning. Empty if all is well.
     [[nodiscard]] std::string life() {
         ++lives_;
+        if (auto const* calls = std::getenv("JETPP_CALLS"))
+            world_.machine().print_calls_to(
+                std::strtoull(calls, nullptr, 10) <= lives_ ? stderr : nullptr
+            );
         attempts_.clear();
         world_.machine().crash_at(1 + tape_->pick(how_.calls_max));
         world_.run([&] { work(); });
@@ -159,6 +163,31 @@ private:
         auto env = world_.template environment<>();
         auto dir = env.storage.open_dir("db", directory_how::must_exist);
         if (!dir) return;
+        auto listing = log_directory<simulated_environment>::list(env, dir.assume_value());
+        if (listing && listing.assume_value().read_from(dir.assume_value(), 0))
+            for (auto const& one : listing.assume_value().segments())
+                trace(
+                    "segment %llu bytes %llu sound %d nonce %llx previous %llu %llx cut %llu",
+                    one.generation, one.file_bytes, one.is_sound(), one.header.nonce,
+                    one.header.previous_generation, one.header.previous_nonce,
+                    one.header.cut.value
+                );
+        for (auto const& name : world_.machine().file_names("db")) {
+            auto const content = world_.machine().contents("db/" + name);
+            auto const at = std::size_t{4096};
+            if (content.size() < at + 32) continue;
+            trace("%s: %llx %llx %llx", name.c_str(), load_le<std::uint64_t>(&content[at]),
+                  load_le<std::uint64_t>(&content[at + 8]),
+                  load_le<std::uint64_t>(&content[at + 16]));
+        }
+        if (auto slots = checkpoint_file<simulated_environment>::open_or_create(
+                env, dir.assume_value()
+            ))
+            for (auto const* one : {slots.assume_value().newest(), slots.assume_value().older()})
+                if (one != nullptr)
+                    trace("slot %llu clean %d redo %llu undo %llu end %llu generation %llu",
+                          one->sequence, one->clean, one->redo_lsn.value, one->undo_low_lsn.value,
+                          one->end_lsn.value, one->generation);
         auto log = replay<simulated_environment>::open(
             env, dir.assume_value(), {.page_size = Policies::page_size}
         );

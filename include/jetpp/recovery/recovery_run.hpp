@@ -353,7 +353,9 @@ private:
             start.previous_nonce = last.nonce;
             start.previous_created_at = last.created_at;
             start.cut = clean ? no_lsn : end_.raw_end;
-        } else if (end_.replaceable && !(has_slot_ && slot_.generation == last.generation) &&
+            // A segment that its predecessor's segment_end names by nonce cannot get another one:
+            // only one that hangs on a cut is replaced.
+        } else if (end_.replaceable && last.cut && !(has_slot_ && slot_.generation == last.generation) &&
                    !is_required(last.generation)) {
             start.generation = last.generation;
             start.previous_generation = last.previous_generation;
