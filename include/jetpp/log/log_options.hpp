@@ -28,6 +28,7 @@ struct log_options {
     mono_time lazy_interval = std::chrono::milliseconds{10}; // until housekeeping() flushes
     mono_time time_mark_interval = std::chrono::seconds{1};  // idle time before one is written
     mono_time credit_wait_max = std::chrono::seconds{10};    // then acquire() answers `busy`
+    std::size_t staging_bytes = 128 * 1024; // larger rounds go out in two writes and a sync
     std::uint32_t prepared_segments = 2;                     // kept ready beyond the debts
     std::uint32_t spare_segments_max = 4;                    // recycled files above it are removed
     std::uint64_t log_bytes_limit = 0;                       // of all segments; 0 = none
@@ -37,7 +38,7 @@ struct log_options {
         return is_segment_size(segment_bytes) && std::has_single_bit(ring_bytes) &&
                record_bytes_max % 8 == 0 && record_bytes_max >= record_size_max(4096) &&
                record_bytes_max <= record_size_limit && ring_bytes >= 4 * record_bytes_max &&
-               ring_bytes <= 8 * segment_bytes && segment_bytes >= 4 * record_bytes_max;
+               ring_bytes <= 8 * segment_bytes && staging_bytes >= 4096 && segment_bytes >= 4 * record_bytes_max;
     }
 };
 

@@ -246,7 +246,7 @@ result<void> log_writer<Env>::begin(directory& where, log_start const& start) no
     ring_.write_header({start.instance, start.timeline, options_.ring_bytes, start.incarnation});
     if (!start.attach_list.empty()) tail_.set_attach_list(start.attach_list);
     BOOST_OUTCOME_TRY(preparer_.start(header));
-    BOOST_OUTCOME_TRY(flusher_.start());
+    BOOST_OUTCOME_TRY(flusher_.start(options_.staging_bytes));
     seen_tail_ = marked_tail_ = tail();
     auto ahead = preparer_.prepare_unless([] { return false; });
     if (!ahead && preparer_.is_fatal_here(ahead.error())) return ahead.error();
@@ -279,11 +279,11 @@ lsn log_writer<Env>::append(
         stamp(body, now);
         hook(at);
     });
-    runtime::point(point_id::reserved_not_published);
     auto* const record = ring_.at(r.v);
     header.type = std::remove_const_t<Body>::type;
     encode_header(record, header);
     body.encode(record);
+    runtime::point(point_id::reserved_not_published);
     store_le<std::uint32_t>(record + 4, record_crc(r.nonce, r.at, {record, n}));
     detail::publish_length(record, static_cast<std::uint32_t>(n));
     runtime::point(point_id::published);
@@ -376,7 +376,10 @@ result<std::uint32_t> log_writer<Env>::recycle_below(lsn floor) noexcept {
 template <any_environment Env>
 result<std::uint32_t> log_writer<Env>::release_below(lsn floor) noexcept {
     if (failed()) return flusher_.log_failed_at(floor);
-    auto freed = store_.release_below(floor);
+    // While the newest segment has no durable record, the one before it says where the log ends.
+    auto const durable = durable_lsn();
+    auto const bare = offset_of(durable, options_.segment_bytes) == segment_header_bytes;
+    auto freed = store_.release_below(earlier(floor, durable), bare);
     if (!freed) fail(freed.error());
     return freed;
 }

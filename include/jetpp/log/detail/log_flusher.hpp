@@ -47,7 +47,7 @@ public:
           durable_event_{env.runtime}, space_event_{env.runtime} {}
 
     // Requires: the tail was started; nobody else is here yet.
-    [[nodiscard]] result<void> start() noexcept {
+    [[nodiscard]] result<void> start(std::size_t staging_bytes) noexcept {
         auto& first = tail_.at(0);
         unit_ = std::max<std::uint64_t>(512, first.file->layout().alignment);
         BOOST_OUTCOME_TRY(staging_, aligned_buffer::create(staging_bytes));
@@ -180,8 +180,6 @@ private:
         space_event_.set_all();
     }
 
-    static constexpr std::size_t staging_bytes = 128 * 1024;
-
     [[nodiscard]] bool is_durable(lsn at) const noexcept {
         auto const end = durable_.load(std::memory_order_seq_cst);
         if (runtime::sabotaged(sabotage::durable_off_by_one)) return end >= at.value;
@@ -289,7 +287,7 @@ private:
         runtime::point(point_id::before_log_write);
         auto written = write_out(s, v_written_, end);
         if (!written && runtime::sabotaged(sabotage::retry_fsync))
-            written = write_out(s, v_written_, end);
+            written = s.file->sync(sync_how::data);
         if (!written) {
             note_failure(written.error().with_file(file_kind::log_segment).with_lsn(durable()));
             return false;

@@ -112,27 +112,15 @@ public:
         return make_spare(generation);
     }
 
-    // Frees kept segments that end at or below floor, oldest first. Returns: how many.
-    [[nodiscard]] result<std::uint32_t> release_below(lsn floor) noexcept {
-        auto const hold = holding{lock_};
+    // Frees kept segments that end at or below floor, oldest first, but for the newest if that is to
+    // stay. Returns: how many.
+    // Complexity: a rename and a directory sync each, so that what a crash leaves has no hole.
+    [[nodiscard]] result<std::uint32_t> release_below(lsn floor, bool keep_newest) noexcept {
         auto freed = std::uint32_t{0};
-        while (freed < kept_.size() &&
-               segment_limit(kept_[freed], options_.segment_bytes) <= floor) {
-            if (spares_.size() < options_.spare_segments_max) {
-                BOOST_OUTCOME_TRY(make_spare(kept_[freed]));
-            } else {
-                auto gone = directory_.remove(segment_file_name(kept_[freed]));
-                if (!gone) return in_directory(gone.error());
-            }
-            ++freed;
+        for (;; ++freed) {
+            BOOST_OUTCOME_TRY(auto const one, release_oldest(floor, keep_newest));
+            if (!one) return freed;
         }
-        if (freed == 0) return freed;
-        for (std::size_t i = freed; i < kept_.size(); ++i) kept_[i - freed] = kept_[i];
-        kept_.truncate(kept_.size() - freed);
-        // lock_ is held over this sync: nobody may take one of the new spares before it.
-        BOOST_OUTCOME_TRY(sync_directory(sabotage::recycle_without_dir_sync));
-        runtime::point(point_id::segment_recycled);
-        return freed;
     }
 
     [[nodiscard]] result<void> sync_directory(sabotage planted) noexcept {
@@ -184,6 +172,23 @@ private:
         return {number, false};
     }
 
+    [[nodiscard]] result<bool> release_oldest(lsn floor, bool keep_newest) noexcept {
+        auto const hold = holding{lock_};
+        if (kept_.size() < (keep_newest ? 2 : 1)) return false;
+        if (segment_limit(kept_[0], options_.segment_bytes) > floor) return false;
+        if (spares_.size() < options_.spare_segments_max) {
+            BOOST_OUTCOME_TRY(make_spare(kept_[0]));
+        } else {
+            auto gone = directory_.remove(segment_file_name(kept_[0]));
+            if (!gone) return in_directory(gone.error());
+        }
+        kept_.erase_at(0);
+        // lock_ is held over this sync: nobody may take the new spare before it.
+        BOOST_OUTCOME_TRY(sync_directory(sabotage::recycle_without_dir_sync));
+        runtime::point(point_id::segment_recycled);
+        return true;
+    }
+
     // Renames only. Requires: lock_ is held (or nobody else is here yet).
     [[nodiscard]] result<void> make_spare(std::uint64_t generation) noexcept {
         if (!spares_.reserve(spares_.size() + 1)) return error{.code = errc::out_of_memory};
@@ -227,7 +232,7 @@ private:
     log_options const options_;
     aligned_buffer zeroes_; // never written
     aligned_buffer header_; // of the file under preparation
-    basic_mutex<runtime> lock_; // held over renames and the directory sync of a release
+    basic_mutex<runtime> lock_; // held over a release: its rename and directory sync
     array_list<std::uint64_t> kept_; // generations, ascending
     array_list<std::uint32_t> spares_; // numbers
     std::uint32_t next_spare_ = 0;
