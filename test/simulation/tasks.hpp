@@ -3,9 +3,10 @@
 
 #include <jetpp/simulation/simulated_world.hpp>
 
+#include <array>
+#include <cstddef>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 #include "../catch.hpp"
 
@@ -14,23 +15,21 @@ namespace jetpp_test {
 using namespace jetpp;
 
 // Runs body(0) ... body(count - 1), each in a task of its own, until all ended. Body must not throw.
+// Owns no memory, so that a deadlock test can abandon it. Requires: count <= 8.
 template <class Body>
 void run_together(int count, Body&& body) {
-    struct start {
-        std::remove_reference_t<Body>* body;
-        int number;
-    };
+    using start = std::pair<std::remove_reference_t<Body>*, int>;
     auto runtime = simulated_runtime{};
-    auto starts = std::vector<start>{};
-    for (int i = 0; i < count; ++i) starts.push_back({&body, i});
-    auto tasks = std::vector<simulated_task>{};
-    for (auto& each : starts) {
-        auto const call = [](void* raw) {
-            auto const& mine = *static_cast<start*>(raw);
-            (*mine.body)(mine.number);
-        };
-        auto spawned = runtime.spawn("task", call, &each);
-        if (spawned.has_value()) tasks.push_back(std::move(spawned).value());
+    auto starts = std::array<start, 8>{};
+    std::array<simulated_task, 8> tasks; // with {} g++ 12 stops on an internal error
+    auto const call = [](void* raw) {
+        auto const& [told, number] = *static_cast<start*>(raw);
+        (*told)(number);
+    };
+    for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
+        starts[i] = start{&body, static_cast<int>(i)};
+        auto spawned = runtime.spawn("task", call, &starts[i]);
+        if (spawned.has_value()) tasks[i] = std::move(spawned).value();
     }
     for (auto& task : tasks) task.join();
 }
