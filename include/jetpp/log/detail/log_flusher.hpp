@@ -1,4 +1,4 @@
-// jetpp/log/detail/log_flusher.hpp - from the ring to the device: the walker, the round, the leader.
+// jetpp/log/detail/log_flusher.hpp - from the ring to the device: the round, the leader, those who wait.
 //
 // One round
 //   1. walk: follow length words from `published`; fill segment_end where a segment was left
@@ -21,9 +21,8 @@
 #include <jetpp/env/sync.hpp>
 #include <jetpp/log/detail/log_ring.hpp>
 #include <jetpp/log/detail/log_tail.hpp>
+#include <jetpp/log/detail/log_walker.hpp>
 #include <jetpp/log/detail/segment_store.hpp>
-#include <jetpp/log/record_crc.hpp>
-#include <jetpp/log/records_marks.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -42,8 +41,8 @@ public:
     log_flusher(
         Env env, log_ring<Env>& ring, log_tail<Env>& tail, segment_store<Env>& store
     ) noexcept
-        : env_{env}, ring_{ring}, tail_{tail}, store_{store}, flushing_{env.runtime},
-          walking_{env.runtime}, waiters_lock_{env.runtime}, failing_{env.runtime},
+        : env_{env}, ring_{ring}, tail_{tail}, store_{store}, walker_{env, ring, tail},
+          flushing_{env.runtime}, waiters_lock_{env.runtime}, failing_{env.runtime},
           durable_event_{env.runtime}, space_event_{env.runtime} {}
 
     // Requires: the tail was started; nobody else is here yet.
@@ -51,14 +50,12 @@ public:
         auto& first = tail_.at(0);
         unit_ = std::max<std::uint64_t>(512, first.file->layout().alignment);
         BOOST_OUTCOME_TRY(staging_, aligned_buffer::create(staging_bytes));
-        published_.store(first.header.first().value, std::memory_order_release);
+        walker_.start(first.header.first());
         durable_.store(first.header.first().value, std::memory_order_release);
         return ok();
     }
 
-    [[nodiscard]] lsn published() const noexcept {
-        return {published_.load(std::memory_order_acquire)};
-    }
+    [[nodiscard]] lsn published() const noexcept { return walker_.published(); }
     [[nodiscard]] lsn durable() const noexcept {
         return {durable_.load(std::memory_order_acquire)};
     }
@@ -99,11 +96,8 @@ public:
         if (!ring_.outlives_process()) return wait_durable(at);
         if (runtime::sabotaged(sabotage::process_skips_hole)) return ok();
         for (std::uint32_t turn = 0; published() <= at; ++turn) {
-            if (walking_.try_lock()) {
-                walk();
-                walking_.unlock();
-                if (published() > at) break;
-            }
+            walker_.try_walk(durable());
+            if (published() > at) break;
             yield(turn);
         }
         return ok();
@@ -195,54 +189,6 @@ private:
         env_.runtime.park(&still, 0, env_.runtime.now() + std::chrono::milliseconds{1});
     }
 
-    // ---- the walker. Requires: walking_ is held.
-
-    void walk() noexcept {
-        auto const tail = tail_.look();
-        for (;;) {
-            auto& s = tail_.at(walked_);
-            auto const left = walked_ < tail.begun;
-            if (!follow(left ? s.v_end : tail.v_tail) || !left) break;
-            fill_segment_end(s);
-            v_published_ = tail_.at(++walked_).v_start;
-            v_summed_ = v_published_;
-            sum_ = {};
-        }
-        published_.store(tail_.at(walked_).lsn_of(v_published_).value, std::memory_order_release);
-    }
-    // Returns: whether everything below `limit` is published.
-    [[nodiscard]] bool follow(std::uint64_t limit) noexcept {
-        while (v_published_ < limit) {
-            auto const n = published_length(ring_.at(v_published_));
-            if (n == 0) return false;
-            ensure(n % 8 == 0 && n <= limit - v_published_, "free ring space is zero");
-            v_published_ += n;
-        }
-        return true;
-    }
-    // The sum over the segment's content runs behind the writes: bytes are summed while they are
-    // still in the ring.
-    void sum_to(std::uint64_t v) noexcept {
-        sum_.add({ring_.at(v_summed_), static_cast<std::size_t>(v - v_summed_)});
-        v_summed_ = v;
-    }
-    void fill_segment_end(segment& s) noexcept {
-        sum_to(s.v_end);
-        auto* const record = ring_.at(s.v_end);
-        auto const body = record::segment_end{
-            .next_generation = s.next.generation,
-            .next_nonce = s.next.nonce,
-            .durable_hint = durable(),
-            .content_crc = sum_.value()
-        };
-        encode_header(record, {.type = body.type, .flags = record_flags::system});
-        body.encode(record);
-        auto const crc =
-            record_crc(s.header.nonce, s.lsn_of(s.v_end), {record, segment_end_size});
-        store_le<std::uint32_t>(record + 4, crc);
-        publish_length(record, static_cast<std::uint32_t>(segment_end_size));
-    }
-
     // ---- the leader. Requires: flushing_ is held.
 
     // Gathers, then one round. Returns: whether anything moved.
@@ -264,23 +210,16 @@ private:
     }
 
     [[nodiscard]] bool round() noexcept {
-        auto published = std::uint64_t{0};
-        auto sealed = false;
-        {
-            auto const hold = holding{walking_};
-            walk();
-            sealed = written_ < walked_;
-            published = v_published_;
-            if (!sealed && v_summed_ < published) sum_to(published);
-        }
+        auto const walked = walker_.walk(durable());
+        auto const sealed = written_ < walked.place;
         auto& s = tail_.at(written_);
-        auto const end = sealed ? s.v_end + segment_end_size : published;
+        auto const end = sealed ? s.v_end + segment_end_size : walked.v_published;
         if (end == v_written_) return false;
 
         if (runtime::sabotaged(sabotage::next_segment_before_segment_end) && sealed &&
-            walked_ == written_ + 1 && published > tail_.at(walked_).v_start) {
-            auto& next = tail_.at(walked_);
-            if (auto done = write_out(next, next.v_start, published); !done)
+            walked.place == written_ + 1 && walked.v_published > tail_.at(walked.place).v_start) {
+            auto& next = tail_.at(walked.place);
+            if (auto done = write_out(next, next.v_start, walked.v_published); !done)
                 return note_failure(done.error()), false;
         }
         if (runtime::sabotaged(sabotage::ack_before_sync)) raise_durable(s, end, sealed);
@@ -389,6 +328,7 @@ private:
     log_ring<Env>& ring_;
     log_tail<Env>& tail_;
     segment_store<Env>& store_;
+    log_walker<Env> walker_;
 
     basic_mutex<runtime> flushing_;
     aligned_buffer staging_;      // guarded by flushing_, as are the next five
@@ -398,13 +338,6 @@ private:
     std::uint64_t v_freed_ = 0;
     bool company_ = false;
 
-    basic_mutex<runtime> walking_;
-    std::uint64_t walked_ = 0;    // place of the segment published now; guarded by walking_,
-    std::uint64_t v_published_ = 0; // as are these
-    std::uint64_t v_summed_ = 0;
-    crc32c_accumulator sum_;
-
-    atomic<std::uint64_t> published_{0};
     atomic<std::uint64_t> durable_{0};
     atomic<bool> failed_{false};
     atomic<std::uint32_t> waiting_{0}; // threads inside wait_durable
