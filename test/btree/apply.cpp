@@ -95,8 +95,7 @@ TEST_CASE("row records do to a page what they say", "[btree][apply]") {
     REQUIRE(b.run(insert(2, texts[2], texts[5])));
     CHECK(b.rows() == "a=one b=two c=three ");
     auto const whole = changed_range{0, raw(texts[4]), raw(texts[6])};
-    auto const draft =
-        record::update_draft{bench::part(1), raw(texts[1]), 3, 5, {&whole, 1}};
+    auto const draft = record::update_draft{bench::part(1), raw(texts[1]), 3, 5, {&whole, 1}};
     auto encoded = std::vector<std::byte>(draft.size());
     draft.encode(encoded.data());
     REQUIRE(b.run(record::update::parse(encoded).value()));
@@ -116,9 +115,9 @@ TEST_CASE("a record made for another page is refused as damage", "[btree][apply]
     auto const one = std::string{"one"};
     auto const other = std::string{"other"};
     REQUIRE(b.run(insert(0, a, one)));
-    b.refuses(insert(0, a, one));       // the key is there
-    b.refuses(insert(0, c, one));       // out of order
-    b.refuses(insert(2, c, one));       // behind the end
+    b.refuses(insert(0, a, one)); // the key is there
+    b.refuses(insert(0, c, one)); // out of order
+    b.refuses(insert(2, c, one)); // behind the end
     b.refuses(record::ghost{bench::part(0), raw(c), raw(one)});
     b.refuses(record::ghost{bench::part(1), raw(a), raw(one)});
     b.refuses(record::revive{bench::part(0), raw(a), raw(one), raw(other)}); // no ghost
@@ -178,8 +177,7 @@ TEST_CASE("extend names the maps of all regions that begin in it", "[btree][appl
     CHECK(maps_of(0, 33) == std::vector<std::uint32_t>{32});
     CHECK(maps_of(33, 32 + region).empty());
     CHECK(maps_of(32 + region, 33 + region) == std::vector<std::uint32_t>{32 + region});
-    CHECK(maps_of(35, 33 + 2 * region) ==
-          std::vector<std::uint32_t>{32 + region, 32 + 2 * region});
+    CHECK(maps_of(35, 33 + 2 * region) == std::vector<std::uint32_t>{32 + region, 32 + 2 * region});
 }
 
 TEST_CASE("whatever a part says, a page is changed or refused, never left", "[btree][apply]") {
@@ -188,8 +186,11 @@ TEST_CASE("whatever a part says, a page is changed or refused, never left", "[bt
     auto d = dice{seed};
     auto b = bench{};
     for (auto i = 0; i < 20; ++i)
-        (void)b.run(insert(static_cast<std::uint16_t>(i), std::string(1, static_cast<char>('a' + i)),
-                           d.bytes_of(d.below(100))));
+        (void)b.run(insert(
+            static_cast<std::uint16_t>(i),
+            std::string(1, static_cast<char>('a' + i)),
+            d.bytes_of(d.below(100))
+        ));
     // Random actions over random bytes: parse and apply must only answer.
     auto actions = std::vector<std::byte>{};
     for (auto n = d.below(4) + 1; n-- > 0;) {
@@ -214,5 +215,6 @@ TEST_CASE("whatever a part says, a page is changed or refused, never left", "[bt
     record.at = {9999};
     record.body = record::structure{structure_op::split, 1, parts};
     auto const done = apply<page_size>(b.data(), bench::part(), record, 1);
-    if (!done) CHECK((done.error().code == errc::page_damaged || done.error().code == errc::log_corrupt));
+    if (!done)
+        CHECK((done.error().code == errc::page_damaged || done.error().code == errc::log_corrupt));
 }

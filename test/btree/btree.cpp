@@ -101,8 +101,14 @@ void run_random(std::uint64_t seed, std::uint32_t frames, int steps) {
 } // namespace
 
 TEMPLATE_TEST_CASE_SIG(
-    "random changes leave the rows a map would hold, and redo makes the same pages", "[btree]",
-    ((std::size_t PageSize), PageSize), 4096, 8192, 16384, 32768, 65536
+    "random changes leave the rows a map would hold, and redo makes the same pages",
+    "[btree]",
+    ((std::size_t PageSize), PageSize),
+    4096,
+    8192,
+    16384,
+    32768,
+    65536
 ) {
     for (auto seed = std::uint64_t{1}; seed <= rounds(3); ++seed)
         run_random<PageSize>(seed, 64, 3000);
@@ -189,7 +195,9 @@ TEST_CASE("a dropped tree gives all its pages back, batch by batch", "[btree][dr
     auto steps = std::uint64_t{0};
     for (auto done = false; !done; ++steps) {
         auto const step = bed.tree().free_tree_step(
-            goes, credit, [&](page_view<4096> const&) noexcept -> result<void> {
+            goes,
+            credit,
+            [&](page_view<4096> const&) noexcept -> result<void> {
                 ++leaves;
                 return ok();
             }

@@ -1,6 +1,6 @@
-#include "tree_bed.hpp"
-
 #include <functional>
+
+#include "tree_bed.hpp"
 
 namespace {
 
@@ -20,7 +20,8 @@ struct planted {
     page_number leaf(std::string const& key) {
         auto number = no_page;
         REQUIRE(bed.tree().read_leaf(
-            tree, leaf_position::covering(raw(key)),
+            tree,
+            leaf_position::covering(raw(key)),
             [&](view const& page) noexcept { number = page.number(); }
         ));
         return number;

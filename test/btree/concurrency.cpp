@@ -1,8 +1,8 @@
-#include "../budget.hpp"
-#include "tree_bed.hpp"
-
 #include <atomic>
 #include <thread>
+
+#include "../budget.hpp"
+#include "tree_bed.hpp"
 
 namespace {
 
@@ -18,8 +18,12 @@ struct thread_outcome {
 // all of them share leaves, parents and maps.
 template <std::size_t PageSize>
 void mixed_work(
-    tree_bed<PageSize>& bed, tree_place<typename tree_bed<PageSize>::traits> const& tree,
-    std::uint64_t seed, unsigned me, int steps, thread_outcome& out
+    tree_bed<PageSize>& bed,
+    tree_place<typename tree_bed<PageSize>::traits> const& tree,
+    std::uint64_t seed,
+    unsigned me,
+    int steps,
+    thread_outcome& out
 ) {
     auto d = dice{seed * 1000 + me};
     auto const key_of = [&](std::uint64_t n) {
@@ -59,7 +63,9 @@ void mixed_work(
             while (next && out.failed.empty()) {
                 auto const here = *next;
                 auto const done = bed.tree().read_leaf(
-                    tree, leaf_position::covering(raw(here)), [&](auto const& leaf) noexcept {
+                    tree,
+                    leaf_position::covering(raw(here)),
+                    [&](auto const& leaf) noexcept {
                         auto const upper = leaf.upper_fence();
                         next = upper ? std::optional{text_of(*upper)} : std::nullopt;
                     }

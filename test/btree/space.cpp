@@ -15,15 +15,17 @@ TEST_CASE("a file that grows past a region gets the map of the next one", "[btre
     bed.require_redo_agrees();
 }
 
-TEST_CASE("pages are taken near the page that was split, and again once they are free",
-          "[btree][space]") {
+TEST_CASE(
+    "pages are taken near the page that was split, and again once they are free", "[btree][space]"
+) {
     auto bed = tree_bed<4096>{32};
     auto const first = bed.create({16}, "first").value();
     for (auto n = 0; n < 400; ++n)
         REQUIRE(bed.put(first, "key " + std::to_string(n), std::string(500, 'f')));
     auto const pages = bed.file().page_count();
     auto credit = log_credit{};
-    while (!bed.tree().free_tree_step(first, credit).value()) {}
+    while (!bed.tree().free_tree_step(first, credit).value()) {
+    }
     bed.log().give_back(credit);
     auto const second = bed.create({17}, "second").value();
     for (auto n = 0; n < 400; ++n)

@@ -10,14 +10,14 @@
 #include <jetpp/log/replay.hpp>
 #include <jetpp/page/canonical.hpp>
 
-#include "../catch.hpp"
-
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "../catch.hpp"
 
 namespace jetpp_test {
 
@@ -28,8 +28,12 @@ std::string said(result<T> const& r) {
     return r ? std::string{"success"} : std::string{describe(r.error()).view()};
 }
 
-inline const_bytes raw(std::string const& text) { return as_bytes(std::string_view{text}); }
-inline std::string text_of(const_bytes b) { return std::string{as_text(b)}; }
+inline const_bytes raw(std::string const& text) {
+    return as_bytes(std::string_view{text});
+}
+inline std::string text_of(const_bytes b) {
+    return std::string{as_text(b)};
+}
 
 // splitmix64: one seed, one run.
 class dice {
@@ -102,7 +106,8 @@ public:
 
     // With a capacity the database lies on a disk of its own, of that size.
     explicit tree_bed(
-        std::uint32_t frames, std::uint64_t growth_bytes = 64 * PageSize,
+        std::uint32_t frames,
+        std::uint64_t growth_bytes = 64 * PageSize,
         std::uint64_t disk_bytes = std::uint64_t{1} << 40
     )
         : disk_{memory_storage{disk_bytes}}, directory_{open_directory(environment_)},
@@ -129,7 +134,10 @@ public:
         header.id = {1};
         header.timeline = start.timeline;
         auto made_file = paged_file<traits>::create(
-            disk_, disk_directory_, file_name::make("base.jet").value(), header,
+            disk_,
+            disk_directory_,
+            file_name::make("base.jet").value(),
+            header,
             limits::new_database_pages
         );
         INFO(said(made_file));
@@ -171,8 +179,7 @@ public:
     static constexpr auto user = record_flags::first_of_transaction;
 
     result<void> put(
-        place const& at, std::string const& key, std::string const& value,
-        record_flags flags = user
+        place const& at, std::string const& key, std::string const& value, record_flags flags = user
     ) {
         return change(at, key, flags, [&](leaf_row const& row) noexcept -> result<row_change> {
             auto const kind = !row.present ? change_kind::insert
@@ -194,11 +201,10 @@ public:
     }
     result<std::optional<std::string>> get(place const& at, std::string const& key) {
         auto found = std::optional<std::string>{};
-        auto const done = tree_->read(
-            at, raw(key), [&](view const& leaf, std::uint16_t slot, bool is) noexcept {
+        auto const done =
+            tree_->read(at, raw(key), [&](view const& leaf, std::uint16_t slot, bool is) noexcept {
                 if (is && !leaf.is_ghost(slot)) found = text_of(leaf.value(slot));
-            }
-        );
+            });
         if (!done) return done.error();
         return found;
     }
@@ -228,7 +234,9 @@ public:
         while (next) {
             auto const here = *next;
             auto const done = tree_->read_leaf(
-                at, leaf_position::covering(raw(here)), [&](view const& leaf) noexcept {
+                at,
+                leaf_position::covering(raw(here)),
+                [&](view const& leaf) noexcept {
                     collect(leaf, all);
                     auto const upper = leaf.upper_fence();
                     next = upper ? std::optional{text_of(*upper)} : std::nullopt;
@@ -283,9 +291,7 @@ public:
         return shapes;
     }
     std::vector<place> system_trees() {
-        return {
-            catalogue(), place{file_.get(), pending_tree, limits::pending_root}
-        };
+        return {catalogue(), place{file_.get(), pending_tree, limits::pending_root}};
     }
 
     // Redoes the whole log on fresh pages and compares every allocated page with the pool's.
@@ -340,8 +346,9 @@ public:
             REQUIRE(same_content(view{page.data()}, view{copy.data()}));
             REQUIRE(view{page.data()}.timeline_low() == view{copy.data()}.timeline_low());
             // `versioned` too is what run time set.
-            for (auto i = std::uint32_t{0}; view{page.data()}.is_leaf() &&
-                                            i < view{page.data()}.row_count(); ++i)
+            for (auto i = std::uint32_t{0};
+                 view{page.data()}.is_leaf() && i < view{page.data()}.row_count();
+                 ++i)
                 REQUIRE(view{page.data()}.is_versioned(i) == view{copy.data()}.is_versioned(i));
             ++compared;
         }
@@ -350,16 +357,14 @@ public:
 
 private:
     static env::directory open_directory(env& environment) {
-        auto opened =
-            environment.storage.open_dir("/bed", directory_how::create_if_missing);
+        auto opened = environment.storage.open_dir("/bed", directory_how::create_if_missing);
         REQUIRE(opened);
         return std::move(opened).value();
     }
     static void collect(view const& leaf, std::map<std::string, std::string>& all) {
         std::byte key[limits::key_bytes_max];
         for (auto i = std::uint32_t{0}; i < leaf.row_count(); ++i)
-            if (!leaf.is_ghost(i))
-                all[text_of(leaf.copy_key(i, key))] = text_of(leaf.value(i));
+            if (!leaf.is_ghost(i)) all[text_of(leaf.copy_key(i, key))] = text_of(leaf.value(i));
     }
 
     env environment_{};

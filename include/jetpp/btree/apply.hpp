@@ -49,9 +49,8 @@ template <std::size_t PageSize, class F>
     auto const old_pages = std::max<std::uint64_t>(body.old_pages, first);
     for (auto map = first + (old_pages - first + step - 1) / step * step; map < body.new_pages;
          map += step) {
-        auto const part = page_part{
-            .page = {static_cast<std::uint32_t>(map)}, .flags = part_flags::format
-        };
+        auto const part =
+            page_part{.page = {static_cast<std::uint32_t>(map)}, .flags = part_flags::format};
         BOOST_OUTCOME_TRY(detail::call(f, part));
     }
     return ok();
@@ -68,14 +67,16 @@ template <std::size_t PageSize, class F>
             return detail::call(f, body.part);
         } else if constexpr (detail::structure_body<Body>) {
             return for_each_part(
-                body.parts, body.part_count,
+                body.parts,
+                body.part_count,
                 [&](page_part const& part, std::uint16_t, const_bytes) -> result<void> {
                     return detail::call(f, part);
                 }
             );
         } else if constexpr (detail::map_body<Body>) {
             return for_each_map_part(
-                body.parts, body.part_count,
+                body.parts,
+                body.part_count,
                 [&](page_part const& part, map_runs const&) -> result<void> {
                     return detail::call(f, part);
                 }
@@ -116,7 +117,8 @@ template <std::size_t PageSize>
             return parts.image(body);
         } else if constexpr (detail::structure_body<Body>) {
             return for_each_part(
-                body.parts, body.part_count,
+                body.parts,
+                body.part_count,
                 [&](page_part const& one, std::uint16_t count, const_bytes raw) -> result<void> {
                     if (one.page != part.page) return ok();
                     return parts.actions(count, raw);
@@ -124,7 +126,8 @@ template <std::size_t PageSize>
             );
         } else if constexpr (detail::map_body<Body>) {
             return for_each_map_part(
-                body.parts, body.part_count,
+                body.parts,
+                body.part_count,
                 [&](page_part const& one, map_runs const& runs) -> result<void> {
                     if (one.page != part.page) return ok();
                     return parts.runs(runs);

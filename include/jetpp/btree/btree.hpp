@@ -4,8 +4,8 @@
 // by its tree_place.
 //
 // Latching: a descent holds the parent shared while it takes the child, so what a child number
-// names cannot be freed under it. A row change holds its leaf exclusively, nothing else. A structure
-// change holds parent, page, right page and, last, a space-map page: at most four, top-down.
+// names cannot be freed under it. A row change holds its leaf exclusively, nothing else. A
+// structure change holds parent, page, right page and, last, a space-map page: top-down.
 // Invariants
 //   * nothing waits for I/O, for log space or for a frame while it holds a latch: what is missing
 //     is fetched with no latch held, and the operation starts again from the root
@@ -35,7 +35,7 @@ namespace jetpp::inline v1 {
 // What remove_ghosts() did on one leaf.
 struct ghost_sweep {
     std::uint32_t removed{};
-    bool merged{};  // the leaf has taken in its right neighbour
+    bool merged{}; // the leaf has taken in its right neighbour
 };
 
 template <class Traits>
@@ -52,9 +52,9 @@ public:
     btree(btree const&) = delete;
     btree& operator=(btree const&) = delete;
 
-    // Calls on_row(view const& leaf, std::uint16_t slot, bool found) noexcept under the shared latch
-    // of the leaf that covers `key`; `slot` is the first at or above it. on_row copies out what it
-    // wants and neither blocks nor calls user code.
+    // Calls on_row(view const& leaf, std::uint16_t slot, bool found) noexcept under the shared
+    // latch of the leaf that covers `key`; `slot` is the first at or above it. on_row copies out
+    // what it wants and neither blocks nor calls user code.
     // Returns: found (a ghost is found too).
     // Errors: tree_dropped, page_damaged, structure_damaged, io, out_of_memory, resource.
     template <class F>
@@ -92,8 +92,8 @@ public:
         place const& tree, const_bytes key, Removable&& removable, log_credit& credit
     ) noexcept;
 
-    // Merges thin pages on the way to `key`, from the leaf upwards, and lowers a root with one child.
-    // Returns: how many records that took.
+    // Merges thin pages on the way to `key`, from the leaf upwards, and lowers a root with one
+    // child. Returns: how many records that took.
     [[nodiscard]] result<std::uint32_t> merge(
         place const& tree, const_bytes key, log_credit& credit
     ) noexcept;
@@ -136,7 +136,11 @@ private:
     // guard's credit is too small; `missing` is then what it should hold.
     template <class G>
     [[nodiscard]] bool write(
-        exclusive& leaf, search_result found, const_bytes key, row_change const& wanted, G& guard,
+        exclusive& leaf,
+        search_result found,
+        const_bytes key,
+        row_change const& wanted,
+        G& guard,
         std::uint32_t& missing
     ) noexcept;
     struct swept {

@@ -27,12 +27,12 @@ namespace jetpp::inline v1 {
 
 // What stands under a key, as decide() sees it. `value` is a view into the latched page.
 struct leaf_row {
-    bool present{};   // a row or a ghost; the rest is meaningful only then
+    bool present{}; // a row or a ghost; the rest is meaningful only then
     bool ghost{};
     bool versioned{};
     bool indirect{};
     const_bytes value{};
-    lsn page_lsn{};   // of the leaf, before the change
+    lsn page_lsn{}; // of the leaf, before the change
 };
 
 enum class change_kind : std::uint8_t {
@@ -47,7 +47,7 @@ enum class change_kind : std::uint8_t {
 // `value` must stay readable until change() returns, and must not be a view into the page.
 struct row_change {
     change_kind kind{change_kind::none};
-    bool indirect{};  // `value` refers to a large value stored elsewhere
+    bool indirect{}; // `value` refers to a large value stored elsewhere
     const_bytes value{};
 };
 
@@ -58,9 +58,9 @@ template <class G>
 concept change_guard = requires(G& g, leaf_row const& row, lsn at) {
     { g.decide(row) } noexcept -> std::same_as<result<row_change>>;
     { g.header() } noexcept -> std::same_as<record_header>;
-    { g.undo_lsn() } noexcept -> std::same_as<lsn>;  // compensation: oldest record undone
-    { g.before_reserve(at) } noexcept;               // `at`: a lower bound of the record's LSN
-    { g.logged(at) } noexcept;                       // the record's LSN
+    { g.undo_lsn() } noexcept -> std::same_as<lsn>; // compensation: oldest record undone
+    { g.before_reserve(at) } noexcept;              // `at`: a lower bound of the record's LSN
+    { g.logged(at) } noexcept;                      // the record's LSN
     { g.credit() } noexcept -> std::same_as<log_credit&>;
 };
 

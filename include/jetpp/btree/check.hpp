@@ -97,8 +97,7 @@ public:
     using view = page_view<page_size>;
 
     tree_checker(
-        buffer_pool<Traits>& pool, tree_place<Traits> const& tree, page_set& reached,
-        Report& report
+        buffer_pool<Traits>& pool, tree_place<Traits> const& tree, page_set& reached, Report& report
     ) noexcept
         : pool_{&pool}, tree_{tree}, reached_{&reached}, report_{&report} {}
 
@@ -116,9 +115,8 @@ public:
             auto const i = here.next_child++;
             auto const lower =
                 i == 0 ? page.lower_fence() : fence{page.copy_separator(i - 1, lower_.all())};
-            auto const upper = i == page.row_count()
-                                   ? page.upper_fence()
-                                   : fence{page.copy_separator(i, upper_.all())};
+            auto const upper = i == page.row_count() ? page.upper_fence()
+                                                     : fence{page.copy_separator(i, upper_.all())};
             BOOST_OUTCOME_TRY(enter(page.child(i), page.number(), lower, upper));
         }
         return shape_;
@@ -209,7 +207,8 @@ template <class Traits, class Report>
 ) noexcept {
     return detail::tree_checker<Traits, std::remove_reference_t<Report>>{
         pool, tree, reached, report
-    }.run();
+    }
+        .run();
 }
 
 // Compares all maps with `reached`, to which every page of every tree and blob was added: each
@@ -237,8 +236,7 @@ template <class Traits, class Report>
         }
         auto const bits = space_map_view<page_size>{copy.data()};
         auto const end = regions::bits_in_file(map, pages);
-        if (!bits.clear_from(end))
-            report(tree_finding{.page = map, .reason = damage::space_map});
+        if (!bits.clear_from(end)) report(tree_finding{.page = map, .reason = damage::space_map});
         for (auto bit = std::uint32_t{0}; bit < end; ++bit) {
             auto const one = regions::page_of(map, bit);
             auto const used = bit == 0 || reached.has(one);

@@ -47,8 +47,7 @@ public:
     // known to be full are passed over, unless the walk is thorough.
     class walk {
     public:
-        walk(page_space& space, file_type const& file) noexcept
-            : space_{&space}, file_{&file} {
+        walk(page_space& space, file_type const& file) noexcept : space_{&space}, file_{&file} {
             space.adopt(file);
         }
 
@@ -97,7 +96,10 @@ public:
     // Requires: the region's map page is held exclusively.
     // Returns: false if there are not so many; the region is then remembered as full.
     [[nodiscard]] bool find(
-        file_type const& file, exclusive const& map, page_number near, std::uint32_t count,
+        file_type const& file,
+        exclusive const& map,
+        page_number near,
+        std::uint32_t count,
         page_number* out
     ) noexcept {
         auto const bits = space_map_view<page_size>{map.data()};
@@ -138,9 +140,7 @@ public:
     // Called before pages are looked for; grows the file while too little would be left.
     // Requires: no latch, no frames held.
     // Errors: disk_full for ordinary work; those of grow().
-    [[nodiscard]] result<void> admit(
-        file_type& file, log_credit& credit, credit_use use
-    ) noexcept {
+    [[nodiscard]] result<void> admit(file_type& file, log_credit& credit, credit_use use) noexcept {
         if (use == credit_use::owed) return ok();
         for (;;) {
             BOOST_OUTCOME_TRY(auto const free, known_free(file));
@@ -201,22 +201,23 @@ private:
 
     // One `extend` record for each new map page at most, so that few frames are enough.
     [[nodiscard]] result<void> use_pages(
-        file_type& file, std::uint32_t old_pages, std::uint32_t new_pages, log_credit& credit,
+        file_type& file,
+        std::uint32_t old_pages,
+        std::uint32_t new_pages,
+        log_credit& credit,
         credit_use use
     ) noexcept {
         while (old_pages < new_pages) {
             auto const map = regions::map_of_region(
                 regions::region_count(std::max(old_pages, limits::first_page.value))
             );
-            auto const to = std::min(
-                std::uint64_t{new_pages}, std::uint64_t{map.value} + limits::region_pages
-            );
+            auto const to =
+                std::min(std::uint64_t{new_pages}, std::uint64_t{map.value} + limits::region_pages);
             auto body = record::extend{old_pages, static_cast<std::uint32_t>(to)};
-            BOOST_OUTCOME_TRY(detail::require_credit(
-                *log_, credit, static_cast<std::uint32_t>(body.size()), use
-            ));
-            auto const header =
-                record_header{.flags = record_flags::system, .database = file.id()};
+            BOOST_OUTCOME_TRY(
+                detail::require_credit(*log_, credit, static_cast<std::uint32_t>(body.size()), use)
+            );
+            auto const header = record_header{.flags = record_flags::system, .database = file.id()};
             if (map.value < to) {
                 BOOST_OUTCOME_TRY(auto purse, pool_->reserve_frames(1));
                 auto page = pool_->create_page(file, map, purse);
@@ -234,7 +235,9 @@ private:
                 );
             }
             file.use_pages(body.new_pages);
-            add_free(file, std::int64_t{body.new_pages} - body.old_pages - (map.value < to ? 1 : 0));
+            add_free(
+                file, std::int64_t{body.new_pages} - body.old_pages - (map.value < to ? 1 : 0)
+            );
             remember_full(file, regions::region_of({old_pages}), false);
             old_pages = body.new_pages;
         }

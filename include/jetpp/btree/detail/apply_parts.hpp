@@ -26,7 +26,8 @@ public:
     // All actions of one part. An empty part only stamps the page.
     [[nodiscard]] result<void> actions(std::size_t count, const_bytes raw) noexcept {
         BOOST_OUTCOME_TRY(for_each_action(
-            raw, count,
+            raw,
+            count,
             [&](action_kind kind, std::uint16_t argument, const_bytes content) -> result<void> {
                 BOOST_OUTCOME_TRY(auto const sound, action(kind, argument, content));
                 if (!sound) return cannot_apply(part_.page, stamp_);
@@ -51,9 +52,8 @@ public:
             std::to_integer<std::uint8_t>(header[page_offset::kind - begin]) != whole.kind ||
             std::to_integer<std::uint8_t>(header[page_offset::level - begin]) != whole.level)
             return cannot_apply(part_.page, stamp_);
-        auto const counter = static_cast<std::uint16_t>(
-            editor_.view().flags() & page_flag::flush_counter
-        );
+        auto const counter =
+            static_cast<std::uint16_t>(editor_.view().flags() & page_flag::flush_counter);
         page_memory::fill_zero(page_, PageSize);
         page_memory::store_bytes(page_ + begin, header, whole.page_header.size());
         page_memory::store_bytes(
@@ -124,7 +124,8 @@ private:
                 .lower = a.lower_fence,
                 .upper = a.upper_fence,
             },
-            a.rows.count, a.rows.raw
+            a.rows.count,
+            a.rows.raw
         );
     }
     [[nodiscard]] result<bool> append(std::uint16_t argument, const_bytes content) noexcept {

@@ -84,8 +84,7 @@ public:
     }
 
     [[nodiscard]] result<void> revive(record::revive const& change) noexcept {
-        if (!is_row(change.key) ||
-            compare_bytes(view().value(part_.slot), change.old_value) != 0)
+        if (!is_row(change.key) || compare_bytes(view().value(part_.slot), change.old_value) != 0)
             return refuse();
         return revive(change.key, change.new_value);
     }

@@ -95,9 +95,8 @@ result<void> btree<Traits>::change(place const& tree, const_bytes key, G& guard)
                 continue;
             }
         }
-        auto splitter = detail::tree_splitter<Traits>{
-            *pool_, *log_, space_, tree, guard.credit(), use
-        };
+        auto splitter =
+            detail::tree_splitter<Traits>{*pool_, *log_, space_, tree, guard.credit(), use};
         BOOST_OUTCOME_TRY(splitter.make_room(key, [&](view now) noexcept {
             return fits(now, now.search(key), key, wanted);
         }));
@@ -107,7 +106,11 @@ result<void> btree<Traits>::change(place const& tree, const_bytes key, G& guard)
 template <class Traits>
 template <class G>
 bool btree<Traits>::write(
-    exclusive& leaf, search_result found, const_bytes key, row_change const& wanted, G& guard,
+    exclusive& leaf,
+    search_result found,
+    const_bytes key,
+    row_change const& wanted,
+    G& guard,
     std::uint32_t& missing
 ) noexcept {
     auto const here = descent::view_of(leaf);
@@ -131,7 +134,11 @@ bool btree<Traits>::write(
         }
         auto const header = guard.header();
         auto const at = detail::append_marked<Traits>(
-            *log_, guard.credit(), header, body, {&leaf},
+            *log_,
+            guard.credit(),
+            header,
+            body,
+            {&leaf},
             [&](lsn tail) noexcept { guard.before_reserve(tail); }
         );
         guard.logged(at);
@@ -147,17 +154,19 @@ bool btree<Traits>::write(
     case change_kind::none: break;
     case change_kind::insert:
         ensure(!row.present, "only an absent row is inserted");
-        return log_and_apply(
-            record::insert{part, key, wanted.value},
-            [&](auto& to) noexcept { return to.insert(key, wanted.value); }
-        );
+        return log_and_apply(record::insert{part, key, wanted.value}, [&](auto& to) noexcept {
+            return to.insert(key, wanted.value);
+        });
     case change_kind::replace: {
         ensure(is_row, "only a row is replaced");
         auto const ranges = detail::changed_ranges{row.value, wanted.value};
         return log_and_apply(
             record::update_draft{
-                part, key, static_cast<std::uint32_t>(row.value.size()),
-                static_cast<std::uint32_t>(wanted.value.size()), ranges.all()
+                part,
+                key,
+                static_cast<std::uint32_t>(row.value.size()),
+                static_cast<std::uint32_t>(wanted.value.size()),
+                ranges.all()
             },
             [&](auto& to) noexcept { return to.replace(key, wanted.value); }
         );
@@ -166,10 +175,9 @@ bool btree<Traits>::write(
     case change_kind::erase_to: {
         ensure(is_row, "only a row is erased");
         auto const left = keeps_value ? row.value : wanted.value;
-        return log_and_apply(
-            record::ghost{part, key, left},
-            [&](auto& to) noexcept { return to.ghost(key, left); }
-        );
+        return log_and_apply(record::ghost{part, key, left}, [&](auto& to) noexcept {
+            return to.ghost(key, left);
+        });
     }
     case change_kind::revive:
         ensure(row.present && row.ghost, "only a ghost is revived");
@@ -188,9 +196,7 @@ result<typename btree<Traits>::swept> btree<Traits>::sweep(
 ) noexcept {
     {
         auto leaf = shared_page<Traits>{};
-        BOOST_OUTCOME_TRY(
-            (descent{*pool_, tree}.share_leaf(leaf_position::covering(key), leaf))
-        );
+        BOOST_OUTCOME_TRY((descent{*pool_, tree}.share_leaf(leaf_position::covering(key), leaf)));
         if (view{leaf.data()}.ghost_count() == 0) return swept{};
     }
     // With long common prefixes the whole keys of a page are longer than a page.
@@ -223,12 +229,10 @@ result<typename btree<Traits>::swept> btree<Traits>::sweep(
         .part = {.page = leaf.number(), .prev_page_lsn = here.page_lsn()},
         .ghosts = {ghosts.data(), ghosts.size()},
     };
-    auto const header = record_header{
-        .flags = record_flags::system, .database = tree.file->id(), .tree = tree.id
-    };
-    auto const at = detail::append_marked<Traits>(
-        *log_, credit, header, body, {&leaf}, [](lsn) noexcept {}
-    );
+    auto const header =
+        record_header{.flags = record_flags::system, .database = tree.file->id(), .tree = tree.id};
+    auto const at =
+        detail::append_marked<Traits>(*log_, credit, header, body, {&leaf}, [](lsn) noexcept {});
     auto to = detail::row_applier<page_size>{
         leaf.data(), body.part, {at, log_->timeline_low()}, header.flags
     };

@@ -34,16 +34,15 @@ public:
                 next = next_difference(before, after, end);
             }
             ranges_[count_++] = {
-                static_cast<std::uint32_t>(at), before.subspan(at, end - at),
+                static_cast<std::uint32_t>(at),
+                before.subspan(at, end - at),
                 after.subspan(at, end - at)
             };
             at = next;
         }
     }
 
-    [[nodiscard]] std::span<changed_range const> all() const noexcept {
-        return {ranges_, count_};
-    }
+    [[nodiscard]] std::span<changed_range const> all() const noexcept { return {ranges_, count_}; }
 
 private:
     [[nodiscard]] static std::size_t next_difference(

@@ -143,9 +143,7 @@ public:
         };
     }
     [[nodiscard]] error dropped() const noexcept {
-        return {
-            .code = errc::tree_dropped, .database = tree_.file->id().value, .page = tree_.root
-        };
+        return {.code = errc::tree_dropped, .database = tree_.file->id().value, .page = tree_.root};
     }
 
 private:
@@ -159,8 +157,7 @@ private:
         return here.row_count();
     }
     [[nodiscard]] bool exists(page_number page) const noexcept {
-        return page >= page_limits<page_size>::first_page &&
-               page.value < tree_.file->page_count();
+        return page >= page_limits<page_size>::first_page && page.value < tree_.file->page_count();
     }
     [[nodiscard]] std::optional<error> check_root(view root) const noexcept {
         if (root.tree() != tree_.id) return dropped();
@@ -170,9 +167,8 @@ private:
             return broken(tree_.root, damage::kind);
         return std::nullopt;
     }
-    [[nodiscard]] std::optional<error> check_child(
-        view parent, page_number child, view page
-    ) const noexcept {
+    [[nodiscard]] std::optional<error> check_child(view parent, page_number child, view page)
+        const noexcept {
         if (page.tree() != tree_.id) return broken(child, damage::tree);
         if (page.level() + 1 != parent.level()) return broken(child, damage::kind);
         if (page.is_leaf() != (page.level() == 0) || page.is_inner() == page.is_leaf())

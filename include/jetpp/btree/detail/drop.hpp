@@ -40,8 +40,11 @@ public:
     );
 
     tree_dropper(
-        buffer_pool<Traits>& pool, log_writer<env>& log, page_space<Traits>& space,
-        place const& tree, log_credit& credit
+        buffer_pool<Traits>& pool,
+        log_writer<env>& log,
+        page_space<Traits>& space,
+        place const& tree,
+        log_credit& credit
     ) noexcept
         : pool_{&pool}, space_{&space}, change_{pool, log, tree, credit, credit_use::owed} {}
 

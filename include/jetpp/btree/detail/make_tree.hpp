@@ -25,8 +25,11 @@ public:
     using place = tree_place<Traits>;
 
     tree_maker(
-        buffer_pool<Traits>& pool, log_writer<env>& log, page_space<Traits>& space,
-        paged_file<Traits>& file, tree_id id
+        buffer_pool<Traits>& pool,
+        log_writer<env>& log,
+        page_space<Traits>& space,
+        paged_file<Traits>& file,
+        tree_id id
     ) noexcept
         : pool_{&pool}, log_{&log}, space_{&space}, tree_{.file = &file, .id = id} {}
 
@@ -94,7 +97,11 @@ private:
             .part_count = build.part_count(), .root = fresh, .parts = build.parts(), .name = name
         };
         auto const at = append_marked<Traits>(
-            *log_, guard.credit(), guard.header(), body, {&root, &map},
+            *log_,
+            guard.credit(),
+            guard.header(),
+            body,
+            {&root, &map},
             [&](lsn tail) noexcept { guard.before_reserve(tail); }
         );
         guard.logged(at);

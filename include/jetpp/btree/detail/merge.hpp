@@ -32,8 +32,11 @@ public:
     using place = tree_place<Traits>;
 
     tree_merger(
-        buffer_pool<Traits>& pool, log_writer<env>& log, page_space<Traits>& space,
-        place const& tree, log_credit& credit
+        buffer_pool<Traits>& pool,
+        log_writer<env>& log,
+        page_space<Traits>& space,
+        place const& tree,
+        log_credit& credit
     ) noexcept
         : pool_{&pool}, space_{&space}, change_{pool, log, tree, credit, credit_use::ordinary} {}
 
@@ -44,8 +47,8 @@ public:
         auto done = std::uint32_t{0};
         for (auto level = std::uint32_t{0}; level < tree_levels_max; ++level) {
             BOOST_OUTCOME_TRY(auto const merged, run([&]() noexcept {
-                return attempt_merge(key, level);
-            }));
+                                  return attempt_merge(key, level);
+                              }));
             if (!merged) break;
             ++done;
         }
@@ -84,9 +87,7 @@ private:
 
         auto left = exclusive{};
         auto right = exclusive{};
-        BOOST_OUTCOME_TRY(
-            auto const first, change_.walk().exclude_child(up, up.child(at), left)
-        );
+        BOOST_OUTCOME_TRY(auto const first, change_.walk().exclude_child(up, up.child(at), left));
         if (!first.done()) return absent(first.missing);
         BOOST_OUTCOME_TRY(
             auto const second, change_.walk().exclude_child(up, up.child(at + 1), right)
@@ -132,7 +133,8 @@ private:
         auto const rows = change::rows_of(upper, 0, prefix);
         build.begin_part(change::part_of(left))
             .append(
-                fence, upper.is_inner() ? upper.upper_child() : page_number{0},
+                fence,
+                upper.is_inner() ? upper.upper_child() : page_number{0},
                 static_cast<std::uint16_t>(upper.row_count() + extra),
                 [&](std::uint16_t i) noexcept {
                     if (i < extra)
@@ -164,8 +166,7 @@ private:
         if (pool_->try_exclude(change_.file(), number, map) == fix::absent) return absent(number);
 
         auto const only = change::view_of(child);
-        if (only.lower_fence() || only.upper_fence())
-            return change_.walk().broken(child.number());
+        if (only.lower_fence() || only.upper_fence()) return change_.walk().broken(child.number());
         auto build = change_.builder();
         build.begin_part(change::format_of(root))
             .format(
@@ -176,7 +177,8 @@ private:
                     .tree = only.tree(),
                     .upper_child = only.is_inner() ? only.upper_child() : page_number{0},
                 },
-                static_cast<std::uint16_t>(only.row_count()), change::rows_of(only, 0, 0)
+                static_cast<std::uint16_t>(only.row_count()),
+                change::rows_of(only, 0, 0)
             );
         auto const run = map_run{regions::bit_of(child.number()), 1, false};
         build.begin_part(change::part_of(map)).map_bits({&run, 1});

@@ -31,8 +31,12 @@ public:
     using place = tree_place<Traits>;
 
     tree_splitter(
-        buffer_pool<Traits>& pool, log_writer<env>& log, page_space<Traits>& space,
-        place const& tree, log_credit& credit, credit_use use
+        buffer_pool<Traits>& pool,
+        log_writer<env>& log,
+        page_space<Traits>& space,
+        place const& tree,
+        log_credit& credit,
+        credit_use use
     ) noexcept
         : pool_{&pool}, space_{&space}, change_{pool, log, tree, credit, use} {}
 
@@ -95,7 +99,9 @@ private:
 
     template <class Enough>
     [[nodiscard]] result<outcome> attempt_split(
-        const_bytes key, std::uint32_t level, Enough&& enough,
+        const_bytes key,
+        std::uint32_t level,
+        Enough&& enough,
         typename page_space<Traits>::walk& regions
     ) noexcept {
         auto parent = exclusive{};
@@ -201,7 +207,8 @@ private:
                     .tree = here.tree(),
                     .upper_child = fresh[1],
                 },
-                1, [&](std::uint16_t) noexcept { return row; }
+                1,
+                [&](std::uint16_t) noexcept { return row; }
             );
         build.begin_part(change::format_of(left));
         auto shape = shape_of(here);
@@ -240,7 +247,8 @@ private:
         auto const first = plan_.first_right + (here.is_inner() ? 1 : 0);
         auto const prefix = prefix_of(shape.lower_fence, shape.upper_fence);
         build.format(
-            shape, static_cast<std::uint16_t>(here.row_count() - first),
+            shape,
+            static_cast<std::uint16_t>(here.row_count() - first),
             change::rows_of(here, first, prefix)
         );
     }

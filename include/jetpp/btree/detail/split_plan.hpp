@@ -110,7 +110,8 @@ private:
 
     [[nodiscard]] std::uint32_t weight(std::uint32_t i) const noexcept {
         return slot_bytes + cell_bytes(
-                                page_.kind(), static_cast<std::uint32_t>(page_.suffix(i).size()),
+                                page_.kind(),
+                                static_cast<std::uint32_t>(page_.suffix(i).size()),
                                 static_cast<std::uint32_t>(page_.value(i).size())
                             );
     }

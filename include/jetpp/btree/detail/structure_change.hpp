@@ -36,8 +36,12 @@ template <any_environment Env>
 // in between: the order that a checkpoint relies on.
 template <class Traits, class Body, class Before>
 [[nodiscard]] lsn append_marked(
-    log_writer<typename Traits::env>& log, log_credit& credit, record_header header, Body& body,
-    std::initializer_list<exclusive_page<Traits>*> pages, Before&& before_reserve
+    log_writer<typename Traits::env>& log,
+    log_credit& credit,
+    record_header header,
+    Body& body,
+    std::initializer_list<exclusive_page<Traits>*> pages,
+    Before&& before_reserve
 ) noexcept {
     using runtime = typename Traits::runtime;
     auto const tail = log.tail();
@@ -75,7 +79,10 @@ public:
     static_assert(record_bytes_max <= record_size_max(page_size), "structure records are records");
 
     structure_change(
-        buffer_pool<Traits>& pool, log_writer<env>& log, place const& tree, log_credit& credit,
+        buffer_pool<Traits>& pool,
+        log_writer<env>& log,
+        place const& tree,
+        log_credit& credit,
         credit_use use
     ) noexcept
         : pool_{&pool}, log_{&log}, tree_{tree}, credit_{&credit}, use_{use}, walk_{pool, tree} {}
@@ -145,11 +152,14 @@ public:
     }
 
     static void apply_all(
-        const_bytes parts, std::size_t count, page_stamp stamp,
+        const_bytes parts,
+        std::size_t count,
+        page_stamp stamp,
         std::initializer_list<exclusive*> pages
     ) noexcept {
         auto const applied = for_each_part(
-            parts, count,
+            parts,
+            count,
             [&](page_part const& part, std::uint16_t actions, const_bytes raw) -> result<void> {
                 for (auto* page : pages)
                     if (*page && page->number() == part.page)
