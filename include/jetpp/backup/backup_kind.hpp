@@ -29,11 +29,14 @@ enum class backup_kind : std::uint32_t {
     }
     return "unknown";
 }
-[[nodiscard]] constexpr std::optional<backup_kind> parse_backup_kind(
-    std::string_view name
+[[nodiscard]] constexpr std::optional<backup_kind> parse_backup_kind(std::string_view name
 ) noexcept {
-    for (auto const kind : {backup_kind::full, backup_kind::copy, backup_kind::incremental,
-                            backup_kind::differential, backup_kind::pages})
+    for (auto const kind :
+         {backup_kind::full,
+          backup_kind::copy,
+          backup_kind::incremental,
+          backup_kind::differential,
+          backup_kind::pages})
         if (name == name_of(kind)) return kind;
     return std::nullopt;
 }

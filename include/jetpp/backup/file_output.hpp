@@ -7,17 +7,17 @@
 // Owns     its file and 1 MiB.
 #pragma once
 
+#include <jetpp/core/aligned_buffer.hpp>
+#include <jetpp/core/result.hpp>
+#include <jetpp/env/environment.hpp>
+#include <jetpp/env/io.hpp>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <optional>
 #include <utility>
-
-#include <jetpp/core/aligned_buffer.hpp>
-#include <jetpp/core/result.hpp>
-#include <jetpp/env/environment.hpp>
-#include <jetpp/env/io.hpp>
 
 namespace jetpp::inline v1 {
 
@@ -149,8 +149,7 @@ public:
     ) noexcept {
         auto made = file_input{};
         BOOST_OUTCOME_TRY(
-            auto file,
-            directory.open(name, {.mode = open_mode::read_only, .io = io_mode::buffered})
+            auto file, directory.open(name, {.mode = open_mode::read_only, .io = io_mode::buffered})
         );
         made.file_.emplace(std::move(file));
         return made;

@@ -18,18 +18,18 @@
 // Owns     nothing.
 #pragma once
 
-#include <array>
-#include <cstddef>
-#include <cstdint>
-#include <cstring>
-#include <string_view>
-
 #include <jetpp/checksum/crc32c.hpp>
 #include <jetpp/core/bytes.hpp>
 #include <jetpp/core/ensure.hpp>
 #include <jetpp/core/ids.hpp>
 #include <jetpp/core/lsn.hpp>
 #include <jetpp/core/result.hpp>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string_view>
 
 namespace jetpp::inline v1 {
 
@@ -103,9 +103,7 @@ struct frame_header {
 
     friend bool operator==(frame_header const&, frame_header const&) noexcept = default;
 
-    [[nodiscard]] bool is_last() const noexcept {
-        return (flags & frame_flag::last_of_part) != 0;
-    }
+    [[nodiscard]] bool is_last() const noexcept { return (flags & frame_flag::last_of_part) != 0; }
     [[nodiscard]] bool is_critical() const noexcept { return (flags & frame_flag::critical) != 0; }
 
     // Requires: block.size() == size.
@@ -128,11 +126,11 @@ inline constexpr std::uint32_t skippable_magic = 0x184D2A5A;
 inline constexpr std::string_view frame_magic{"JBSFRAME", 8};
 
 struct frame_at {
-    static constexpr std::size_t size = 4, magic = 8, type = 16, flags = 17, version = 18,
-                                 crc = 20, set = 24, part = 40, file = 44, codec = 46,
-                                 sequence = 48, first = 56, end = 64, raw_bytes = 72,
-                                 stored_bytes = 76, presence = 80, hash = 96, hash_id = 128,
-                                 key_slot = 130, zero = 132;
+    static constexpr std::size_t size = 4, magic = 8, type = 16, flags = 17, version = 18, crc = 20,
+                                 set = 24, part = 40, file = 44, codec = 46, sequence = 48,
+                                 first = 56, end = 64, raw_bytes = 72, stored_bytes = 76,
+                                 presence = 80, hash = 96, hash_id = 128, key_slot = 130,
+                                 zero = 132;
 };
 static_assert(frame_at::set + sizeof(uuid) == frame_at::part);
 static_assert(frame_at::presence + sizeof(presence_bits) == frame_at::hash);

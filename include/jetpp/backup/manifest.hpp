@@ -16,12 +16,6 @@
 // Threads  a value.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-#include <string>
-#include <string_view>
-#include <vector>
-
 #include <jetpp/backup/backup_kind.hpp>
 #include <jetpp/backup/json_text.hpp>
 #include <jetpp/backup/part.hpp>
@@ -32,6 +26,12 @@
 #include <jetpp/core/lsn.hpp>
 #include <jetpp/env/runtime.hpp>
 #include <jetpp/page/database_header.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
 
 namespace jetpp::inline v1 {
 
@@ -131,8 +131,10 @@ inline constexpr std::size_t manifest_digits = 20; // of positions and sizes
 
 inline void write_lsn(json_text& json, std::string_view key, lsn at) {
     json.key(key);
-    if (at) json.number(at.value, manifest_digits);
-    else json.null();
+    if (at)
+        json.number(at.value, manifest_digits);
+    else
+        json.null();
 }
 inline void write_number(json_text& json, std::string_view key, std::uint64_t value) {
     json.key(key).number(value, manifest_digits);
@@ -142,8 +144,10 @@ inline void write_part(json_text& json, manifest_part const& part) {
     auto const hash = hex_of(part.summary.headers);
     json.open_object().key("part").small(part.number).key("name").text(part.name);
     json.key("file").open_object();
-    if (part.content == part_content::database) json.key("database").text(text_of(part.database));
-    else json.key("log").text(hex_of(part.timeline));
+    if (part.content == part_content::database)
+        json.key("database").text(text_of(part.database));
+    else
+        json.key("log").text(hex_of(part.timeline));
     json.close_object();
     write_number(json, "first", part.summary.first);
     write_number(json, "end", part.summary.end);

@@ -9,6 +9,13 @@
 //          codec or cipher this build lacks), unsafe_name, limit_exceeded, out_of_memory.
 #pragma once
 
+#include <jetpp/backup/manifest.hpp>
+#include <jetpp/backup/sealed_text.hpp>
+#include <jetpp/core/result.hpp>
+#include <jetpp/env/file_name.hpp>
+#include <jetpp/log/segment.hpp>
+#include <jetpp/recovery/attached_database.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -17,13 +24,6 @@
 #include <string>
 #include <string_view>
 #include <utility>
-
-#include <jetpp/backup/manifest.hpp>
-#include <jetpp/backup/sealed_text.hpp>
-#include <jetpp/core/result.hpp>
-#include <jetpp/env/file_name.hpp>
-#include <jetpp/log/segment.hpp>
-#include <jetpp/recovery/attached_database.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -156,8 +156,10 @@ private:
     auto const& file = in.at(object, "file");
     auto const is_database = file.is_object() && file.contains("database");
     part.content = is_database ? part_content::database : part_content::log;
-    if (is_database) part.database = in.id(file, "database");
-    else part.timeline = in.timeline(file, "log");
+    if (is_database)
+        part.database = in.id(file, "database");
+    else
+        part.timeline = in.timeline(file, "log");
     auto& s = part.summary;
     s.first = in.number(object, "first");
     s.end = in.number(object, "end");
@@ -182,8 +184,8 @@ inline void read_index(
 
 // Are the fields together what one set can be?
 [[nodiscard]] inline bool is_coherent(backup_manifest const& m) {
-    auto const pages_fit = m.page_size >= 4096 && m.page_size <= 65536 &&
-                           (m.page_size & (m.page_size - 1)) == 0;
+    auto const pages_fit =
+        m.page_size >= 4096 && m.page_size <= 65536 && (m.page_size & (m.page_size - 1)) == 0;
     if (!pages_fit || !is_segment_size(m.segment_bytes) || m.set.is_nil()) return false;
     if (!m.log_start || !m.begin_lsn || !m.end_lsn || m.begin_lsn >= m.end_lsn ||
         m.end_lsn.value % m.segment_bytes != 0)
@@ -288,12 +290,11 @@ inline void read_index(
         if (receipt == name_of(one)) m.receipt = one;
     in.refuse_unless(receipt == name_of(m.receipt));
     in.each(root, "warnings", 1024, [&](nlohmann::json const& one) {
-        m.warnings.push_back(
-            {in.text(one, "what"), in.text(one, "file"), in.number(one, "count")}
-        );
+        m.warnings.push_back({in.text(one, "what"), in.text(one, "file"), in.number(one, "count")});
     });
+    if (!in.sound()) return error{.code = errc::set_damaged};
     if (unsafe) return error{.code = errc::unsafe_name};
-    if (!in.sound() || !is_coherent(m)) return error{.code = errc::set_damaged};
+    if (!is_coherent(m)) return error{.code = errc::set_damaged};
     return m;
 }
 

@@ -11,15 +11,15 @@
 // Threads  pure functions.
 #pragma once
 
+#include <jetpp/backup/frame.hpp>
+#include <jetpp/core/bytes.hpp>
+#include <jetpp/core/ids.hpp>
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <string_view>
-
-#include <jetpp/backup/frame.hpp>
-#include <jetpp/core/bytes.hpp>
-#include <jetpp/core/ids.hpp>
 
 namespace jetpp::inline v1 {
 

@@ -9,15 +9,6 @@
 // Owns     two buffers of 1 MiB; the source must outlive it.
 #pragma once
 
-#include <algorithm>
-#include <array>
-#include <concepts>
-#include <cstddef>
-#include <cstdint>
-#include <optional>
-#include <span>
-#include <utility>
-
 #include <jetpp/backup/frame.hpp>
 #include <jetpp/backup/part.hpp>
 #include <jetpp/backup/part_writer.hpp>
@@ -26,6 +17,15 @@
 #include <jetpp/core/aligned_buffer.hpp>
 #include <jetpp/core/array_list.hpp>
 #include <jetpp/core/result.hpp>
+
+#include <algorithm>
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <utility>
 
 namespace jetpp::inline v1 {
 
@@ -53,8 +53,7 @@ public:
         auto made = part_reader{source, expected};
         BOOST_OUTCOME_TRY(made.unit_, aligned_buffer::create(frame_stored_max));
         BOOST_OUTCOME_TRY(made.raw_, aligned_buffer::create(frame_raw_max));
-        BOOST_OUTCOME_TRY(auto hasher, sha256::create());
-        made.headers_.emplace(std::move(hasher));
+        BOOST_OUTCOME_TRY(made.headers_, sha256::create());
         BOOST_OUTCOME_TRY(auto const head, made.read_frame());
         auto const content = decode_wrapped_unit(made.stored(head));
         if (head.type != frame_type::stream_header || head.raw_bytes != content.size() ||
@@ -87,6 +86,8 @@ public:
 
     // Requires: next() came to the end. For comparison with the manifest.
     [[nodiscard]] part_summary const& summary() const noexcept { return done_; }
+    // Of the part, up to now.
+    [[nodiscard]] std::uint64_t read_bytes() const noexcept { return done_.bytes; }
     // Frames read so far.
     [[nodiscard]] std::uint64_t sequence() const noexcept { return sequence_; }
 
@@ -127,7 +128,7 @@ private:
             return refuse(errc::unsupported);
         BOOST_OUTCOME_TRY(fill(unit_.all().first(head.stored_bytes)));
         if (unit_hash(stored(head)) != head.hash) return refuse(errc::set_damaged);
-        BOOST_OUTCOME_TRY(headers_->add(head_bytes));
+        BOOST_OUTCOME_TRY(headers_.add(head_bytes));
         done_.bytes += frame_header_bytes + head.stored_bytes;
         return head;
     }
@@ -148,8 +149,7 @@ private:
         done_.end = head.end;
         raw_bytes_ += raw.size();
         auto entry = std::array<std::byte, index_entry::size>{};
-        index_entry{head.first, head.end, offset, head.stored_bytes, head.codec}.encode(
-            entry.data()
+        index_entry{head.first, head.end, offset, head.stored_bytes, head.codec}.encode(entry.data()
         );
         if (index_.size() >= 8 + index_frames_max * index_entry::size)
             return refuse(errc::set_damaged); // an index was due
@@ -169,8 +169,7 @@ private:
         if (!index_kept_) return error{.code = errc::out_of_memory};
         auto const content = decode_wrapped_unit(stored(head));
         if (head.codec != frame_codec::wrapped || index_.size() == 8 ||
-            head.raw_bytes != index_.size() || head.first != done_.first ||
-            head.end != done_.end ||
+            head.raw_bytes != index_.size() || head.first != done_.first || head.end != done_.end ||
             !std::ranges::equal(content, std::span{index_.data(), index_.size()}))
             return refuse(errc::set_damaged);
         done_.last_index = offset;
@@ -190,7 +189,7 @@ private:
         if (behind != 0) return refuse(errc::set_damaged);
         done_.frames = sequence_;
         done_.raw_bytes = raw_bytes_;
-        BOOST_OUTCOME_TRY(done_.headers, headers_->finish());
+        BOOST_OUTCOME_TRY(done_.headers, headers_.finish());
         at_end_ = true;
         return ok();
     }
@@ -202,7 +201,7 @@ private:
     aligned_buffer raw_;
     array_list<std::byte> index_;
     bool index_kept_ = true;
-    std::optional<sha256> headers_;
+    sha256 headers_;
     part_summary done_{};
     std::uint64_t sequence_ = 0;
     std::uint64_t raw_bytes_ = 0;

@@ -8,14 +8,6 @@
 // Owns     a buffer for one stored frame, and at most 4096 index entries.
 #pragma once
 
-#include <array>
-#include <concepts>
-#include <cstddef>
-#include <cstdint>
-#include <cstring>
-#include <optional>
-#include <utility>
-
 #include <jetpp/backup/frame.hpp>
 #include <jetpp/backup/part.hpp>
 #include <jetpp/backup/sha256.hpp>
@@ -24,6 +16,13 @@
 #include <jetpp/core/array_list.hpp>
 #include <jetpp/core/ensure.hpp>
 #include <jetpp/core/result.hpp>
+
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <utility>
 
 namespace jetpp::inline v1 {
 
@@ -67,8 +66,7 @@ public:
         done_ = {};
         sequence_ = 0;
         raw_bytes_ = 0;
-        BOOST_OUTCOME_TRY(auto hasher, sha256::create());
-        headers_.emplace(std::move(hasher));
+        BOOST_OUTCOME_TRY(headers_, sha256::create());
         reset_index();
         about.encode(unit().data() + wrapped_head_bytes);
         return emit_wrapped(out, frame_type::stream_header, stream_about::size, 0, 0);
@@ -77,7 +75,10 @@ public:
     // Requires: first is not below the end of what was added; raw is the image of [first, end).
     template <frame_output Output>
     [[nodiscard]] result<void> add(
-        Output& out, std::uint64_t first, std::uint64_t end, presence_bits const& presence,
+        Output& out,
+        std::uint64_t first,
+        std::uint64_t end,
+        presence_bits const& presence,
         const_bytes raw
     ) noexcept {
         ensure(first >= done_.end && end > first, "the ranges of a part ascend");
@@ -114,13 +115,16 @@ public:
             unit().data() + wrapped_head_bytes
         );
         BOOST_OUTCOME_TRY(emit_wrapped(
-            out, frame_type::trailer, part_trailer::size, done_.first, done_.end,
+            out,
+            frame_type::trailer,
+            part_trailer::size,
+            done_.first,
+            done_.end,
             frame_flag::critical | frame_flag::last_of_part
         ));
         done_.frames = sequence_;
         done_.raw_bytes = raw_bytes_;
-        BOOST_OUTCOME_TRY(done_.headers, headers_->finish());
-        headers_.reset();
+        BOOST_OUTCOME_TRY(done_.headers, headers_.finish());
         return done_;
     }
 
@@ -141,9 +145,9 @@ private:
     [[nodiscard]] result<void> flush_index(Output& out) noexcept {
         auto const offset = done_.bytes;
         std::memcpy(unit().data() + wrapped_head_bytes, index_.data(), index_.size());
-        BOOST_OUTCOME_TRY(emit_wrapped(
-            out, index_type_of(about_.content), index_.size(), done_.first, done_.end
-        ));
+        BOOST_OUTCOME_TRY(
+            emit_wrapped(out, index_type_of(about_.content), index_.size(), done_.first, done_.end)
+        );
         done_.last_index = offset;
         reset_index();
         return ok();
@@ -152,19 +156,23 @@ private:
     // The content already stands behind the wrapping's head.
     template <frame_output Output>
     [[nodiscard]] result<void> emit_wrapped(
-        Output& out, frame_type type, std::size_t size, std::uint64_t first, std::uint64_t end,
+        Output& out,
+        frame_type type,
+        std::size_t size,
+        std::uint64_t first,
+        std::uint64_t end,
         std::uint8_t flags = frame_flag::critical
     ) noexcept {
-        auto const stored =
-            encode_wrapped_unit({unit().data() + wrapped_head_bytes, size}, unit());
+        auto const stored = encode_wrapped_unit({unit().data() + wrapped_head_bytes, size}, unit());
         return emit(
-            out, {.type = type,
-                  .flags = flags,
-                  .codec = frame_codec::wrapped,
-                  .first = first,
-                  .end = end,
-                  .raw_bytes = static_cast<std::uint32_t>(size),
-                  .stored_bytes = static_cast<std::uint32_t>(stored)}
+            out,
+            {.type = type,
+             .flags = flags,
+             .codec = frame_codec::wrapped,
+             .first = first,
+             .end = end,
+             .raw_bytes = static_cast<std::uint32_t>(size),
+             .stored_bytes = static_cast<std::uint32_t>(stored)}
         );
     }
 
@@ -177,7 +185,7 @@ private:
         header.hash = unit_hash(unit().first(header.stored_bytes));
         auto const head = frame_.part(0, frame_header_bytes);
         header.encode(head);
-        BOOST_OUTCOME_TRY(headers_->add(head));
+        BOOST_OUTCOME_TRY(headers_.add(head));
         auto const whole = frame_header_bytes + header.stored_bytes;
         done_.bytes += whole;
         return out.write(frame_.all().first(whole));
@@ -185,7 +193,7 @@ private:
 
     aligned_buffer frame_;
     array_list<std::byte> index_;
-    std::optional<sha256> headers_;
+    sha256 headers_;
     part_place place_{};
     stream_about about_{};
     part_summary done_{};

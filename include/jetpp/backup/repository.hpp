@@ -9,6 +9,16 @@
 // Owns     the open directories.
 #pragma once
 
+#include <jetpp/backup/file_output.hpp>
+#include <jetpp/backup/json_text.hpp>
+#include <jetpp/backup/manifest.hpp>
+#include <jetpp/backup/sealed_text.hpp>
+#include <jetpp/backup/sink.hpp>
+#include <jetpp/backup/utc_text.hpp>
+#include <jetpp/core/array_list.hpp>
+#include <jetpp/core/result.hpp>
+#include <jetpp/env/environment.hpp>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -17,16 +27,6 @@
 #include <string>
 #include <string_view>
 #include <utility>
-
-#include <jetpp/backup/file_output.hpp>
-#include <jetpp/backup/manifest.hpp>
-#include <jetpp/backup/json_text.hpp>
-#include <jetpp/backup/sealed_text.hpp>
-#include <jetpp/backup/sink.hpp>
-#include <jetpp/backup/utc_text.hpp>
-#include <jetpp/core/array_list.hpp>
-#include <jetpp/core/result.hpp>
-#include <jetpp/env/environment.hpp>
 
 namespace jetpp::inline v1 {
 
@@ -147,8 +147,7 @@ private:
             return seal_text(json.take());
         });
         if (!sealed) return sealed.error();
-        auto put =
-            publish_file(env, *root_, repository_file_name, as_bytes(sealed.assume_value()));
+        auto put = publish_file(env, *root_, repository_file_name, as_bytes(sealed.assume_value()));
         if (!put && put.error().code != errc::already_exists) return put;
         return check_file(); // somebody else may have been faster
     }

@@ -6,15 +6,15 @@
 // Threads  pure functions.
 #pragma once
 
-#include <algorithm>
-#include <cstddef>
-#include <string>
-#include <string_view>
-
 #include <jetpp/backup/frame.hpp>
 #include <jetpp/backup/sha256.hpp>
 #include <jetpp/core/bytes.hpp>
 #include <jetpp/core/result.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <string>
+#include <string_view>
 
 namespace jetpp::inline v1 {
 

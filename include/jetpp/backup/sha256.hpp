@@ -6,13 +6,13 @@
 // Source   FIPS 180-4; OpenSSL EVP.
 #pragma once
 
+#include <jetpp/core/bytes.hpp>
+#include <jetpp/core/result.hpp>
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-
-#include <jetpp/core/bytes.hpp>
-#include <jetpp/core/result.hpp>
 
 #include <openssl/evp.h>
 
@@ -22,6 +22,8 @@ using sha256_digest = std::array<std::byte, 32>;
 
 class sha256 {
 public:
+    // Hashes nothing yet: create() makes one that does.
+    sha256() noexcept = default;
     // Errors: out_of_memory; unsupported (the library was built or configured without SHA-256).
     [[nodiscard]] static result<sha256> create() noexcept {
         auto made = sha256{};
@@ -57,8 +59,6 @@ private:
     struct release {
         void operator()(EVP_MD_CTX* context) const noexcept { EVP_MD_CTX_free(context); }
     };
-    sha256() noexcept = default;
-
     std::unique_ptr<EVP_MD_CTX, release> context_;
 };
 

@@ -9,6 +9,12 @@
 // How to write one: docs/writing-a-sink.md.
 #pragma once
 
+#include <jetpp/backup/backup_kind.hpp>
+#include <jetpp/core/bytes.hpp>
+#include <jetpp/core/ids.hpp>
+#include <jetpp/core/result.hpp>
+#include <jetpp/env/runtime.hpp>
+
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -17,12 +23,6 @@
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#include <jetpp/backup/backup_kind.hpp>
-#include <jetpp/core/bytes.hpp>
-#include <jetpp/core/ids.hpp>
-#include <jetpp/core/result.hpp>
-#include <jetpp/env/runtime.hpp>
 
 namespace jetpp::inline v1 {
 
@@ -33,23 +33,22 @@ struct set_name {
 };
 
 template <class S>
-concept backup_sink = requires(
-    S& sink, set_name const& name, std::string_view part, const_bytes content
-) {
-    // What finish() will answer if nothing goes wrong. The manifest says so too.
-    { sink.receipt() } -> std::same_as<backup_receipt>;
-    // Makes room for a set that nobody can see yet.
-    { sink.begin(name) } -> std::same_as<result<void>>;
-    // The name is one path component: part-0000-main.jbs.
-    { sink.open_part(part) } -> std::same_as<result<void>>;
-    { sink.write(content) } -> std::same_as<result<void>>; // appends to the open part
-    // All of the part is where it shall be; for `durable`: synced.
-    { sink.close_part() } -> std::same_as<result<void>>;
-    // Makes the set exist, all at once: it is complete, and its manifest says what it is.
-    { sink.finish(content) } -> std::same_as<result<backup_receipt>>;
-    // Instead of finish, at any time after begin: nothing of the set stays.
-    { sink.abandon() } -> std::same_as<void>;
-};
+concept backup_sink =
+    requires(S& sink, set_name const& name, std::string_view part, const_bytes content) {
+        // What finish() will answer if nothing goes wrong. The manifest says so too.
+        { sink.receipt() } -> std::same_as<backup_receipt>;
+        // Makes room for a set that nobody can see yet.
+        { sink.begin(name) } -> std::same_as<result<void>>;
+        // The name is one path component: part-0000-main.jbs.
+        { sink.open_part(part) } -> std::same_as<result<void>>;
+        { sink.write(content) } -> std::same_as<result<void>>; // appends to the open part
+        // All of the part is where it shall be; for `durable`: synced.
+        { sink.close_part() } -> std::same_as<result<void>>;
+        // Makes the set exist, all at once: it is complete, and its manifest says what it is.
+        { sink.finish(content) } -> std::same_as<result<backup_receipt>>;
+        // Instead of finish, at any time after begin: nothing of the set stays.
+        { sink.abandon() } -> std::same_as<void>;
+    };
 
 // Calls into a sink that throws end here.
 template <class Call>

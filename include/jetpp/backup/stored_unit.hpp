@@ -13,16 +13,16 @@
 // Source   RFC 8878 (Zstandard), 3.1; xxHash.
 #pragma once
 
+#include <jetpp/backup/frame.hpp>
+#include <jetpp/core/bytes.hpp>
+#include <jetpp/core/ensure.hpp>
+#include <jetpp/core/result.hpp>
+
 #include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-
-#include <jetpp/backup/frame.hpp>
-#include <jetpp/core/bytes.hpp>
-#include <jetpp/core/ensure.hpp>
-#include <jetpp/core/result.hpp>
 
 #if !defined(XXH_INLINE_ALL)
 #define XXH_INLINE_ALL
@@ -49,9 +49,7 @@ enum class zstd_block : std::uint32_t { raw = 0, run = 1 };
            std::memcmp(block.data(), block.data() + 1, block.size() - 1) == 0;
 }
 
-inline void store_block_head(
-    std::byte* at, bool last, zstd_block type, std::size_t size
-) noexcept {
+inline void store_block_head(std::byte* at, bool last, zstd_block type, std::size_t size) noexcept {
     auto const word = static_cast<std::uint32_t>(size) << 3 |
                       static_cast<std::uint32_t>(type) << 1 | (last ? 1U : 0U);
     at[0] = static_cast<std::byte>(word & 0xFF);
@@ -116,7 +114,9 @@ inline constexpr std::size_t wrapped_head_bytes = 8;
         if (unit.size() < zstd_block_head + 1) return false;
         auto const zero = (unit[0] & std::byte{6}) == std::byte{2};
         std::byte head[zstd_block_head];
-        store_block_head(head, left.empty(), zero ? zstd_block::run : zstd_block::raw, block.size());
+        store_block_head(
+            head, left.empty(), zero ? zstd_block::run : zstd_block::raw, block.size()
+        );
         if (std::memcmp(head, unit.data(), zstd_block_head) != 0) return false;
         unit = unit.subspan(zstd_block_head);
         if (zero) {

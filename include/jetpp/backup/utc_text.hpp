@@ -5,13 +5,13 @@
 // Source   Howard Hinnant, "chrono-compatible low-level date algorithms" (civil_from_days).
 #pragma once
 
+#include <jetpp/env/runtime.hpp>
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string_view>
-
-#include <jetpp/env/runtime.hpp>
 
 namespace jetpp::inline v1 {
 

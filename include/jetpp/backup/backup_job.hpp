@@ -1,0 +1,305 @@
+// jetpp/backup/backup_job.hpp - one backup from its first step to its last, without any scheduling.
+//
+// The plan says what comes next, live_backup reads it, set_writer writes it. Reading and writing
+// are separate calls with chunks between them, so that somebody (async_backup.hpp) may do both at
+// once; run_in_place() does them in turn.
+// Invariants
+//   * however a job ends, the log is released, and an unpublished set leaves nothing behind:
+//     the destructor sees to it
+// Threads  open, finish, abandon: one caller. read() and write() may run at the same time, each in
+//          one thread, on different chunks.
+// Owns     the pin and the unpublished set. Instance and sink outlive it.
+#pragma once
+
+#include <jetpp/backup/backup_chunk.hpp>
+#include <jetpp/backup/backup_options.hpp>
+#include <jetpp/backup/backup_planner.hpp>
+#include <jetpp/backup/live_backup.hpp>
+#include <jetpp/backup/manifest.hpp>
+#include <jetpp/backup/repository.hpp>
+#include <jetpp/backup/set_writer.hpp>
+#include <jetpp/backup/sink.hpp>
+#include <jetpp/core/result.hpp>
+#include <jetpp/recovery/instance.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace jetpp::inline v1 {
+
+template <class Traits, backup_sink Sink>
+class backup_job {
+    using runtime = typename Traits::env::runtime_type;
+
+public:
+    backup_job(instance<Traits>& source, Sink& sink, backup_options const& options)
+        : in_{&source}, sink_{&sink}, options_{options}, source_{source},
+          plan_{static_cast<std::uint32_t>(Traits::page_size), source.segment_bytes()},
+          began_{clock().now()} {}
+    backup_job(backup_job const&) = delete;
+    backup_job& operator=(backup_job const&) = delete;
+    ~backup_job() {
+        if (plan_.is_before_publish()) cancel();
+        end_badly();
+    }
+
+    // Errors: see live_backup::begin, and the sink's.
+    [[nodiscard]] result<void> open() noexcept {
+        return kept([&]() -> result<void> {
+            BOOST_OUTCOME_TRY(auto writer, set_writer<Sink>::create(*sink_));
+            writer_.emplace(std::move(writer));
+            auto& random = clock();
+            auto const promised = writer_->promised();
+            auto const durable =
+                promised == backup_receipt::durable ||
+                (promised == backup_receipt::handed_over && options_.trust_receiver);
+            name_ = {
+                .set = make_uuid(random.random(), random.random()),
+                .kind = durable ? backup_kind::full : backup_kind::copy,
+                .created = random.wall(),
+            };
+            BOOST_OUTCOME_TRY(source_.begin(name_.set, name_.kind, options_.checkpoint_first, plan_)
+            );
+            total_.store(plan_.total_bytes(), std::memory_order_relaxed);
+            return writer_->begin(name_);
+        });
+    }
+
+    // Reads what comes next. Returns: false if nothing is left to read.
+    [[nodiscard]] result<bool> read(backup_chunk& into) noexcept {
+        if (plan_.step().stage == backup_stage::switch_log) {
+            BOOST_OUTCOME_TRY(source_.switch_log(plan_));
+            plan_.done();
+            total_.store(plan_.total_bytes(), std::memory_order_relaxed);
+        }
+        if (!plan_.is_reading()) return false;
+        auto const step = plan_.step();
+        wait_for_tokens(
+            (step.stage == backup_stage::pages ? Traits::page_size : 1) * (step.end - step.first)
+        );
+        BOOST_OUTCOME_TRY(source_.read(step, into));
+        plan_.done();
+        return true;
+    }
+
+    // Writes what read() filled, in its order.
+    [[nodiscard]] result<void> write(backup_chunk const& chunk) noexcept {
+        return writer_->write(chunk, file_name_of(chunk.step));
+    }
+
+    // Requires: nobody reads or writes. Everything was written: the set becomes one, headers are
+    // stamped, the log is released.
+    [[nodiscard]] result<backup_report> finish() noexcept {
+        auto report = backup_report{};
+        auto published = kept([&]() -> result<void> { return publish(report); });
+        if (!published) return published.error();
+        if (report.receipt == backup_receipt::durable ||
+            (report.receipt == backup_receipt::handed_over && options_.trust_receiver)) {
+            if (auto stamped = source_.complete(short_of(report.manifest_hash)); !stamped)
+                report.stamp_problem = stamped.error();
+        }
+        plan_.done();
+        source_.release();
+        plan_.done();
+        report.took = clock().now() - began_;
+        return report;
+    }
+
+    // Requires: nobody reads or writes. Returns: the reason that is to be reported.
+    error fail(error const& why) noexcept {
+        plan_.failed(why);
+        end_badly();
+        return *plan_.problem();
+    }
+    void cancel() noexcept {
+        if (plan_.cancel()) end_badly();
+    }
+
+    // Tells the caller how far the chunk that was just written brought it.
+    // Errors: what the callback returned; what it throws: io, or out_of_memory.
+    [[nodiscard]] result<void> report_progress(backup_chunk const& chunk) noexcept {
+        if (!options_.on_progress) return ok();
+        auto progress = backup_progress{
+            .stage = chunk.step.stage,
+            .bytes_done = writer_->image_bytes(),
+            .bytes_total = 0,
+            .file = file_name_of(chunk.step),
+        };
+        auto const log_meanwhile = chunk.step.stage == backup_stage::pages
+                                       ? in_->log().tail() - source_.bounds().log_start
+                                       : 0;
+        progress.bytes_total = plan_total() + log_meanwhile;
+        auto const took = std::chrono::duration<double>(clock().now() - began_).count();
+        if (took > 0) {
+            progress.bytes_per_second = static_cast<double>(progress.bytes_done) / took;
+            auto const left = static_cast<double>(progress.bytes_total - progress.bytes_done) /
+                              progress.bytes_per_second;
+            progress.left = std::chrono::duration_cast<std::chrono::nanoseconds>(
+                std::chrono::duration<double>(left)
+            );
+        }
+        return guarded([&]() -> result<void> { return options_.on_progress(progress); });
+    }
+
+private:
+    [[nodiscard]] runtime& clock() noexcept { return in_->environment().runtime; }
+
+    // A call whose failure ends the job.
+    template <class Call>
+    [[nodiscard]] result<void> kept(Call&& call) noexcept {
+        auto done = guarded(std::forward<Call>(call));
+        if (!done) return fail(done.error());
+        plan_.done();
+        return ok();
+    }
+    void end_badly() noexcept {
+        if (plan_.step().stage == backup_stage::abandon) {
+            if (writer_) writer_->abandon();
+            source_.abandon();
+            plan_.done();
+        }
+        if (plan_.step().stage == backup_stage::release) {
+            source_.release();
+            plan_.done();
+        }
+    }
+
+    [[nodiscard]] std::string_view file_name_of(backup_step const& step) const noexcept {
+        if (step.file == source_.databases().size()) return "log";
+        return source_.databases()[step.file].name.view();
+    }
+
+    [[nodiscard]] result<void> publish(backup_report& report) {
+        auto const& b = source_.bounds();
+        auto manifest = describe_set();
+        BOOST_OUTCOME_TRY(auto const done, writer_->publish(manifest));
+        report = {
+            .set = name_.set,
+            .kind = name_.kind,
+            .receipt = done.receipt,
+            .redo_lsn = b.redo_lsn,
+            .log_start = b.log_start,
+            .begin_lsn = b.begin_lsn,
+            .copy_end_lsn = b.copy_end_lsn,
+            .end_lsn = b.end_lsn,
+            .last_commit = b.last_commit,
+            .databases = manifest.databases.size(),
+            .records = b.records,
+            .image_bytes = writer_->image_bytes(),
+            .stored_bytes = writer_->stored_bytes(),
+            .manifest_hash = done.hash,
+            .name = std::string{set_directory_name(name_).view()},
+        };
+        for (auto const& one : source_.databases()) {
+            report.pages += one.pages - page_limits<Traits::page_size>::first_page.value;
+            report.masked_pages += one.masked;
+        }
+        return ok();
+    }
+
+    [[nodiscard]] backup_manifest describe_set() {
+        auto const& b = source_.bounds();
+        auto m = backup_manifest{};
+        m.set = name_.set;
+        m.kind = name_.kind;
+        m.created = name_.created;
+        m.tag = options_.tag;
+        m.instance = in_->id();
+        m.timeline = in_->timeline();
+        auto const& first = source_.databases().front().header;
+        m.ancestry.assign(first.ancestry().begin(), first.ancestry().end());
+        m.redo_lsn = b.redo_lsn;
+        m.undo_low_lsn = b.undo_low_lsn;
+        m.log_start = b.log_start;
+        m.begin_lsn = b.begin_lsn;
+        m.copy_end_lsn = b.copy_end_lsn;
+        m.end_lsn = b.end_lsn;
+        m.last_commit = b.last_commit;
+        m.last_commit_time = b.last_commit_time;
+        m.page_size = static_cast<std::uint32_t>(Traits::page_size);
+        m.segment_bytes = in_->segment_bytes();
+        m.checksum = Traits::checksum::name;
+        m.archival = in_->is_archival();
+        m.receipt = writer_->promised();
+        for (auto const& one : source_.databases()) {
+            m.databases.push_back(
+                {.name = std::string{one.name.view()},
+                 .id = one.header.database,
+                 .place = one.header.id,
+                 .pages = one.pages}
+            );
+            if (one.masked != 0)
+                m.warnings.push_back({"home_image_bad", m.databases.back().name, one.masked});
+        }
+        for (auto const& segment : source_.segments()) {
+            auto const same = !m.log.empty() && m.log.back().timeline == segment.header.timeline;
+            if (!same) m.log.push_back({segment.header.timeline, segment.from(), segment.to()});
+            m.log.back().to = segment.to();
+        }
+        if (b.lost_log_to)
+            m.warnings.push_back(
+                {"pitr_gap",
+                 std::to_string(b.lost_log_from.value) + "-" + std::to_string(b.lost_log_to.value),
+                 b.lost_log_to - b.lost_log_from}
+            );
+        return m;
+    }
+
+    // By now known; read from the reader's side only after it told so.
+    [[nodiscard]] std::uint64_t plan_total() const noexcept {
+        return total_.load(std::memory_order_relaxed);
+    }
+
+    // Sleeps until the bytes are due. The clock is the environment's.
+    void wait_for_tokens(std::uint64_t bytes_wanted) noexcept {
+        if (options_.bytes_per_second == 0) return;
+        auto const due =
+            began_ +
+            std::chrono::nanoseconds{static_cast<std::int64_t>(
+                static_cast<double>(tokens_) * 1e9 / static_cast<double>(options_.bytes_per_second)
+            )};
+        tokens_ += bytes_wanted;
+        auto const nobody = std::uint32_t{0};
+        while (clock().now() < due) clock().park(&nobody, 0, due);
+    }
+
+    instance<Traits>* in_;
+    Sink* sink_;
+    backup_options options_;
+    live_backup<Traits> source_;
+    backup_planner plan_;
+    std::optional<set_writer<Sink>> writer_;
+    set_name name_{};
+    mono_time began_{};
+    std::uint64_t tokens_ = 0; // bytes given out
+    typename Traits::template atomic<std::uint64_t> total_{0};
+};
+
+// The whole backup in the calling thread: reading and writing in turn. The simplest thing that can
+// be right; async_backup does the same with both at once.
+// Errors: see async_backup.
+template <class Traits, backup_sink Sink>
+[[nodiscard]] result<backup_report> run_in_place(
+    instance<Traits>& source, Sink& sink, backup_options const& options = {}
+) noexcept {
+    return guarded([&]() -> result<backup_report> {
+        auto job = backup_job<Traits, Sink>{source, sink, options};
+        BOOST_OUTCOME_TRY(auto chunk, backup_chunk::create());
+        BOOST_OUTCOME_TRY(job.open());
+        for (;;) {
+            auto const more = job.read(chunk);
+            if (!more) return job.fail(more.error());
+            if (!more.assume_value()) return job.finish();
+            if (auto done = job.write(chunk); !done) return job.fail(done.error());
+            if (auto done = job.report_progress(chunk); !done) return job.fail(done.error());
+        }
+    });
+}
+
+} // namespace jetpp::inline v1

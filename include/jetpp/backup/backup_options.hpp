@@ -1,0 +1,61 @@
+// jetpp/backup/backup_options.hpp - what a caller asks of a backup, hears of it, and gets from it.
+#pragma once
+
+#include <jetpp/backup/backup_kind.hpp>
+#include <jetpp/backup/backup_planner.hpp>
+#include <jetpp/backup/sha256.hpp>
+#include <jetpp/core/ids.hpp>
+#include <jetpp/core/lsn.hpp>
+#include <jetpp/core/result.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace jetpp::inline v1 {
+
+struct backup_progress {
+    backup_stage stage{};
+    std::uint64_t bytes_done{};  // never goes back
+    std::uint64_t bytes_total{}; // may grow by the log that is written meanwhile
+    std::string_view file{};     // lives as long as the call
+    double bytes_per_second{};
+    std::chrono::nanoseconds left{}; // an estimate
+};
+
+struct backup_options {
+    std::string tag{};
+    // Called between chunks, outside every lock. An error ends the backup with that error.
+    std::function<result<void>(backup_progress const&)> on_progress{};
+    std::uint32_t queue_buffers = 4;    // of 1 MiB; all the memory a backup takes, but fixed state
+    std::uint64_t bytes_per_second = 0; // 0: as fast as it goes
+    bool checkpoint_first = true;       // a shorter log in the set, for the price of one sync
+    bool trust_receiver = false;        // take `handed_over` for `durable`
+};
+
+struct backup_report {
+    uuid set{};
+    backup_kind kind{};
+    backup_receipt receipt{};
+    lsn redo_lsn{};
+    lsn log_start{};
+    lsn begin_lsn{};
+    lsn copy_end_lsn{};
+    lsn end_lsn{};
+    lsn last_commit{}; // the newest commit that a restore of the set brings back
+    std::uint64_t databases{};
+    std::uint64_t pages{};        // verified
+    std::uint64_t records{};      // verified
+    std::uint64_t image_bytes{};  // of pages and log
+    std::uint64_t stored_bytes{}; // in the set
+    std::uint64_t masked_pages{}; // rotten in the file, good in memory: see the manifest
+    sha256_digest manifest_hash{};
+    std::string name{};                   // of the set, as a repository calls it
+    std::optional<error> stamp_problem{}; // the set stands, but no header names it
+    std::chrono::nanoseconds took{};
+};
+
+} // namespace jetpp::inline v1

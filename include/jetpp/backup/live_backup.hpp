@@ -1,0 +1,144 @@
+// jetpp/backup/live_backup.hpp - the source side of an online backup: a running instance.
+//
+//     begin()       the log is pinned, then the begin record durable, then headers and sizes frozen
+//     read(chunk)   the next stretch of page images, the sealed log behind them
+//     complete()    the end record durable, then the headers stamped
+//     abandon()     the abort is logged; release() in any case: the log may go
+// Writers are never stopped and no snapshot is held: the pages are of different moments, and the
+// log makes one of them.
+// Invariants
+//   * the pin is set in the critical section in which its positions are read
+//   * a page is emitted only if the durable log covers it; the log of the set covers all of them
+//   * no latch and no lock of the engine is held when a call returns
+// Threads  one caller at a time; every call may block. The instance outlives this.
+// Owns     the pin, from begin() to release().
+// Source   backup rules R2, R3, R8, R11, R13, R20, R21, R25.
+#pragma once
+
+#include <jetpp/backup/backup_chunk.hpp>
+#include <jetpp/backup/backup_kind.hpp>
+#include <jetpp/backup/backup_planner.hpp>
+#include <jetpp/backup/live_pages.hpp>
+#include <jetpp/backup/log_chain.hpp>
+#include <jetpp/backup/page_copier.hpp>
+#include <jetpp/backup/segment_checker.hpp>
+#include <jetpp/core/array_list.hpp>
+#include <jetpp/core/result.hpp>
+#include <jetpp/page/copy_trailer.hpp>
+#include <jetpp/page/database_header.hpp>
+#include <jetpp/recovery/instance.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <new>
+#include <optional>
+#include <utility>
+
+namespace jetpp::inline v1 {
+
+// A database as it stands in the set.
+struct frozen_database {
+    file_name name{};
+    database_header header{}; // as it was, not yet that of a copy
+    std::uint32_t pages{};    // N
+    lsn copy_end{};           // durable end after its last page
+    std::uint64_t masked{};   // pages rotten in the file, good in memory
+};
+
+// The positions of a backup, and what was seen on the way.
+struct backup_bounds {
+    lsn redo_lsn{};
+    lsn undo_low_lsn{};
+    lsn log_start{};
+    lsn begin_lsn{};
+    lsn copy_end_lsn{};
+    lsn end_lsn{};
+    lsn last_commit{};
+    wall_time last_commit_time{};
+    lsn lost_log_from{}; // log since the chain's end that is gone: [from, to)
+    lsn lost_log_to{};
+    std::uint64_t records{};
+};
+
+template <class Traits>
+class live_backup {
+    using env = typename Traits::env;
+    using runtime = typename env::runtime_type;
+    using checksum = typename Traits::checksum;
+    static constexpr std::size_t page_size = Traits::page_size;
+    using limits = page_limits<page_size>;
+    using source_type = live_pages<Traits>;
+    using copier_type = page_copier<page_size, checksum, source_type, runtime>;
+
+public:
+    explicit live_backup(instance<Traits>& of) noexcept : in_{&of} {}
+    live_backup(live_backup const&) = delete;
+    live_backup& operator=(live_backup const&) = delete;
+    ~live_backup() { release(); }
+
+    // Errors: not_found (no database is attached), resource (too many pins), those of a checkpoint
+    // and of the log.
+    [[nodiscard]] result<void> begin(
+        uuid const& set, backup_kind kind, bool checkpoint_first, backup_planner& plan
+    ) noexcept;
+
+    // Carries out one pages or log step. Errors: page_damaged (database, page, reason), log_damaged
+    // (LSN), log_gap, those of storage and of the log.
+    [[nodiscard]] result<void> read(backup_step const& step, backup_chunk& into) noexcept;
+
+    // Seals the log of the copy. Errors: log_gap, those of storage and of the log.
+    [[nodiscard]] result<void> switch_log(backup_planner& plan) noexcept;
+
+    // After the set was published: stamps what it covers. Errors: of the log and the headers.
+    [[nodiscard]] result<void> complete(std::uint64_t manifest_hash) noexcept;
+    // Best effort. Nothing is stamped.
+    void abandon() noexcept {
+        if (bounds_.begin_lsn) (void)log_end(backup_status::aborted, 0);
+    }
+    void release() noexcept {
+        if (pin_) in_->unpin_log(*std::exchange(pin_, std::nullopt));
+    }
+
+    [[nodiscard]] backup_bounds const& bounds() const noexcept { return bounds_; }
+    [[nodiscard]] std::span<frozen_database const> databases() const noexcept {
+        return {frozen_.data(), count_};
+    }
+    [[nodiscard]] std::span<chained_segment const> segments() const noexcept {
+        return {chain_.data(), chain_.size()};
+    }
+
+private:
+    [[nodiscard]] result<void> freeze() noexcept;
+    [[nodiscard]] result<void> log_begin() noexcept;
+    [[nodiscard]] result<void> log_end(backup_status status, std::uint64_t hash) noexcept;
+    template <class Body>
+    [[nodiscard]] result<lsn> log_alone(Body& body) noexcept;
+    [[nodiscard]] lsn wanted_log_start() noexcept;
+
+    [[nodiscard]] result<void> read_pages(backup_step const& step, backup_chunk& into) noexcept;
+    [[nodiscard]] result<void> read_run(std::size_t file, chunk_run& run, bytes image) noexcept;
+    void write_header_area(std::size_t file, bytes area) const noexcept;
+    void write_trailer(std::size_t file, std::byte* page) const noexcept;
+    [[nodiscard]] result<void> read_log(backup_step const& step, backup_chunk& into) noexcept;
+    [[nodiscard]] result<void> open_segment(std::size_t i) noexcept;
+    [[nodiscard]] result<void> close_segment(std::size_t i) const noexcept;
+
+    instance<Traits>* in_;
+    uuid set_{};
+    backup_kind kind_{};
+    std::optional<typename instance<Traits>::log_pin> pin_;
+    backup_bounds bounds_{};
+    std::array<frozen_database, databases_max> frozen_{};
+    std::array<paged_file<Traits>*, databases_max> files_{};
+    std::size_t count_ = 0;
+    array_list<chained_segment> chain_;
+    std::optional<segment_checker> checker_;
+    std::optional<typename env::file> segment_;
+};
+
+} // namespace jetpp::inline v1
+
+#include <jetpp/backup/detail/live_backup_bodies.hpp>

@@ -1,0 +1,168 @@
+// jetpp/backup/restore_target.hpp - the directory that a restore fills, and how it stays safe.
+//
+//     jet.restore durable -> databases, log, checkpoint laid down and synced -> jet.restore removed
+//
+// What is laid down is the picture of an instance that crashed at the end of the set: its databases
+// dirty, its log complete, and behind it the first segment of a new timeline. So the ordinary
+// recovery of the engine does redo and undo, and a crash of the restore itself is one more crash.
+// The files are laid under their final names: the storage seam renames within a directory only,
+// and the target held nothing before, so that there is nothing to keep apart from. Until the
+// journal is gone no engine opens the directory (needs_restore).
+// Invariants
+//   * a directory that holds anything but a lock file, or what a restore left that was interrupted,
+//     is refused and untouched
+// Threads  one owner.
+// Owns     the directory, its lock, the journal.
+// Source   backup rules R35, R37, R43.
+#pragma once
+
+#include <jetpp/backup/file_output.hpp>
+#include <jetpp/backup/restore_journal.hpp>
+#include <jetpp/core/aligned_buffer.hpp>
+#include <jetpp/core/array_list.hpp>
+#include <jetpp/core/result.hpp>
+#include <jetpp/page/database_header.hpp>
+#include <jetpp/recovery/instance_life.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+namespace jetpp::inline v1 {
+
+template <any_environment Env>
+class restore_target {
+public:
+    using directory = typename Env::directory;
+
+    // Errors: would_overwrite (the directory holds files), in_use, those of storage.
+    [[nodiscard]] static result<restore_target> open(
+        Env env, path_view path, restore_journal const& plan
+    ) noexcept {
+        auto made = restore_target{};
+        auto opened = env.storage.open_dir(path, directory_how::create_if_missing);
+        if (!opened) return opened.error().with_file(file_kind::directory);
+        made.directory_.emplace(std::move(opened).assume_value());
+        auto& where = *made.directory_;
+        // Looked at before the lock is taken: a directory of somebody else gets no lock file.
+        BOOST_OUTCOME_TRY(auto const interrupted, is_interrupted(where));
+        auto locked = where.acquire_lock(lock_file_name);
+        if (!locked) return locked.error().with_file(file_kind::lock);
+        made.lock_.emplace(std::move(locked).assume_value());
+        if (interrupted) {
+            BOOST_OUTCOME_TRY(made.remove_files(true));
+        }
+        made.plan_ = plan;
+        BOOST_OUTCOME_TRY(auto journal, restore_journal_file<Env>::create(where));
+        made.journal_.emplace(std::move(journal));
+        BOOST_OUTCOME_TRY(made.journal_->write(plan));
+        BOOST_OUTCOME_TRY(where.sync());
+        return made;
+    }
+
+    // A directory that publish() gave away, to give it up after all. Errors: in_use, of storage.
+    [[nodiscard]] static result<restore_target> reopen(Env env, path_view path) noexcept {
+        auto made = restore_target{};
+        BOOST_OUTCOME_TRY(auto opened, env.storage.open_dir(path, directory_how::must_exist));
+        made.directory_.emplace(std::move(opened));
+        BOOST_OUTCOME_TRY(auto locked, made.directory_->acquire_lock(lock_file_name));
+        made.lock_.emplace(std::move(locked));
+        return made;
+    }
+
+    [[nodiscard]] directory& where() noexcept { return *directory_; }
+
+    // Everything is laid down: makes it durable, and lets the engine at it. Gives up the lock.
+    // Errors: of storage.
+    [[nodiscard]] result<void> publish() noexcept {
+        plan_.phase = restore_phase::publish;
+        if (!Env::runtime_type::sabotaged(sabotage::restore_without_sync)) {
+            BOOST_OUTCOME_TRY(directory_->sync()); // the names, before the journal that hides them
+        }
+        BOOST_OUTCOME_TRY(journal_->write(plan_));
+        journal_.reset();
+        Env::runtime_type::point(point_id::before_publish);
+        BOOST_OUTCOME_TRY(directory_->remove(restore_journal_name));
+        Env::runtime_type::point(point_id::after_publish);
+        BOOST_OUTCOME_TRY(directory_->sync());
+        lock_.reset();
+        return ok();
+    }
+
+    // A restore that failed: the directory is as empty as it was. Best effort.
+    void give_up() noexcept {
+        journal_.reset();
+        if (remove_files(false)) {
+            (void)directory_->remove(restore_journal_name);
+            (void)directory_->sync();
+        }
+        lock_.reset();
+    }
+
+private:
+    restore_target() noexcept = default;
+
+    // Errors: would_overwrite.
+    [[nodiscard]] static result<bool> is_interrupted(directory& where) noexcept {
+        auto entries = array_list<directory_entry>{};
+        BOOST_OUTCOME_TRY(where.list(entries));
+        auto others = false;
+        auto journal = false;
+        for (auto const& entry : entries) {
+            if (entry.name == restore_journal_name)
+                journal = true;
+            else if (entry.name != lock_file_name)
+                others = true;
+        }
+        if (journal) return true;
+        if (others) return error{.code = errc::would_overwrite, .file = file_kind::directory};
+        return false;
+    }
+
+    // Removes what a restore lays down, and nothing else. `strict`: what is not of a restore is an
+    // error, before anything is removed.
+    // Errors: would_overwrite, those of storage.
+    [[nodiscard]] result<void> remove_files(bool strict) noexcept {
+        auto entries = array_list<directory_entry>{};
+        BOOST_OUTCOME_TRY(directory_->list(entries));
+        auto const stays = [](file_name const& name) {
+            return name == restore_journal_name || name == lock_file_name;
+        };
+        for (auto const& entry : entries) {
+            if (stays(entry.name)) continue;
+            auto const ours = entry.kind == entry_kind::file && is_ours(entry.name);
+            if (!ours && strict)
+                return error{.code = errc::would_overwrite, .file = file_kind::directory};
+        }
+        for (auto const& entry : entries) {
+            if (stays(entry.name) || entry.kind != entry_kind::file || !is_ours(entry.name))
+                continue;
+            BOOST_OUTCOME_TRY(directory_->remove(entry.name));
+        }
+        return directory_->sync();
+    }
+    // Of the engine by its name, or a database that a restore was laying down.
+    [[nodiscard]] bool is_ours(file_name const& name) noexcept {
+        if (name.view().starts_with("jet.")) return true;
+        auto block = aligned_buffer::create(database_header::size);
+        if (!block) return false;
+        auto file = directory_->open(name, {.mode = open_mode::read_only});
+        if (!file) return false;
+        auto const got = read_up_to(file.assume_value(), block.assume_value().all(), 0);
+        if (!got) return false;
+        if (all_zero(block.assume_value().all())) return true; // not yet begun
+        auto const header = database_header::decode(block.assume_value().all());
+        return header && (header.assume_value().state == database_state::restoring ||
+                          header.assume_value().state == database_state::backup_copy ||
+                          !header.assume_value().restored_from.is_nil());
+    }
+
+    std::optional<directory> directory_;
+    std::optional<typename Env::lock> lock_;
+    std::optional<restore_journal_file<Env>> journal_;
+    restore_journal plan_{};
+};
+
+} // namespace jetpp::inline v1

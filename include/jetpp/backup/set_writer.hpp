@@ -1,0 +1,134 @@
+// jetpp/backup/set_writer.hpp - the sink side of a backup: chunks become parts, parts become a set.
+//
+//     begin(name) -> write(chunk) ... -> publish(manifest)      or, at any time, abandon()
+//
+// Threads  one caller at a time; every call may block, as the sink does.
+// Owns     the buffer of one frame; the sink outlives it.
+#pragma once
+
+#include <jetpp/backup/backup_chunk.hpp>
+#include <jetpp/backup/manifest.hpp>
+#include <jetpp/backup/part_writer.hpp>
+#include <jetpp/backup/sealed_text.hpp>
+#include <jetpp/backup/sink.hpp>
+#include <jetpp/core/result.hpp>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace jetpp::inline v1 {
+
+// part-0000-main.jbs
+[[nodiscard]] inline std::string part_file_name(std::uint32_t number, std::string_view file) {
+    auto digits = std::to_string(number);
+    if (digits.size() < 4) digits.insert(0, 4 - digits.size(), '0');
+    return "part-" + digits + "-" + std::string{file} + ".jbs";
+}
+
+template <backup_sink Sink>
+class set_writer {
+public:
+    // Errors: out_of_memory.
+    [[nodiscard]] static result<set_writer> create(Sink& sink) noexcept {
+        BOOST_OUTCOME_TRY(auto frames, part_writer::create());
+        return set_writer{sink, std::move(frames)};
+    }
+
+    [[nodiscard]] backup_receipt promised() noexcept {
+        auto const said = guarded([&]() -> result<backup_receipt> { return sink_->receipt(); });
+        return said ? said.assume_value() : backup_receipt::discarded;
+    }
+
+    // Errors (all): those of the sink; what it throws: io, or out_of_memory.
+    [[nodiscard]] result<void> begin(set_name const& name) noexcept {
+        set_ = name.set;
+        begun_ = true;
+        return guarded([&] { return sink_->begin(name); });
+    }
+
+    // `file`: as the part's name shall call it.
+    [[nodiscard]] result<void> write(backup_chunk const& chunk, std::string_view file) noexcept {
+        return guarded([&]() -> result<void> {
+            auto out = output{sink_};
+            if (chunk.step.opens_part) {
+                auto& part = parts_.emplace_back();
+                part.number = static_cast<std::uint32_t>(parts_.size() - 1);
+                part.name = part_file_name(part.number, file);
+                part.content = chunk.about.content;
+                part.database = chunk.about.database;
+                if (part.content == part_content::log) part.timeline = chunk.about.timeline;
+                BOOST_OUTCOME_TRY(sink_->open_part(part.name));
+                BOOST_OUTCOME_TRY(frames_.begin(
+                    out, {.set = set_, .part = part.number, .file = chunk.step.file}, chunk.about
+                ));
+            }
+            for (auto const& run : chunk.all()) {
+                BOOST_OUTCOME_TRY(frames_.add(out, run.first, run.end, run.presence, chunk.raw(run))
+                );
+                image_bytes_ += run.bytes;
+            }
+            if (chunk.step.closes_part) {
+                BOOST_OUTCOME_TRY(parts_.back().summary, frames_.finish(out));
+                stored_bytes_ += parts_.back().summary.bytes;
+                BOOST_OUTCOME_TRY(sink_->close_part());
+            }
+            return ok();
+        });
+    }
+
+    struct published {
+        backup_receipt receipt{};
+        sha256_digest hash{}; // of the manifest
+    };
+    // `manifest` lacks its parts only.
+    [[nodiscard]] result<published> publish(backup_manifest& manifest) noexcept {
+        return guarded([&]() -> result<published> {
+            manifest.parts = parts_;
+            auto const json = manifest.to_json();
+            BOOST_OUTCOME_TRY(auto const hash, sha256::of(as_bytes(json)));
+            BOOST_OUTCOME_TRY(auto const sealed, seal_text(json));
+            BOOST_OUTCOME_TRY(auto const receipt, sink_->finish(as_bytes(sealed)));
+            begun_ = false;
+            return published{receipt, hash};
+        });
+    }
+
+    // Nothing of an unpublished set stays.
+    void abandon() noexcept {
+        if (!std::exchange(begun_, false)) return;
+        (void)guarded([&]() -> result<void> {
+            sink_->abandon();
+            return ok();
+        });
+    }
+
+    [[nodiscard]] std::uint64_t image_bytes() const noexcept { return image_bytes_; }
+    [[nodiscard]] std::uint64_t stored_bytes() const noexcept { return stored_bytes_; }
+
+private:
+    // Frames go straight on; a throwing sink ends here, as part_writer knows no exceptions.
+    struct output {
+        Sink* sink;
+        [[nodiscard]] result<void> write(const_bytes frame) noexcept {
+            return guarded([&] { return sink->write(frame); });
+        }
+    };
+
+    set_writer(Sink& sink, part_writer frames) noexcept
+        : sink_{&sink}, frames_{std::move(frames)} {}
+
+    Sink* sink_;
+    part_writer frames_;
+    uuid set_{};
+    std::vector<manifest_part> parts_;
+    std::uint64_t image_bytes_ = 0;
+    std::uint64_t stored_bytes_ = 0;
+    bool begun_ = false;
+};
+
+} // namespace jetpp::inline v1
