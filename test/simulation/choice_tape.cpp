@@ -72,6 +72,18 @@ TEST_CASE("a tape that ends inside a choice still answers within bounds", "[simu
     }
 }
 
+TEST_CASE("beyond a dull end stand zeros, and they are not recorded", "[simulation]") {
+    auto tape = choice_tape{7, {5}, tape_end::dull};
+    CHECK(tape.pick(10) == 5);
+    for (int i = 0; i < 100; ++i) CHECK(tape.pick(10) == 0);
+    CHECK(tape.recorded().size() == 1);
+    CHECK(tape.hex() == "0000000000000007:05.");
+    auto again = choice_tape::from_hex(tape.hex());
+    REQUIRE(again);
+    CHECK(again->pick(10) == 5);
+    CHECK(again->pick(10) == 0);
+}
+
 TEST_CASE("choices are even and chances keep their rate", "[simulation]") {
     auto tape = choice_tape{1};
     auto counts = std::array<int, 6>{};

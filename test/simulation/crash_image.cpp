@@ -205,6 +205,30 @@ TEST_CASE("an unsynced rename leaves the old file or the new one, never none", "
     CHECK(found == pictures{"o", "on", "n"});
 }
 
+TEST_CASE("a rename or creation in flight happened or did not", "[simulation]") {
+    for (auto const policy : {crash_policy::random, crash_policy::kill}) {
+        auto found = std::set<std::string>{};
+        for (std::uint64_t seed = 0; seed < 100; ++seed) {
+            auto tape = choice_tape{seed};
+            auto machine = simulated_machine{tape};
+            machine.put("db/f", filled(1, 'o'));
+            machine.put("db/n", filled(1, 'n'));
+            auto db = open_db(machine);
+            machine.crash_at(1);
+            auto const creates = seed % 2 == 0;
+            if (creates)
+                CHECK(db.open("new", make_new).error().code == errc::device_gone);
+            else
+                CHECK(db.rename("n", "f", rename_how::replace).error().code == errc::device_gone);
+            machine.thaw(policy);
+            auto names = std::string{};
+            for (auto const& name : machine.file_names("db")) names += name + ' ';
+            found.insert(names + picture(machine.contents("db/f"), 1));
+        }
+        CHECK(found == pictures{"f n o", "f n new o", "f n"});
+    }
+}
+
 TEST_CASE("an unsynced removal can be undone by a crash", "[simulation]") {
     auto tape = choice_tape{5};
     auto machine = simulated_machine{tape};

@@ -265,10 +265,43 @@ TEST_CASE("a spawn fails when told", "[simulation][threads]") {
     });
 }
 
-TEST_CASE("what the first task throws leaves run()", "[simulation][threads]") {
+TEST_CASE("a slow device lets timers run out inside a call", "[simulation][threads]") {
+    auto expired = 0;
+    for (std::uint64_t seed = 0; seed < 50; ++seed) {
+        auto tape = choice_tape{seed};
+        auto world = simulated_world{tape, {.threads = {.slow_num = 1, .slow_den = 4}}};
+        world.run([&] {
+            auto dir = world.storage().open_dir("/db", directory_how::create_if_missing).value();
+            auto done = false;
+            run_together(2, [&](int number) {
+                auto runtime = simulated_runtime{};
+                auto const word = std::uint32_t{0};
+                if (number == 0) {
+                    runtime.park(&word, 0, runtime.now() + 1ms);
+                    expired += done ? 0 : 1;
+                } else {
+                    for (int i = 0; i < 4; ++i) static_cast<void>(dir.sync());
+                    done = true;
+                }
+            });
+        });
+    }
+    CHECK(expired > 3);
+    CHECK(expired < 47);
+}
+
+TEST_CASE("what any task throws leaves run()", "[simulation][threads]") {
     auto tape = choice_tape{1};
     auto world = simulated_world{tape};
     CHECK_THROWS_AS(world.run([] { throw std::runtime_error{"from a fiber"}; }), std::runtime_error);
+    CHECK_THROWS_AS(
+        world.run([] {
+            run_together(2, [](int number) {
+                if (number == 1) throw std::runtime_error{"from another fiber"};
+            });
+        }),
+        std::runtime_error
+    );
     auto ran = false;
     world.run([&] { ran = true; });
     CHECK(ran);

@@ -108,11 +108,10 @@ std::optional<int> first_broken_promise(std::uint64_t seed) {
 
 // Rounds until the planted bug shows; nothing if it never does.
 std::optional<std::uint64_t> rounds_to_find(sabotage bug, std::uint64_t rounds_max) {
-    simulation::planted = bug;
+    auto const planting = simulation::planting{bug};
     auto found = std::optional<std::uint64_t>{};
     for (std::uint64_t seed = 0; seed < rounds_max && !found; ++seed)
         if (first_broken_promise(seed)) found = seed + 1;
-    simulation::planted = sabotage::none;
     return found;
 }
 

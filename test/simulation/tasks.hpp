@@ -14,7 +14,7 @@ namespace jetpp_test {
 
 using namespace jetpp;
 
-// Runs body(0) ... body(count - 1), each in a task of its own, until all ended. Body must not throw.
+// Runs body(0) ... body(count - 1), each in a task of its own, until all ended.
 // Owns no memory, so that a deadlock test can abandon it. Requires: count <= 8.
 template <class Body>
 void run_together(int count, Body&& body) {

@@ -59,14 +59,19 @@ private:
 
 } // namespace detail
 
+// What answers beyond the end of a tape: the seed, recording what it says, or zeros for ever.
+enum class tape_end : std::uint8_t { seeded, dull };
+
 class choice_tape {
 public:
     // An empty tape: every choice comes from the seed.
     explicit choice_tape(std::uint64_t seed) : choice_tape{seed, {}} {}
-    // A recorded tape; the seed answers what lies beyond its end.
-    choice_tape(std::uint64_t seed, std::vector<std::uint8_t> recorded)
+    // A recorded tape.
+    choice_tape(
+        std::uint64_t seed, std::vector<std::uint8_t> recorded, tape_end end = tape_end::seeded
+    )
         : seed_{seed}, generator_{seed}, entropy_{seed ^ 0x6A09E667F3BCC908u},
-          bytes_{std::move(recorded)} {}
+          bytes_{std::move(recorded)}, end_{end} {}
 
     // Returns: a number in 0 .. n-1. Requires: n > 0.
     [[nodiscard]] std::uint64_t pick(std::uint64_t n) {
@@ -74,6 +79,7 @@ public:
         if (n == 1) return 0;
         auto const width = width_of(n - 1);
         if (at_ < bytes_.size()) return read(width) % n;
+        if (end_ == tape_end::dull) return 0;
         auto const chosen = below(n);
         for (unsigned i = 0; i < width; ++i)
             bytes_.push_back(static_cast<std::uint8_t>(chosen >> (8 * i)));
@@ -94,9 +100,9 @@ public:
     [[nodiscard]] std::size_t position() const noexcept { return at_; }
 
     // The same run once more: the recording so far, read from its beginning.
-    [[nodiscard]] choice_tape rewound() const { return choice_tape{seed_, bytes_}; }
+    [[nodiscard]] choice_tape rewound() const { return choice_tape{seed_, bytes_, end_}; }
 
-    // "<16 digits of seed>:<recorded bytes>", what a failure prints.
+    // "<16 digits of seed>:<recorded bytes>", what a failure prints; a dull end adds a full stop.
     [[nodiscard]] std::string hex() const {
         auto text = std::string{};
         text.reserve(17 + 2 * bytes_.size());
@@ -106,10 +112,13 @@ public:
             text += digits[byte >> 4];
             text += digits[byte & 15];
         }
+        if (end_ == tape_end::dull) text += '.';
         return text;
     }
     // Returns: nothing unless the text is what hex() spells.
     [[nodiscard]] static std::optional<choice_tape> from_hex(std::string_view text) {
+        auto const end = text.ends_with('.') ? tape_end::dull : tape_end::seeded;
+        if (end == tape_end::dull) text.remove_suffix(1);
         if (text.size() < 17 || text[16] != ':' || text.size() % 2 == 0) return std::nullopt;
         auto seed = std::uint64_t{0};
         for (auto const c : text.substr(0, 16)) {
@@ -124,7 +133,7 @@ public:
             if (high == digits.npos || low == digits.npos) return std::nullopt;
             recorded.push_back(static_cast<std::uint8_t>(high << 4 | low));
         }
-        return choice_tape{seed, std::move(recorded)};
+        return choice_tape{seed, std::move(recorded), end};
     }
 
 private:
@@ -153,6 +162,7 @@ private:
     detail::xoshiro256 entropy_;
     std::vector<std::uint8_t> bytes_;
     std::size_t at_ = 0;
+    tape_end end_ = tape_end::seeded;
 };
 
 } // namespace jetpp::inline v1

@@ -168,20 +168,25 @@ struct disk_node {
         if (newest.pieces.empty()) return;
         auto const& last = newest.pieces.back();
         auto const end = std::uint64_t{last.chunk} * chunk_bytes + last.to;
-        auto const shrinks = [&](file_op const& op) {
-            return op.is_size() && op.size_after < op.size_before && op.size_after < end;
+        auto const shrinks_to = [](std::uint64_t limit) {
+            return [limit](file_op const& op) {
+                return op.is_size() && op.size_after < op.size_before && op.size_after < limit;
+            };
         };
         // A truncation that came before must not take away what is promised now.
-        if (std::any_of(pending.begin(), pending.end(), shrinks)) make_durable(newest.sequence);
+        if (std::any_of(pending.begin(), pending.end(), shrinks_to(end)))
+            make_durable(newest.sequence);
         for (auto const& piece : newest.pieces) {
             for (auto& older : pending) cut(older, piece);
             piece.apply(durable);
         }
         if (end > durable.size()) durable.set_size(end);
+        // Growth that has happened is no unit of a crash; after a truncation it still is one.
+        auto const may_shrink =
+            std::any_of(pending.begin(), pending.end(), shrinks_to(~std::uint64_t{0}));
         std::erase_if(pending, [&](file_op const& op) {
-            if (op.is_size())
-                return op.size_after >= op.size_before && op.size_after <= durable.size();
-            return op.pieces.empty();
+            if (!op.is_size()) return op.pieces.empty();
+            return !may_shrink && op.size_after <= durable.size();
         });
     }
     void make_entries_durable(std::uint64_t sequence) {

@@ -61,7 +61,8 @@ struct machine_options {
 
 // What a scheduler lends to the machine.
 struct step_hook {
-    void (*step)(void*) = nullptr;            // other tasks may run here
+    void (*step)(void*) = nullptr;              // other tasks may run here
+    void (*use_device)(void*) = nullptr;        // the same, inside a call
     char const* (*task)(void const*) = nullptr; // the name of the one that runs now
     void* argument = nullptr;
 };

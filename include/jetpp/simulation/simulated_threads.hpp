@@ -37,6 +37,18 @@ namespace simulation {
 inline simulated_threads* current_threads = nullptr;
 // The bug that simulated_runtime::sabotaged() answers for; a test plants it, and takes it out.
 inline sabotage planted = sabotage::none;
+
+// Plants one for a scope.
+class [[nodiscard]] planting {
+public:
+    explicit planting(sabotage bug) noexcept : before_{std::exchange(planted, bug)} {}
+    planting(planting const&) = delete;
+    planting& operator=(planting const&) = delete;
+    ~planting() { planted = before_; }
+
+private:
+    sabotage before_;
+};
 } // namespace simulation
 
 // What run() does when no task can go on, or when steps_max is reached: end the process with a dump
@@ -51,6 +63,8 @@ struct thread_options {
     std::uint32_t switch_den = 4;
     std::uint32_t spurious_num = 1; // chance that park() returns for no reason
     std::uint32_t spurious_den = 32;
+    std::uint32_t slow_num = 1; // chance that a storage call takes up to 16 ms
+    std::uint32_t slow_den = 64;
     std::uint32_t wall_jump_num = 0; // chance that wall() jumps, back or forward
     std::uint32_t wall_jump_den = 16;
     mono_time step_time{1000};
@@ -71,11 +85,13 @@ public:
     thread_options options; // changes take effect at once
 
     // Runs body(argument) as the first task, and all tasks that it spawns, until all have ended.
-    // What the first task throws is thrown again here, once the others ended or are abandoned.
+    // What a task throws ends the run: it is thrown again here, and the other tasks are abandoned.
     run_outcome run(void (*body)(void*), void* argument);
 
     // Outside run() there is nobody to switch to, and a step does nothing.
     void step();
+    // A step inside a storage call, which may take long.
+    void use_device();
     void park(std::uint32_t const* word, std::uint32_t expected, mono_time deadline);
     void unpark(std::uint32_t const* word, std::uint32_t count);
     void relax();
@@ -141,6 +157,7 @@ private:
     void wake(task& sleeping);
     void wake_expired();
     void leave_runnable();
+    void sleep_until(std::uint32_t const* word, mono_time deadline);
     [[nodiscard]] task& pick_runnable();
     void go_on_with(task& next);
     // From a task that cannot go on: another, or back to run() if the run is stuck.

@@ -43,6 +43,7 @@ public:
           threads_before_{std::exchange(simulation::current_threads, &threads_)} {
         machine_.set_hook({
             .step = [](void* raw) { static_cast<simulated_threads*>(raw)->step(); },
+            .use_device = [](void* raw) { static_cast<simulated_threads*>(raw)->use_device(); },
             .task =
                 [](void const* raw) {
                     return static_cast<simulated_threads const*>(raw)->task_name();

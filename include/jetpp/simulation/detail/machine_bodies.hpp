@@ -39,8 +39,8 @@ result<simulated_machine::passage> simulated_machine::enter(
     if (crashes) {
         show(at, "CRASH");
         freeze();
-    } else if (hook_.step != nullptr) {
-        hook_.step(hook_.argument);
+    } else if (hook_.use_device != nullptr) {
+        hook_.use_device(hook_.argument);
     }
     std::erase(flights_, &mine);
     if (frozen() || at.life != life_) return gone;
