@@ -59,6 +59,8 @@ private:
     [[nodiscard]] result<void> life() {
         auto env = world.environment<Env>();
         BOOST_OUTCOME_TRY(auto dir, env.storage.open_dir("db", directory_how::create_if_missing));
+        // Names that a killed process left may be in a cache only.
+        BOOST_OUTCOME_TRY(dir.sync());
         BOOST_OUTCOME_TRY(auto slots, checkpoint_file<Env>::open_or_create(env, dir));
         BOOST_OUTCOME_TRY(auto file, open_database(env, dir));
         BOOST_OUTCOME_TRY(
@@ -110,9 +112,11 @@ private:
             log.end.value <=
                 (header.max_required_lsn.value - 1) / bed_segment_bytes * bed_segment_bytes)
             wrong("the header asks for log that never was durable");
-        BOOST_OUTCOME_TRY(file->change_header([](database_header& h) noexcept {
-            h.state = database_state::dirty;
-        }));
+        if (header.state != database_state::dirty) {
+            BOOST_OUTCOME_TRY(file->change_header([](database_header& h) noexcept {
+                h.state = database_state::dirty;
+            }));
+        }
         return file;
     }
 

@@ -247,6 +247,8 @@ result<double_write_file<Traits>> double_write_file<Traits>::open_or_create(
     auto opened = directory.open(double_write_file_name, {.mode = open_mode::read_write});
     if (opened.has_value()) {
         auto file = std::move(opened).value();
+        // Its maker may have been killed between rename and sync; a power loss would take the name.
+        if (auto done = directory.sync(); !done) return here(done.error());
         // The first area says where the second one is; without it, every place a capacity allows.
         auto found = std::uint32_t{0};
         auto sequence = std::uint64_t{0};

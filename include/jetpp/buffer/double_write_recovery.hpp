@@ -130,8 +130,9 @@ template <class Traits>
 
 } // namespace detail
 
-// Copies images home where the home is torn, and syncs the files. The double-write file itself is
-// left as it is: a crash in the middle begins again.
+// Copies images home where the home is torn, and syncs all files, repaired or not: a home that looks
+// sound may lie in a cache only, and the areas are overwritten soon. The double-write file itself
+// is left as it is: a crash in the middle begins again.
 // Errors: of storage (final), out_of_memory, device_gone.
 template <class Traits>
 [[nodiscard]] result<double_write_repair> repair_torn_pages(

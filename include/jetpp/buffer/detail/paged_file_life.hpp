@@ -16,8 +16,7 @@ result<void> paged_file<Traits>::adopt() noexcept {
     if (pages > no_page.value) return here({.code = errc::limit_exceeded});
     page_count_.store(static_cast<std::uint32_t>(pages), std::memory_order_release);
     nonce_ = h.nonce;
-    highest_is_exact_ =
-        h.state == database_state::clean || h.state == database_state::creating;
+    highest_is_exact_ = h.state == database_state::clean || h.state == database_state::creating;
     highest_lsn_.store(h.max_lsn.value, std::memory_order_release);
     take_over();
     return table_.reserve(static_cast<std::uint32_t>(pages));
@@ -34,6 +33,9 @@ result<std::unique_ptr<paged_file<Traits>>> paged_file<Traits>::open(
     if (!opened) return opened.error().with_file(file_kind::database);
     made->file_ = std::move(opened).value();
     BOOST_OUTCOME_TRY(made->copies_.read(made->file_));
+    // What is read now may be the cache of a process that was killed: until a first sync nothing
+    // of it may be counted on, and no double-write image of it overwritten.
+    made->completed_.store(1, std::memory_order_release);
     BOOST_OUTCOME_TRY(made->adopt());
     return made;
 }
