@@ -74,16 +74,23 @@ public:
         writers_ = 1 + static_cast<std::uint32_t>(tape.pick(how.writers_max));
         two_databases_ = tape.chance(1, 4);
         options_ = open_options{
-            .buffer_bytes = (8 + tape.pick(40)) * Policies::page_size,
+            .buffer_bytes = (tape.chance(1, 2) ? 8 + tape.pick(40) : 64 + tape.pick(192)) *
+                            Policies::page_size,
             .segment_bytes = std::max<std::uint64_t>(
                 std::uint64_t{128} << 10, std::bit_ceil(4 * record_size_max(Policies::page_size))
             ),
             .transaction_bytes = std::size_t{1} << 20,
-            .checkpoint_depth_bytes = std::uint64_t{1} << (12 + tape.pick(6)),
+            .checkpoint_depth_bytes = std::uint64_t{1} << (12 + tape.pick(9)),
             .checkpoint_every_bytes = std::uint64_t{1} << (12 + tape.pick(6)),
             .checkpoint_every = std::chrono::milliseconds{1 + tape.pick(200)},
             .process_durability = tape.chance(1, 2),
         };
+        // Pages that never go home by themselves, while checkpoints come and go.
+        if (tape.chance(1, 4)) {
+            options_.buffer_bytes = 256 * Policies::page_size;
+            options_.checkpoint_depth_bytes = std::uint64_t{1} << 30;
+            options_.checkpoint_every_bytes = 4096;
+        }
     }
 
     // One life, its end, and the checks of the next one's beginning. Empty if all is well.
@@ -101,7 +108,7 @@ public:
         trace("life %llu ends: %s", lives_, std::string{name_of(policy)}.c_str());
         world_.machine().thaw(policy);
         killed_only_ = !is_power_loss(policy);
-        for (auto n = tape_->pick(how_.crashes_in_recovery_max); n != 0; --n) {
+        for (auto n = tape_->pick(how_.crashes_in_recovery_max + 1); n != 0; --n) {
             world_.machine().crash_at(1 + tape_->pick(120));
             world_.run([&] { recover_and_check(false); });
             if (!problem_.empty()) return problem_;
@@ -350,6 +357,7 @@ private:
             return true;
         }
         if (committed) done.at = committed.assume_value().at;
+        if (is_off()) done.level = durability::memory; // nobody was left to hear it
         trace("writer %u number %llu at %llu level %d", id, done.number, done.at.value,
               static_cast<int>(done.level));
         attempts_.push_back(std::move(done));

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <concepts>
 #include <cstdint>
+#include <string_view>
 
 #include <jetpp/core/result.hpp>
 
@@ -116,6 +117,66 @@ enum class sabotage : std::uint16_t {
     lost_unpark,
     count_, // the number of ids
 };
+
+[[nodiscard]] constexpr std::string_view name_of(sabotage id) noexcept {
+    switch (id) {
+    case sabotage::none: return "none";
+    case sabotage::ack_before_sync: return "ack_before_sync";
+    case sabotage::durable_off_by_one: return "durable_off_by_one";
+    case sabotage::skip_dir_sync: return "skip_dir_sync";
+    case sabotage::prepared_without_dir_sync: return "prepared_without_dir_sync";
+    case sabotage::recycle_without_dir_sync: return "recycle_without_dir_sync";
+    case sabotage::recycle_by_memory_values: return "recycle_by_memory_values";
+    case sabotage::next_segment_before_segment_end: return "next_segment_before_segment_end";
+    case sabotage::no_bounce_block: return "no_bounce_block";
+    case sabotage::free_before_zero: return "free_before_zero";
+    case sabotage::old_nonce_accepted: return "old_nonce_accepted";
+    case sabotage::no_hint_probe: return "no_hint_probe";
+    case sabotage::no_tail_rewrite: return "no_tail_rewrite";
+    case sabotage::undo_before_new_segment: return "undo_before_new_segment";
+    case sabotage::mark_after_reserve: return "mark_after_reserve";
+    case sabotage::leave_before_publish: return "leave_before_publish";
+    case sabotage::checkpoint_without_log_flush: return "checkpoint_without_log_flush";
+    case sabotage::checkpoint_before_sync: return "checkpoint_before_sync";
+    case sabotage::checkpoint_ahead_of_data: return "checkpoint_ahead_of_data";
+    case sabotage::clear_before_hand_over: return "clear_before_hand_over";
+    case sabotage::evict_without_wal: return "evict_without_wal";
+    case sabotage::evict_during_writeback: return "evict_during_writeback";
+    case sabotage::skip_dw_sync: return "skip_dw_sync";
+    case sabotage::dw_area_reused_early: return "dw_area_reused_early";
+    case sabotage::dw_lower_image_first: return "dw_lower_image_first";
+    case sabotage::dw_stale_image: return "dw_stale_image";
+    case sabotage::retry_fsync: return "retry_fsync";
+    case sabotage::failed_writes_clean: return "failed_writes_clean";
+    case sabotage::no_prev_check: return "no_prev_check";
+    case sabotage::redo_off_by_one: return "redo_off_by_one";
+    case sabotage::header_a_always_first: return "header_a_always_first";
+    case sabotage::extend_logged_first: return "extend_logged_first";
+    case sabotage::undo_removes_one_entry: return "undo_removes_one_entry";
+    case sabotage::version_key_without_db: return "version_key_without_db";
+    case sabotage::snapshot_off_by_one: return "snapshot_off_by_one";
+    case sabotage::version_dropped_early: return "version_dropped_early";
+    case sabotage::undo_skips_last: return "undo_skips_last";
+    case sabotage::clean_flag_late: return "clean_flag_late";
+    case sabotage::attach_younger_log: return "attach_younger_log";
+    case sabotage::ticket_without_incarnation: return "ticket_without_incarnation";
+    case sabotage::process_skips_hole: return "process_skips_hole";
+    case sabotage::page_number_unchecked: return "page_number_unchecked";
+    case sabotage::stamp_before_publish: return "stamp_before_publish";
+    case sabotage::publish_before_sync: return "publish_before_sync";
+    case sabotage::pool_copy_before_durable: return "pool_copy_before_durable";
+    case sabotage::restore_without_sync: return "restore_without_sync";
+    case sabotage::ring_index_from_lsn: return "ring_index_from_lsn";
+    case sabotage::credit_too_small: return "credit_too_small";
+    case sabotage::credit_without_segment: return "credit_without_segment";
+    case sabotage::debt_not_counted: return "debt_not_counted";
+    case sabotage::early_write_no_sync: return "early_write_no_sync";
+    case sabotage::lost_unpark: return "lost_unpark";
+    case sabotage::count_: break;
+    }
+    return "unknown";
+}
+
 
 template <class T>
 concept runtime_task = std::movable<T> && requires(T& t) {
