@@ -1,0 +1,7 @@
+#include <jetpp/checksum/xxh3.hpp>
+
+#include "../model.hpp"
+
+TEST_CASE("an engine with pages of 16 KiB and xxh3 does what a map does", "[property]") {
+    property::agree_with_a_map<16 * 1024, jetpp::xxh3_64>();
+}
