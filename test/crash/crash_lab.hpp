@@ -306,6 +306,10 @@ private:
             if (tape_->chance(1, 20)) {
                 if (auto done = db.checkpoint(); !done) return (void)accept(done.error(), "checkpoint");
             }
+            // The cleaner's clock hardly moves in so short a life: do its work here, too.
+            if (tape_->chance(1, 3)) {
+                if (auto done = db.poll(); !done) return (void)accept(done.error(), "poll");
+            }
             if (!transaction(db, where, id)) return;
         }
     }
