@@ -1,9 +1,9 @@
 #include <jetpp/env/native_environment.hpp>
 #include <jetpp/log/checkpoint_slot.hpp>
 
-#include "../catch.hpp"
-
 #include <array>
+
+#include "../catch.hpp"
 
 using namespace jetpp;
 
@@ -33,7 +33,10 @@ checkpoint_slot sample() {
     s.databases[0] = {database_id{1}, 0, make_uuid(5, 6), lsn{77}};
     s.databases[1] = {database_id{65535}, 1, make_uuid(7, 8), lsn{78}};
     s.pins[15] = {
-        .at = lsn{50'000}, .byte_cap = 1 << 20, .created_at = {1}, .kind = pin_kind::standby,
+        .at = lsn{50'000},
+        .byte_cap = 1 << 20,
+        .created_at = {1},
+        .kind = pin_kind::standby,
         .flags = named_pin::broken
     };
     return s;
@@ -102,8 +105,9 @@ TEST_CASE("every flipped byte of a checkpoint slot is noticed", "[log][checkpoin
     }
 }
 
-TEST_CASE("a count of databases beyond the table is refused under a right checksum",
-          "[log][checkpoint]") {
+TEST_CASE(
+    "a count of databases beyond the table is refused under a right checksum", "[log][checkpoint]"
+) {
     auto raw = block{};
     sample().encode(raw);
     store_le<std::uint32_t>(raw.data() + 124, 17);

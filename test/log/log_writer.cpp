@@ -1,9 +1,9 @@
 #include <jetpp/env/native_environment.hpp>
 
-#include "writer_bed.hpp"
-
 #include <array>
 #include <random>
+
+#include "writer_bed.hpp"
 
 using namespace jetpp;
 using namespace jetpp_test;
@@ -18,7 +18,9 @@ struct bed {
         : env{.storage = memory_storage{capacity}},
           where{env.storage.open_dir("log", directory_how::create_if_missing).value()} {}
 
-    std::unique_ptr<writer> open(log_options const& o = tiny_log(), log_start const& s = new_log()) {
+    std::unique_ptr<writer> open(
+        log_options const& o = tiny_log(), log_start const& s = new_log()
+    ) {
         auto made = writer::create(env, where, o, s);
         INFO(said(made));
         REQUIRE(made);
@@ -50,12 +52,15 @@ std::map<std::uint64_t, written_record> write_some(
 
 } // namespace
 
-TEST_CASE("a new log is one segment with an attach list, and one prepared behind it", "[log][writer]") {
+TEST_CASE(
+    "a new log is one segment with an attach list, and one prepared behind it", "[log][writer]"
+) {
     auto b = bed{};
     auto log = b.open();
-    CHECK(names_in(b.where) == std::vector<std::string>{
-        "jet.0000000000000001.log", "jet.0000000000000002.log"
-    });
+    CHECK(
+        names_in(b.where) ==
+        std::vector<std::string>{"jet.0000000000000001.log", "jet.0000000000000002.log"}
+    );
     CHECK(log->durable_lsn() == first_lsn(1, 128 * 1024));
     CHECK(log->tail() == first_lsn(1, 128 * 1024) + 32);
     REQUIRE(log->flush_all());
@@ -128,7 +133,9 @@ TEST_CASE("a commit gets its own time, the durable hint and its own LSN", "[log]
         auto body = record::commit{};
         auto const hint = log->durable_lsn();
         auto const at = log->append(
-            credit, {.flags = record_flags::first_of_transaction}, body,
+            credit,
+            {.flags = record_flags::first_of_transaction},
+            body,
             [&](lsn own) noexcept { hooked = own; }
         );
         CHECK(hooked == at);
@@ -271,8 +278,9 @@ TEST_CASE("credits held by others make an acquire busy, and come back", "[log][w
     for (auto& c : held) log->give_back(c);
 }
 
-TEST_CASE("whatever the mix of credits, records and switches, nothing overruns",
-          "[log][writer][credit]") {
+TEST_CASE(
+    "whatever the mix of credits, records and switches, nothing overruns", "[log][writer][credit]"
+) {
     auto const seed = GENERATE(range(1u, 21u));
     CAPTURE(seed);
     auto random = std::mt19937_64{seed};
@@ -391,8 +399,9 @@ TEST_CASE("circular logging recycles what lies wholly below the floor", "[log][w
     CHECK(raw.end == log->tail());
 }
 
-TEST_CASE("archival logging keeps every segment until it is released by name",
-          "[log][writer][recycle]") {
+TEST_CASE(
+    "archival logging keeps every segment until it is released by name", "[log][writer][recycle]"
+) {
     auto random = std::mt19937_64{1};
     auto b = bed{};
     auto o = tiny_log();
@@ -446,8 +455,9 @@ TEST_CASE("a waiter is completed once its record is durable", "[log][writer]") {
     log->give_back(credit);
 }
 
-TEST_CASE("housekeeping writes lazy records, prepares segments, and marks an idle log",
-          "[log][writer]") {
+TEST_CASE(
+    "housekeeping writes lazy records, prepares segments, and marks an idle log", "[log][writer]"
+) {
     auto b = bed{};
     auto o = tiny_log();
     o.lazy_interval = mono_time{0};

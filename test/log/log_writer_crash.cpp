@@ -1,13 +1,13 @@
-// The log over many lives: tasks append, wait and switch; the machine stops anywhere, its disk keeps
-// what a policy draws; the next life reads the log and goes on behind it.
+// The log over many lives: tasks append, wait and switch; the machine stops anywhere, its disk
+// keeps what a policy draws; the next life reads the log and goes on behind it.
 #include <jetpp/log/replay.hpp>
 #include <jetpp/simulation/simulated_world.hpp>
+
+#include <set>
 
 #include "../budget.hpp"
 #include "../simulation/tasks.hpp"
 #include "writer_bed.hpp"
-
-#include <set>
 
 using namespace jetpp;
 using namespace jetpp_test;
@@ -40,7 +40,7 @@ struct life {
     choice_tape& tape;
     log_options options = tiny_log();
     std::uint32_t incarnation = 1;
-    bool ring_counts = false; // the crash before was a kill: jet.ring still holds what it held
+    bool ring_counts = false; // the crash before was a kill: jet.ring must hold what it held
     bool is_over = false;
 
     template <class T>
@@ -75,7 +75,8 @@ struct life {
     // Reads the log, compares it, makes its tail durable, and says where the next segment begins.
     bool recover(env_type& env, env_type::directory& where, log_start& start) {
         auto options_of_reader = replay_options{.page_size = 4096};
-        options_of_reader.use_ring = ring_counts;
+        options_of_reader.use_ring =
+            options.process_level; // recovery cannot know what crash it was
         auto reader = replay<env_type>::open(env, where, options_of_reader);
         if (!reader && reader.error().code == errc::log_missing) {
             if (!outside.durable.empty()) outside.note("the whole log is gone");
@@ -103,9 +104,7 @@ struct life {
         return true;
     }
 
-    void compare(
-        std::map<std::uint64_t, written_record> const& found, lsn oldest, lsn end
-    ) {
+    void compare(std::map<std::uint64_t, written_record> const& found, lsn oldest, lsn end) {
         if (outside.recycled < oldest && oldest != first_lsn(1, options.segment_bytes))
             outside.note("a segment above the floor is gone");
         for (auto const& [at, what] : found) {
@@ -127,7 +126,8 @@ struct life {
     bool harden(env_type& env, env_type::directory& where, log_end const& end) {
         if (!end.last) return true;
         auto options_of_reader = replay_options{.page_size = 4096};
-        options_of_reader.use_ring = ring_counts;
+        options_of_reader.use_ring =
+            options.process_level; // recovery cannot know what crash it was
         auto reader = replay<env_type>::open(env, where, options_of_reader);
         if (!good(reader)) return false;
         auto last = std::uint64_t{0};
@@ -174,10 +174,10 @@ struct life {
             if (!good(log.acquire(credit, user_size(what.payload.size())))) return;
             // Noted under the ring lock: a crash may come before append returns.
             auto const body = record::user{.kind = what.kind, .payload = what.payload};
-            auto const at = log.append(
-                credit, {.flags = record_flags::system}, body,
-                [&](lsn own) noexcept { outside.appended[own.value] = what; }
-            );
+            auto const at =
+                log.append(credit, {.flags = record_flags::system}, body, [&](lsn own) noexcept {
+                    outside.appended[own.value] = what;
+                });
             log.give_back(credit);
             if (tape.chance(1, 2)) {
                 auto const waited = log.wait_durable(at);
@@ -249,8 +249,9 @@ std::string many_lives(std::uint64_t seed, bool process_level) {
 
 } // namespace
 
-TEST_CASE("no crash loses what was acknowledged, or shows what was not written",
-          "[log][writer][crash]") {
+TEST_CASE(
+    "no crash loses what was acknowledged, or shows what was not written", "[log][writer][crash]"
+) {
     auto const process_level = GENERATE(false, true);
     auto const seeds = rounds(200);
     for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
@@ -263,10 +264,15 @@ TEST_CASE("no crash loses what was acknowledged, or shows what was not written",
 // Those that end the process (an ensure, a deadlock) are not in the list: they find themselves.
 TEST_CASE("each bug that can be planted in the writer is found", "[log][writer][crash][sabotage]") {
     auto const planted = GENERATE(
-        sabotage::ack_before_sync, sabotage::durable_off_by_one, sabotage::prepared_without_dir_sync,
-        sabotage::recycle_without_dir_sync, sabotage::skip_dir_sync,
-        sabotage::next_segment_before_segment_end, sabotage::retry_fsync,
-        sabotage::early_write_no_sync, sabotage::process_skips_hole
+        sabotage::ack_before_sync,
+        sabotage::durable_off_by_one,
+        sabotage::prepared_without_dir_sync,
+        sabotage::recycle_without_dir_sync,
+        sabotage::skip_dir_sync,
+        sabotage::next_segment_before_segment_end,
+        sabotage::retry_fsync,
+        sabotage::early_write_no_sync,
+        sabotage::process_skips_hole
     );
     auto const process_level = planted == sabotage::process_skips_hole;
     auto trouble = std::string{};

@@ -109,8 +109,10 @@ void check_disk(simulated_world& world, script const& told) {
 
 } // namespace
 
-TEST_CASE("after the n-th storage call failed the log fails for good and keeps its promises",
-          "[log][writer][failure]") {
+TEST_CASE(
+    "after the n-th storage call failed the log fails for good and keeps its promises",
+    "[log][writer][failure]"
+) {
     auto n = std::uint64_t{1};
     for (auto finished = false; !finished; ++n) {
         CAPTURE(n);

@@ -1,12 +1,11 @@
 // Many appenders at once, on real threads; run under the thread sanitizer as well.
 #include <jetpp/env/native_environment.hpp>
 
-#include "writer_bed.hpp"
-
 #include <atomic>
 #include <random>
 #include <thread>
 
+#include "writer_bed.hpp"
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -79,7 +78,7 @@ TEST_CASE("what many threads append is read back byte for byte", "[log][writer][
             team.append(hands[i], 100 * seed + i, 600, process_level);
             --running;
         });
-    // The one who keeps the house: ticks, forced switches, jumps, and an eye on the order of things.
+    // The one who keeps the house: ticks, forced switches, jumps, and an eye on the order.
     auto keeper = crew::hand{};
     auto random = std::mt19937_64{seed};
     while (running != 0) {

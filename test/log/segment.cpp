@@ -1,9 +1,9 @@
 #include <jetpp/log/segment.hpp>
 
-#include "../catch.hpp"
-
 #include <array>
 #include <string>
+
+#include "../catch.hpp"
 
 using namespace jetpp;
 
@@ -64,7 +64,9 @@ errc refusal_of(block const& raw) {
     return decoded.error().code;
 }
 
-void reseal(block& raw) { detail::seal_block(raw); }
+void reseal(block& raw) {
+    detail::seal_block(raw);
+}
 
 } // namespace
 
@@ -135,17 +137,17 @@ TEST_CASE("impossible values under a right checksum are a bad header", "[log][se
         reseal(raw);
         return refusal_of(raw);
     };
-    CHECK(spoilt(40, 0) == errc::bad_header);                          // generation
-    CHECK(spoilt(40, ~std::uint64_t{0}) == errc::bad_header);          // LSNs would wrap
-    CHECK(spoilt(40, lsn_limit.value / size) == errc::bad_header);     // beyond the limit
-    CHECK(spoilt(48, size + 1) == errc::bad_header);                   // segment size
+    CHECK(spoilt(40, 0) == errc::bad_header);                      // generation
+    CHECK(spoilt(40, ~std::uint64_t{0}) == errc::bad_header);      // LSNs would wrap
+    CHECK(spoilt(40, lsn_limit.value / size) == errc::bad_header); // beyond the limit
+    CHECK(spoilt(48, size + 1) == errc::bad_header);               // segment size
     CHECK(spoilt(48, 64 * 1024) == errc::bad_header);
     CHECK(spoilt(48, 0) == errc::bad_header);
-    CHECK(spoilt(56, 9 * size) == errc::bad_header);                   // first LSN
-    CHECK(spoilt(80, 0) == errc::bad_header);                          // nonce
-    CHECK(spoilt(96, 8 * size) == errc::bad_header);                   // cut inside a header
-    CHECK(spoilt(96, 9 * size + 8) == errc::bad_header);               // cut in another segment
-    CHECK(spoilt(176, 9) == errc::bad_header);                         // its own predecessor
+    CHECK(spoilt(56, 9 * size) == errc::bad_header);     // first LSN
+    CHECK(spoilt(80, 0) == errc::bad_header);            // nonce
+    CHECK(spoilt(96, 8 * size) == errc::bad_header);     // cut inside a header
+    CHECK(spoilt(96, 9 * size + 8) == errc::bad_header); // cut in another segment
+    CHECK(spoilt(176, 9) == errc::bad_header);           // its own predecessor
 }
 
 TEST_CASE("a cut may stand at the very end of the previous segment", "[log][segment]") {

@@ -7,14 +7,14 @@
 #include <jetpp/log/log_writer.hpp>
 #include <jetpp/log/records.hpp>
 
-#include "../catch.hpp"
-
 #include <algorithm>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "../catch.hpp"
 
 namespace jetpp_test {
 
@@ -50,7 +50,7 @@ struct raw_record {
 struct raw_log {
     std::map<std::uint64_t, raw_record> records{}; // by LSN, attach_list and segment_end included
     std::vector<segment_header> chain{};
-    lsn end{};                             // behind the last record, or where the next would stand
+    lsn end{};                              // behind the last record, or where the next would stand
     std::optional<segment_id> named_next{}; // by a final segment_end
 };
 
@@ -156,7 +156,9 @@ struct written_record {
 }
 
 [[nodiscard]] inline std::uint32_t user_size(std::size_t payload) {
-    return static_cast<std::uint32_t>(record::user{.kind = 0, .payload = {}}.size() + padded(payload));
+    return static_cast<std::uint32_t>(
+        record::user{.kind = 0, .payload = {}}.size() + padded(payload)
+    );
 }
 
 template <class Writer>

@@ -5,23 +5,23 @@
 // never the file.
 // Invariants
 //   * redo_lsn and undo_low_lsn of the newest *durable* slot are what recycling may trust
-//   * a failed slot write is final: both slots in memory stay as they were, later writes are refused
+//   * a failed slot write is final: both slots in memory stay, later writes are refused
 // Threads  encode and decode are pure; checkpoint_file is used by one thread at a time.
 // Owns     checkpoint_file owns its open file.
 // Source   ESE checkpoint file; ARIES master record.
 #pragma once
-
-#include <array>
-#include <cstddef>
-#include <cstdint>
-#include <span>
-#include <utility>
 
 #include <jetpp/core/aligned_buffer.hpp>
 #include <jetpp/env/environment.hpp>
 #include <jetpp/env/io.hpp>
 #include <jetpp/log/detail/file_preamble.hpp>
 #include <jetpp/log/segment.hpp>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <utility>
 
 namespace jetpp::inline v1 {
 
@@ -37,7 +37,12 @@ struct checkpoint_database {
     friend bool operator==(checkpoint_database const&, checkpoint_database const&) = default;
 };
 
-enum class pin_kind : std::uint32_t { free = 0, standby = 1, change_reader = 2, resumable_backup = 3 };
+enum class pin_kind : std::uint32_t {
+    free = 0,
+    standby = 1,
+    change_reader = 2,
+    resumable_backup = 3
+};
 
 // Keeps the log from `at` on for an owner that outlives the process.
 struct named_pin {
@@ -45,7 +50,7 @@ struct named_pin {
 
     std::array<std::byte, 16> owner{}; // a name, zero padded, or a set uuid
     lsn at{};
-    std::uint64_t byte_cap{};          // kept log beyond it breaks the pin
+    std::uint64_t byte_cap{}; // kept log beyond it breaks the pin
     wall_time created_at{};
     pin_kind kind = pin_kind::free;
     std::uint32_t flags{};
@@ -60,7 +65,7 @@ struct checkpoint_slot {
     timeline_id timeline{};
     lsn redo_lsn{};
     lsn undo_low_lsn{};
-    lsn end_lsn{};            // durable LSN when the slot was written
+    lsn end_lsn{}; // durable LSN when the slot was written
     std::uint64_t generation{};
     std::uint64_t nonce{};
     wall_time written_at{};
@@ -100,10 +105,9 @@ inline constexpr file_preamble checkpoint_preamble{
 struct checkpoint_at {
     static constexpr std::size_t sequence = 32, instance = 40, timeline = 56, redo_lsn = 64,
                                  undo_low_lsn = 72, end_lsn = 80, generation = 88, nonce = 96,
-                                 written_at = 104, clean = 112, incarnation = 116,
-                                 recoveries = 120, database_count = 124, databases = 128,
-                                 pins = 640, segment_log2 = 1408, page_bytes = 1412,
-                                 highest_seen = 1416;
+                                 written_at = 104, clean = 112, incarnation = 116, recoveries = 120,
+                                 database_count = 124, databases = 128, pins = 640,
+                                 segment_log2 = 1408, page_bytes = 1412, highest_seen = 1416;
     static constexpr std::size_t database_size = 32, pin_size = 48;
 };
 static_assert(checkpoint_at::databases + databases_max * checkpoint_at::database_size == 640);
@@ -282,9 +286,9 @@ result<void> checkpoint_file<Env>::read_slots() noexcept {
     // A file cut short by a crash inside its creation reads as zeros behind its end.
     BOOST_OUTCOME_TRY(read_up_to(file_, block_.all(), 0));
     for (std::size_t i = 0; i < 2; ++i) {
-        auto const raw = const_bytes{block_.all()}.subspan(i * checkpoint_slot::size).first(
-            checkpoint_slot::size
-        );
+        auto const raw = const_bytes{block_.all()}
+                             .subspan(i * checkpoint_slot::size)
+                             .first(checkpoint_slot::size);
         if (all_zero(raw)) continue;
         auto decoded = checkpoint_slot::decode(raw);
         if (decoded) {

@@ -23,27 +23,27 @@ struct log_options {
     std::uint64_t segment_bytes = segment_bytes_default;
     std::uint64_t ring_bytes = 4 * 1024 * 1024;
     std::size_t record_bytes_max = record_size_max(8192); // of the page size in use
-    bool archival = false;       // recycle_below() keeps everything; only release_below() frees
-    bool process_level = false;  // the ring lives in jet.ring and survives the end of the process
+    bool archival = false;      // recycle_below() keeps everything; only release_below() frees
+    bool process_level = false; // the ring lives in jet.ring and survives the end of the process
     mono_time lazy_interval = std::chrono::milliseconds{10}; // until housekeeping() flushes
     mono_time time_mark_interval = std::chrono::seconds{1};  // idle time before one is written
     mono_time credit_wait_max = std::chrono::seconds{10};    // then acquire() answers `busy`
     std::size_t staging_bytes = 128 * 1024; // larger rounds go out in two writes and a sync
-    std::uint32_t prepared_segments = 2;                     // kept ready beyond the debts
-    std::uint32_t spare_segments_max = 4;                    // recycled files above it are removed
-    std::uint64_t log_bytes_limit = 0;                       // of all segments; 0 = none
+    std::uint32_t prepared_segments = 2;    // kept ready beyond the debts
+    std::uint32_t spare_segments_max = 4;   // recycled files above it are removed
+    std::uint64_t log_bytes_limit = 0;      // of all segments; 0 = none
 
     // Ring: a power of two, at least four records, at most eight segments (format, section 11).
     [[nodiscard]] bool are_valid() const noexcept {
         return is_segment_size(segment_bytes) && std::has_single_bit(ring_bytes) &&
                record_bytes_max % 8 == 0 && record_bytes_max >= record_size_max(4096) &&
                record_bytes_max <= record_size_limit && ring_bytes >= 4 * record_bytes_max &&
-               ring_bytes <= 8 * segment_bytes && staging_bytes >= 4096 && segment_bytes >= 4 * record_bytes_max;
+               ring_bytes <= 8 * segment_bytes && staging_bytes >= 4096 &&
+               segment_bytes >= 4 * record_bytes_max;
     }
 };
 
-// What stands in the header of the first segment a writer makes. A new log leaves previous_* and cut
-// zero; see log_writer::create for a start after a clean close and after a crash.
+// What stands in the header of the first segment a writer makes: see log_writer::create.
 struct log_start {
     uuid instance{};
     std::uint32_t incarnation{};
@@ -51,13 +51,13 @@ struct log_start {
     timeline_id parent_timeline{};
     lsn fork_lsn{};
     std::uint64_t generation = 1;
-    std::uint64_t nonce{};            // 0: draw one
+    std::uint64_t nonce{}; // 0: draw one
     std::uint64_t previous_generation{};
     std::uint64_t previous_nonce{};
     wall_time previous_created_at{};
     lsn cut{};
-    wall_time wall_floor{};           // highest time recovery saw: times in the log never go back
-    const_bytes attach_list{};        // a whole encoded record; empty: no database is attached
+    wall_time wall_floor{};    // highest time recovery saw: times in the log never go back
+    const_bytes attach_list{}; // a whole encoded record; empty: no database is attached
 };
 
 // Ring space and prepared file space of one operation, in bytes. Taken before the first latch,

@@ -14,8 +14,8 @@
 //   * durable_lsn stands on a record end; a record at l is durable iff l < durable_lsn
 //   * the first failed write or sync is the last: what was durable stays durable, everybody else
 //     hears log_failed
-// Locks    preparing -> flushing -> walking -> ring; the ring lock is a leaf of the whole engine and
-//          is held for tens of nanoseconds.
+// Locks    preparing -> flushing -> walking -> ring; the ring lock is a leaf of the whole engine,
+//          held for tens of nanoseconds.
 // Threads  any number of appenders and waiters. No thread inside: leaders flush, and the engine's
 //          ticker or poll() calls housekeeping().
 // Owns     its segment files and the ring; the directory is the caller's and outlives it.
@@ -50,9 +50,16 @@ class log_writer {
 public:
     using directory = typename Env::directory;
 
-    // Makes the segment of `start` durable, appends attach_list to it (not yet durable) and prepares
-    // one more segment. Older segments in the directory are kept, files of later generations and
-    // spares are reused.
+    // Makes the segment of `start` durable, appends attach_list to it (not yet durable) and
+    // prepares one more. Older segments in the directory are kept; files of later generations,
+    // and spares, are reused.
+    //   new log       generation 1, or above every LSN seen in a database; previous_* and cut 0
+    //   clean start   generation and nonce that the final segment_end names; cut 0
+    //   after a crash log_end::next_generation, nonce 0 (a fresh one: bytes of a former life may
+    //                 stand there), cut = raw_end, and previous_* of log_end::last. If that is
+    //                 replaceable and hangs on a cut itself: its generation, previous_* and cut.
+    // Requires: all below is durable already, jet.ring included; it is emptied here.
+    // Errors: bad_option, invalid_argument, those of storage.
     [[nodiscard]] static result<std::unique_ptr<log_writer>> create(
         Env env, directory& where, log_options const& options, log_start const& start
     ) noexcept;
@@ -101,18 +108,14 @@ public:
 
     // Waits until the record that starts at `at` is durable, leading rounds where nobody does.
     // Errors: log_failed (the outcome of that record is unknown).
-    [[nodiscard]] result<void> wait_durable(lsn at) noexcept {
-        return flusher_.wait_durable(at);
-    }
+    [[nodiscard]] result<void> wait_durable(lsn at) noexcept { return flusher_.wait_durable(at); }
     // Waits until the record at `at` and all before it are published: they survive the process.
     // Without jet.ring this is wait_durable.
     [[nodiscard]] result<void> wait_published(lsn at) noexcept {
         return flusher_.wait_published(at);
     }
     // Makes everything reserved before the call durable.
-    [[nodiscard]] result<void> flush_all() noexcept {
-        return flusher_.wait_durable(tail() - 1);
-    }
+    [[nodiscard]] result<void> flush_all() noexcept { return flusher_.wait_durable(tail() - 1); }
     // One round if nobody leads one. Returns: whether anything became durable.
     // Errors: log_failed.
     [[nodiscard]] result<bool> try_flush() noexcept {
@@ -120,7 +123,7 @@ public:
         if (!moved && failed()) return flusher_.log_failed_at(durable_lsn());
         return moved;
     }
-    // Completes at once, or when a later round passes waiter.at. The waiter outlives its completion.
+    // Completes at once, or when a later round passes waiter.at; the waiter lives until then.
     void watch(lsn_waiter& waiter) noexcept { flusher_.watch(waiter); }
 
     // Ends the current segment. With a generation larger than the next one the log jumps there.
@@ -176,7 +179,9 @@ private:
     using runtime = typename Env::runtime_type;
     using taken = detail::taken;
 
-    log_writer(Env env, directory& where, log_options const& options, log_start const& start) noexcept
+    log_writer(
+        Env env, directory& where, log_options const& options, log_start const& start
+    ) noexcept
         : env_{env}, options_{options}, timeline_{start.timeline}, store_{env, where, options},
           tail_{env, ring_, options}, flusher_{env, ring_, tail_, store_},
           preparer_{env, store_, tail_, flusher_}, tending_{env.runtime}, wall_{start.wall_floor} {}
@@ -204,9 +209,9 @@ private:
     mono_time unwritten_since_ = never;
     mono_time idle_since_{};
     lsn seen_tail_{};
-    lsn marked_tail_{};            // where the last time_mark ended
+    lsn marked_tail_{}; // where the last time_mark ended
 
-    wall_time wall_{};             // of the last stamped record; guarded by the ring lock
+    wall_time wall_{}; // of the last stamped record; guarded by the ring lock
 };
 
 } // namespace jetpp::inline v1

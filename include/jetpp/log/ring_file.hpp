@@ -1,4 +1,4 @@
-// jetpp/log/ring_file.hpp - the shape of jet.ring, which carries log bytes over the end of a process.
+// jetpp/log/ring_file.hpp - jet.ring, which carries log bytes over the end of a process.
 //
 // Layout: header of 4096 bytes, then the ring. Byte with ring position v lies at
 // 4096 + (v mod ring_bytes); position and LSN agree mod 4096.

@@ -17,12 +17,6 @@
 // Source   ESE log generations; ARIES (Mohan et al., TODS 1992).
 #pragma once
 
-#include <bit>
-#include <cstddef>
-#include <cstdint>
-#include <optional>
-#include <string_view>
-
 #include <jetpp/core/bytes.hpp>
 #include <jetpp/core/ensure.hpp>
 #include <jetpp/core/error.hpp>
@@ -32,6 +26,12 @@
 #include <jetpp/env/file_name.hpp>
 #include <jetpp/env/runtime.hpp>
 #include <jetpp/log/detail/file_preamble.hpp>
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
 
 namespace jetpp::inline v1 {
 
@@ -82,15 +82,15 @@ struct segment_header {
     std::uint64_t generation{};
     std::uint64_t segment_bytes{};
     uuid instance{};
-    std::uint64_t nonce{};               // random, non-zero, never used twice
+    std::uint64_t nonce{}; // random, non-zero, never used twice
     std::uint64_t previous_nonce{};
-    lsn cut{};                           // 0, or the logical end of the previous generation
-    std::uint32_t incarnation{};         // open counter of the instance that prepared the file
+    lsn cut{};                   // 0, or the logical end of the previous generation
+    std::uint32_t incarnation{}; // open counter of the instance that prepared the file
     wall_time created_at{};
     wall_time previous_created_at{};
     logging_mode mode = logging_mode::circular; // informative
     timeline_id timeline{};
-    timeline_id parent_timeline{};       // zero on a root timeline, as is fork_lsn
+    timeline_id parent_timeline{}; // zero on a root timeline, as is fork_lsn
     lsn fork_lsn{};
     std::uint64_t previous_generation{}; // 0 for the first
     std::uint64_t compatible_bits{};
@@ -216,13 +216,14 @@ inline result<segment_header> segment_header::decode(const_bytes block) noexcept
 }
 
 // Returns: the generation a name spells, or nothing if it is not the name of a segment.
-[[nodiscard]] constexpr std::optional<std::uint64_t> parse_segment_name(
-    std::string_view name
+[[nodiscard]] constexpr std::optional<std::uint64_t> parse_segment_name(std::string_view name
 ) noexcept {
     if (name.size() != 24 || !name.starts_with("jet.") || !name.ends_with(".log")) return {};
     auto generation = std::uint64_t{0};
     for (auto const c : name.substr(4, 16)) {
-        auto const digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        auto const digit = c >= '0' && c <= '9'   ? c - '0'
+                           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                                  : -1;
         if (digit < 0) return {};
         generation = generation << 4 | static_cast<std::uint64_t>(digit);
     }
@@ -230,8 +231,7 @@ inline result<segment_header> segment_header::decode(const_bytes block) noexcept
 }
 
 // Returns: the number of a spare file, or nothing if it is not one.
-[[nodiscard]] constexpr std::optional<std::uint32_t> parse_spare_name(
-    std::string_view name
+[[nodiscard]] constexpr std::optional<std::uint32_t> parse_spare_name(std::string_view name
 ) noexcept {
     if (!name.starts_with("jet.spare-") || !name.ends_with(".log")) return {};
     name = name.substr(10, name.size() - 14);

@@ -8,15 +8,15 @@
 // Threads  pure functions.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-#include <string_view>
-
 #include <jetpp/checksum/crc32c.hpp>
 #include <jetpp/core/bytes.hpp>
 #include <jetpp/core/error.hpp>
 #include <jetpp/core/ids.hpp>
 #include <jetpp/core/result.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
 
 namespace jetpp::inline v1::detail {
 
@@ -66,8 +66,7 @@ inline void seal_block(bytes block) noexcept {
     if (as_text(block.subspan(8, 8)) != expected.magic) return refuse(errc::bad_magic);
     if (load_le<std::uint32_t>(p + 16) != static_cast<std::uint32_t>(expected.kind))
         return refuse(errc::bad_kind);
-    if (load_le<std::uint16_t>(p + 20) != log_format_major)
-        return refuse(errc::unsupported_format);
+    if (load_le<std::uint16_t>(p + 20) != log_format_major) return refuse(errc::unsupported_format);
     if (load_le<std::uint64_t>(p) != crc32c_of(block.subspan(8))) return refuse(errc::bad_header);
     if (auto const unknown = load_le<std::uint64_t>(p + 24) & ~known_incompatible_bits;
         unknown != 0) {

@@ -1,4 +1,4 @@
-// jetpp/log/detail/log_flusher.hpp - from the ring to the device: the round, the leader, those who wait.
+// jetpp/log/detail/log_flusher.hpp - from the ring to the device: rounds, leaders, waiters.
 //
 // One round
 //   1. walk: follow length words from `published`; fill segment_end where a segment was left
@@ -12,8 +12,8 @@
 // Locks    flushing -> walking -> ring. Waiters are completed outside all of them.
 // Threads  any may lead; round() asks that `flushing` is held.
 // Owns     the staging block.
-// Source   the measured cost of one durable 4K write (150-210 us) against a copy (5 us): small rounds
-//          go out as one write, large ones as writes and one sync.
+// Source   the measured cost of one durable 4K write (150-210 us) against a copy (5 us): small
+//          rounds go out as one write, large ones as writes and one sync.
 #pragma once
 
 #include <jetpp/core/aligned_buffer.hpp>
@@ -280,7 +280,8 @@ private:
                 file, staging_.part(0, size), s.file_offset(first), write_how::durable
             );
         }
-        auto const whole_bytes = const_bytes{ring_.at(first), static_cast<std::size_t>(whole - first)};
+        auto const whole_bytes =
+            const_bytes{ring_.at(first), static_cast<std::size_t>(whole - first)};
         BOOST_OUTCOME_TRY(write_full(file, whole_bytes, s.file_offset(first)));
         if (last != whole) {
             auto const bounce = staging_.part(0, static_cast<std::size_t>(last - whole));
@@ -331,9 +332,9 @@ private:
     log_walker<Env> walker_;
 
     basic_mutex<runtime> flushing_;
-    aligned_buffer staging_;      // guarded by flushing_, as are the next five
-    std::uint64_t unit_ = 512;    // what the device wants, and at least a sector
-    std::uint64_t written_ = 0;   // place of the segment written now
+    aligned_buffer staging_;    // guarded by flushing_, as are the next five
+    std::uint64_t unit_ = 512;  // what the device wants, and at least a sector
+    std::uint64_t written_ = 0; // place of the segment written now
     std::uint64_t v_written_ = 0;
     std::uint64_t v_freed_ = 0;
     bool company_ = false;

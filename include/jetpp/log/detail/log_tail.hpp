@@ -106,10 +106,10 @@ public:
     // ---- reservations
 
     template <class Hook>
-    [[nodiscard]] reservation reserve(
-        log_credit& credit, std::uint32_t n, Hook&& hook
-    ) noexcept {
-        ensure(n % 8 == 0 && n >= record_header_size && n <= record_max_, "a record has legal size");
+    [[nodiscard]] reservation reserve(log_credit& credit, std::uint32_t n, Hook&& hook) noexcept {
+        ensure(
+            n % 8 == 0 && n >= record_header_size && n <= record_max_, "a record has legal size"
+        );
         ensure(n <= credit.left, "the credit of the operation covers the record");
         auto const hold = holding{lock_};
         ensure(!ended_, "nothing is appended to a closed log");
@@ -130,7 +130,8 @@ public:
 
     void set_attach_list(const_bytes record) noexcept {
         ensure(
-            record.size() % 8 == 0 && record.size() >= 32 && record.size() <= attach_list_size_max &&
+            record.size() % 8 == 0 && record.size() >= 32 &&
+                record.size() <= attach_list_size_max &&
                 record[8] == static_cast<std::byte>(record_type::attach_list),
             "the attach list is one whole record"
         );
@@ -270,22 +271,19 @@ private:
     [[nodiscard]] std::uint64_t less_waste(std::uint64_t bytes_left) const noexcept {
         return bytes_left > record_max_ ? bytes_left - record_max_ : 0;
     }
-    [[nodiscard]] std::uint64_t file_room(
-        std::uint64_t bytes_left, std::uint64_t prepared_segments
-    ) const noexcept {
+    [[nodiscard]] std::uint64_t file_room(std::uint64_t bytes_left, std::uint64_t prepared_segments)
+        const noexcept {
         if (prepared_segments == 0) return bytes_left;
         return less_waste(bytes_left) + (prepared_segments - 1) * less_waste(fresh_rest_) +
                fresh_rest_;
     }
-    [[nodiscard]] std::uint64_t switches(
-        std::uint64_t credits, std::uint64_t bytes_left
-    ) const noexcept {
+    [[nodiscard]] std::uint64_t switches(std::uint64_t credits, std::uint64_t bytes_left)
+        const noexcept {
         auto const here = less_waste(bytes_left);
         return credits <= here ? 0 : 1 + (credits - here) / less_waste(fresh_rest_);
     }
-    [[nodiscard]] bool fits_ring(
-        std::uint64_t credits, std::uint64_t v, std::uint64_t bytes_left
-    ) const noexcept {
+    [[nodiscard]] bool fits_ring(std::uint64_t credits, std::uint64_t v, std::uint64_t bytes_left)
+        const noexcept {
         auto const used = v - v_freed_;
         return used + credits + (switches(credits, bytes_left) + 1) * switch_cost <= ring_.size();
     }

@@ -93,8 +93,7 @@ private:
         };
         encode_header(record, {.type = body.type, .flags = record_flags::system});
         body.encode(record);
-        auto const crc =
-            record_crc(s.header.nonce, s.lsn_of(s.v_end), {record, segment_end_size});
+        auto const crc = record_crc(s.header.nonce, s.lsn_of(s.v_end), {record, segment_end_size});
         store_le<std::uint32_t>(record + 4, crc);
         publish_length(record, static_cast<std::uint32_t>(segment_end_size));
     }

@@ -182,8 +182,7 @@ result<std::uint32_t> log_writer<Env>::release_below(lsn floor) noexcept {
 
 template <any_environment Env>
 lsn log_writer<Env>::oldest_kept() const noexcept {
-    if (auto const oldest = store_.oldest_kept())
-        return first_lsn(*oldest, options_.segment_bytes);
+    if (auto const oldest = store_.oldest_kept()) return first_lsn(*oldest, options_.segment_bytes);
     return tail_.writing().first();
 }
 

@@ -145,9 +145,8 @@ private:
         segment_batch<Env>& batch, segment_header const& growing, std::uint64_t generation
     ) noexcept {
         if (flusher_.failed()) return flusher_.log_failed_at(tail_.tail());
-        auto const header = batch.size() == 0
-                                ? following(growing, generation)
-                                : following(batch.slot(batch.size() - 1).header, 0);
+        auto const header = batch.size() == 0 ? following(growing, generation)
+                                              : following(batch.slot(batch.size() - 1).header, 0);
         auto file = store_.prepare(header, rename_how::no_replace);
         if (!file) return judged(file.error());
         batch.add(header, std::move(file).value());

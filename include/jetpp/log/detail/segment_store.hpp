@@ -64,8 +64,8 @@ public:
         return renamed ? sync_directory(sabotage::recycle_without_dir_sync) : result<void>{ok()};
     }
 
-    // Makes the file of a header: prewritten over its full size, header synced, under its final name
-    // in a synced directory. `replace` puts it in the place of a file of that generation.
+    // Makes the file of a header: prewritten over its full size, header synced, under its final
+    // name in a synced directory. `replace` puts it in the place of a file of that generation.
     // Errors: disk_full (nothing is left behind), io and its kin, out_of_memory.
     [[nodiscard]] result<file> prepare(segment_header const& header, rename_how how) noexcept {
         {
@@ -112,8 +112,8 @@ public:
         return make_spare(generation);
     }
 
-    // Frees kept segments that end at or below floor, oldest first, but for the newest if that is to
-    // stay. Returns: how many.
+    // Frees kept segments that end at or below floor, oldest first, but for the newest if that
+    // is to stay. Returns: how many.
     // Complexity: a rename and a directory sync each, so that what a crash leaves has no hole.
     [[nodiscard]] result<std::uint32_t> release_below(lsn floor, bool keep_newest) noexcept {
         auto freed = std::uint32_t{0};
@@ -133,9 +133,7 @@ public:
 
     // Cuts a sealed short segment to what it holds.
     [[nodiscard]] result<void> cut_to(std::uint64_t generation, std::uint64_t size) noexcept {
-        BOOST_OUTCOME_TRY(
-            auto opened, directory_.open(segment_file_name(generation), open_how{})
-        );
+        BOOST_OUTCOME_TRY(auto opened, directory_.open(segment_file_name(generation), open_how{}));
         BOOST_OUTCOME_TRY(opened.truncate(size));
         return opened.sync(sync_how::full);
     }
@@ -214,9 +212,7 @@ private:
         for (auto at = round_down(std::min(size, header.segment_bytes), std::uint64_t{4096});
              at < header.segment_bytes;) {
             auto const n = std::min<std::uint64_t>(zeroes_.size(), header.segment_bytes - at);
-            BOOST_OUTCOME_TRY(
-                write_full(made, zeroes_.part(0, static_cast<std::size_t>(n)), at)
-            );
+            BOOST_OUTCOME_TRY(write_full(made, zeroes_.part(0, static_cast<std::size_t>(n)), at));
             at += n;
         }
         if (size > header.segment_bytes) {
@@ -230,10 +226,10 @@ private:
 
     typename Env::directory& directory_;
     log_options const options_;
-    aligned_buffer zeroes_; // never written
-    aligned_buffer header_; // of the file under preparation
-    basic_mutex<runtime> lock_; // held over a release: its rename and directory sync
-    array_list<std::uint64_t> kept_; // generations, ascending
+    aligned_buffer zeroes_;            // never written
+    aligned_buffer header_;            // of the file under preparation
+    basic_mutex<runtime> lock_;        // held over a release: its rename and directory sync
+    array_list<std::uint64_t> kept_;   // generations, ascending
     array_list<std::uint32_t> spares_; // numbers
     std::uint32_t next_spare_ = 0;
     std::size_t open_ = 0; // prepared and not yet retired
