@@ -5,6 +5,16 @@
 // Included by the build units alone.
 #pragma once
 
+#include <jetpp/btree/check.hpp>
+#include <jetpp/buffer/buffer_pool.hpp>
+#include <jetpp/buffer/core_traits.hpp>
+#include <jetpp/buffer/paged_file.hpp>
+#include <jetpp/core/aligned_buffer.hpp>
+#include <jetpp/page/page_check.hpp>
+#include <jetpp/page/space_map.hpp>
+#include <jetpp/recovery/attached_database.hpp>
+#include <jetpp/txn/catalogue_rows.hpp>
+
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
@@ -15,16 +25,6 @@
 #include <vector>
 
 #include "tool_build.hpp"
-
-#include <jetpp/btree/check.hpp>
-#include <jetpp/buffer/buffer_pool.hpp>
-#include <jetpp/buffer/core_traits.hpp>
-#include <jetpp/buffer/paged_file.hpp>
-#include <jetpp/core/aligned_buffer.hpp>
-#include <jetpp/page/page_check.hpp>
-#include <jetpp/page/space_map.hpp>
-#include <jetpp/recovery/attached_database.hpp>
-#include <jetpp/txn/catalogue_rows.hpp>
 
 namespace jetpp_tool {
 
@@ -40,7 +40,8 @@ class database_check {
 
 public:
     database_check(
-        environment::directory& where, database_to_check const& database,
+        environment::directory& where,
+        database_to_check const& database,
         std::function<void(finding const&)> const& found
     )
         : where_{where}, database_{database}, found_{found} {}
@@ -94,8 +95,7 @@ private:
             auto const wrong = check(map_page.data(), map);
             map_known = wrong == jetpp::damage::none &&
                         view{map_page.data()}.kind() == jetpp::page_kind::space_map;
-            if (wrong == jetpp::damage::none && !map_known)
-                judge(map, jetpp::damage::kind);
+            if (wrong == jetpp::damage::none && !map_known) judge(map, jetpp::damage::kind);
             if (map_known && !jetpp::space_map_view<PageSize>{map_page.data()}.clear_from(bits))
                 judge(map, jetpp::damage::space_map);
         }
@@ -109,8 +109,7 @@ private:
             for (auto i = std::uint32_t{0}; i < n; ++i) {
                 auto const page = first + i;
                 auto const raw = chunk.part(std::size_t{i} * PageSize, PageSize);
-                if (map_known &&
-                    !jetpp::space_map_view<PageSize>{map_page.data()}.test(bit + i)) {
+                if (map_known && !jetpp::space_map_view<PageSize>{map_page.data()}.test(bit + i)) {
                     ++counts_.pages_free;
                     continue;
                 }
@@ -132,8 +131,11 @@ private:
         auto const& e = done.error();
         if (e.code != jetpp::errc::io) return e;
         if (made_again(page)) return false;
-        find({.page = page, .reason = e.reason,
-              .text = "cannot be read (errno " + std::to_string(e.os_errno) + ")"});
+        find(
+            {.page = page,
+             .reason = e.reason,
+             .text = "cannot be read (errno " + std::to_string(e.os_errno) + ")"}
+        );
         return false;
     }
 
@@ -164,9 +166,10 @@ private:
     jetpp::result<void> check_trees() {
         auto log = jetpp::sealed_log{.end = database_.log_end};
         BOOST_OUTCOME_TRY(
-            auto pool, jetpp::buffer_pool<traits>::create(
-                           {}, {.frames = 256}, jetpp::log_gate{log, database_.segment_bytes}
-                       )
+            auto pool,
+            jetpp::buffer_pool<traits>::create(
+                {}, {.frames = 256}, jetpp::log_gate{log, database_.segment_bytes}
+            )
         );
         BOOST_OUTCOME_TRY(pool->attach(*file_));
         auto done = walk_trees(*pool);
@@ -196,9 +199,7 @@ private:
             BOOST_OUTCOME_TRY(list_trees(tree, tree.root, 0, listed));
         }
         for (auto const& tree : listed) {
-            BOOST_OUTCOME_TRY(
-                auto const shape, jetpp::check_tree(pool, tree, reached, report)
-            );
+            BOOST_OUTCOME_TRY(auto const shape, jetpp::check_tree(pool, tree, reached, report));
             ++counts_.trees;
             counts_.rows += shape.rows;
         }
@@ -226,10 +227,10 @@ private:
             if (here.is_ghost(i)) continue;
             std::byte key_memory[limits::key_bytes_max];
             auto const key = here.copy_key(i, jetpp::bytes{key_memory});
-            auto const is_tree = tree.id == jetpp::catalogue_tree && key.size() == 5 &&
-                                 key[0] == std::byte{1};
-            auto const is_dropped = tree.id == jetpp::pending_tree && key.size() == 5 &&
-                                    key[0] == std::byte{2};
+            auto const is_tree =
+                tree.id == jetpp::catalogue_tree && key.size() == 5 && key[0] == std::byte{1};
+            auto const is_dropped =
+                tree.id == jetpp::pending_tree && key.size() == 5 && key[0] == std::byte{2};
             if (!is_tree && !is_dropped) continue;
             auto named = place{file_.get(), {jetpp::load_be<std::uint32_t>(key.data() + 1)}, {}};
             if (is_tree) {

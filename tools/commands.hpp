@@ -4,13 +4,13 @@
 // output, everything else to standard error.
 #pragma once
 
+#include <jetpp/checksum/crc32c.hpp>
+#include <jetpp/core/durability.hpp>
+
 #include <cstdint>
 #include <string>
 
 #include "tool_build.hpp"
-
-#include <jetpp/checksum/crc32c.hpp>
-#include <jetpp/core/durability.hpp>
 
 namespace jetpp_tool {
 
@@ -56,6 +56,15 @@ struct log_request {
 };
 void print_log(log_request const& request);
 
+struct set_request {
+    std::string directory{}; // of the instance
+    std::string repository{};
+};
+void back_up(set_request const& request);
+// The newest set.
+void restore(set_request const& request);
+
+// Both: of an instance, a repository or a set.
 void print_info(std::string const& path);
 void verify(std::string const& path);
 

@@ -6,6 +6,8 @@
 // The engine's part runs in a child that ends by SIGKILL with all writers at work. The parent knows
 // what to expect from the catalogue and from the writers' own ledger (demo_ledger.hpp), never from
 // the engine.
+#include <jetpp/jetpp.hpp>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -25,10 +27,7 @@
 #include "demo_catalogue.hpp"
 #include "demo_ledger.hpp"
 #include "progress.hpp"
-
 #include <CLI/CLI.hpp>
-
-#include <jetpp/jetpp.hpp>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -106,7 +105,10 @@ void load(demo_engine& db, demo_trees trees, catalogue const& base) {
 class writer {
 public:
     writer(
-        demo_engine& db, demo_trees trees, catalogue const& base, demo_paths const& paths,
+        demo_engine& db,
+        demo_trees trees,
+        catalogue const& base,
+        demo_paths const& paths,
         unsigned which
     )
         : db_{db}, trees_{trees}, base_{base}, which_{which},
@@ -167,7 +169,8 @@ private:
         if (is_to_repeat(added)) return false;
         sure(jetpp::result<void>{added}, "insert");
         if (number > history_length) {
-            auto const gone = tx.erase(trees_.history, history_key(which_, number - history_length));
+            auto const gone =
+                tx.erase(trees_.history, history_key(which_, number - history_length));
             if (is_to_repeat(gone)) return false;
             if (!sure(jetpp::result<bool>{gone}, "erase"))
                 throw std::runtime_error{"a row of the history was not there"};
@@ -197,9 +200,7 @@ private:
 
 class writer_team {
 public:
-    writer_team(
-        demo_engine& db, demo_trees trees, catalogue const& base, demo_paths const& paths
-    ) {
+    writer_team(demo_engine& db, demo_trees trees, catalogue const& base, demo_paths const& paths) {
         for (auto w = 0u; w < writer_count; ++w)
             writers_.push_back(std::make_unique<writer>(db, trees, base, paths, w));
         for (auto& one : writers_)
@@ -245,9 +246,9 @@ private:
     auto const trees = open_trees(db);
     load(db, trees, base);
     tell(
-        "load", number(base.rows.size()) + " rows, " +
-                    human_bytes(static_cast<double>(base.bytes)) + ", through a pool of " +
-                    human_bytes(double{buffer_bytes}),
+        "load",
+        number(base.rows.size()) + " rows, " + human_bytes(static_cast<double>(base.bytes)) +
+            ", through a pool of " + human_bytes(double{buffer_bytes}),
         clock.seconds()
     );
 
@@ -259,13 +260,15 @@ private:
             std::this_thread::sleep_for(std::chrono::milliseconds{50});
             bar.show(
                 static_cast<std::uint64_t>(clock.seconds() * 1000),
-                static_cast<std::uint64_t>(seconds * 1000), number(team.commits()) + " commits"
+                static_cast<std::uint64_t>(seconds * 1000),
+                number(team.commits()) + " commits"
             );
         }
     }
     tell(
-        "update", number(team.commits()) + " transactions by " + std::to_string(writer_count) +
-                      " threads, " + number(team.conflicts()) + " repeated after conflicts",
+        "update",
+        number(team.commits()) + " transactions by " + std::to_string(writer_count) + " threads, " +
+            number(team.conflicts()) + " repeated after conflicts",
         clock.seconds()
     );
     std::printf("kill       SIGKILL to the process, all threads at work\n");
@@ -287,7 +290,8 @@ private:
     };
     sure(
         view.for_each(
-            which, {},
+            which,
+            {},
             [&](jetpp::row const& r) {
                 if (next == expected.end() || r.key < next->first)
                     wrong(r.key, "should not be there");
@@ -303,7 +307,9 @@ private:
 }
 
 [[nodiscard]] std::uint64_t prove_state(
-    demo_engine& db, catalogue const& base, ledger const& known,
+    demo_engine& db,
+    catalogue const& base,
+    ledger const& known,
     std::vector<std::uint64_t> const& counts
 ) {
     auto const trees = open_trees(db);
@@ -319,11 +325,11 @@ private:
     for (auto w = 0u; w < known.writer_count(); ++w) {
         auto const from = history_key(w, 0);
         auto const to = history_key(w + 1, 0);
-        auto rows = sure(
-            view.scan(trees.history, {.from = from, .to = to, .backward = true}), "scan"
-        );
+        auto rows =
+            sure(view.scan(trees.history, {.from = from, .to = to, .backward = true}), "scan");
         auto newest = std::uint64_t{0};
-        if (sure(rows.next(), "scan")) newest = std::stoull(std::string{rows.current().key.substr(4)});
+        if (sure(rows.next(), "scan"))
+            newest = std::stoull(std::string{rows.current().key.substr(4)});
         if (newest < known.acknowledged(w))
             throw std::runtime_error{
                 "NOT PROVED: writer " + std::to_string(w) + " had " +
@@ -343,9 +349,10 @@ void recover_and_prove(catalogue const& base, demo_paths const& paths, ledger co
     auto const& report = db.core().store.report();
     if (!report.recovered) throw std::runtime_error{"NOT PROVED: nothing was recovered"};
     tell(
-        "recover", number(report.records) + " log records, " + number(report.pages_changed) +
-                       " page changes redone, " + std::to_string(report.losers) +
-                       " unfinished transactions undone",
+        "recover",
+        number(report.records) + " log records, " + number(report.pages_changed) +
+            " page changes redone, " + std::to_string(report.losers) +
+            " unfinished transactions undone",
         clock.seconds()
     );
     clock = stopwatch{};
@@ -355,14 +362,16 @@ void recover_and_prove(catalogue const& base, demo_paths const& paths, ledger co
     auto recovered = std::uint64_t{0};
     for (auto const n : counts) recovered += n;
     tell(
-        "PROVED", "all " + number(known.all_acknowledged()) + " acknowledged commits are there (" +
-                      std::to_string(recovered - known.all_acknowledged()) +
-                      " more had not been), nothing else",
+        "PROVED",
+        "all " + number(known.all_acknowledged()) + " acknowledged commits are there (" +
+            std::to_string(recovered - known.all_acknowledged()) +
+            " more had not been), nothing else",
         clock.seconds()
     );
     std::printf(
         "           %s rows compared; %s updates were made in the order of their commits\n",
-        number(rows).c_str(), number(updates).c_str()
+        number(rows).c_str(),
+        number(updates).c_str()
     );
     sure(std::move(db).close(), "close");
 }
@@ -372,8 +381,9 @@ void run_demo(demo_paths const& paths, double seconds) {
     auto clock = stopwatch{};
     auto const base = catalogue_reader::read();
     tell(
-        "read", number(base.packages) + " packages as " + number(base.rows.size()) + " rows from " +
-                    base.source,
+        "read",
+        number(base.packages) + " packages as " + number(base.rows.size()) + " rows from " +
+            base.source,
         clock.seconds()
     );
 

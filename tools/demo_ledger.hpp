@@ -12,6 +12,8 @@
 // and erases that of the transaction history_length before it.
 #pragma once
 
+#include <jetpp/core/lsn.hpp>
+
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
@@ -25,11 +27,8 @@
 #include <vector>
 
 #include "demo_catalogue.hpp"
-
 #include <fcntl.h>
 #include <unistd.h>
-
-#include <jetpp/core/lsn.hpp>
 
 namespace jetpp_tool {
 
@@ -156,7 +155,8 @@ public:
                 ++updates;
                 auto& version = versions[write.row];
                 // A commit of unknown outcome may have made the version in between.
-                if (write.version <= version || (write.version != ++version && !is_unknown(write.row)))
+                if (write.version <= version ||
+                    (write.version != ++version && !is_unknown(write.row)))
                     throw std::runtime_error{
                         "row " + std::to_string(write.row) + ": version " +
                         std::to_string(write.version) + " was committed at LSN " +
@@ -187,7 +187,8 @@ public:
         for (std::uint32_t i = 0; i < base.rows.size(); ++i) {
             auto const last = changed.contains(i) ? changed[i] : newest{};
             rows.emplace_hint(
-                rows.end(), base.rows[i].key,
+                rows.end(),
+                base.rows[i].key,
                 value_of_version(base.rows[i].text, last.version, last.writer, last.transaction)
             );
         }

@@ -3,13 +3,13 @@
 // Commands throw a failure; main prints it and exits with its status.
 #pragma once
 
+#include <jetpp/core/describe.hpp>
+#include <jetpp/core/result.hpp>
+
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
-
-#include <jetpp/core/describe.hpp>
-#include <jetpp/core/result.hpp>
 
 namespace jetpp_tool {
 

@@ -1,8 +1,8 @@
 // The list of builds of the command: keep it in step with meson.build.
-#include "tool_build.hpp"
-
 #include <jetpp/checksum/crc32c.hpp>
 #include <jetpp/checksum/xxh3.hpp>
+
+#include "tool_build.hpp"
 
 namespace jetpp_tool {
 
@@ -24,6 +24,12 @@ tool_build const* find_build(std::uint32_t page_size, std::uint16_t checksum_id)
     case jetpp::xxh3_64::id: return of_page_size<jetpp::xxh3_64>(page_size);
     default: return nullptr;
     }
+}
+
+tool_build const* find_build(std::uint32_t page_size, std::string_view checksum) noexcept {
+    if (checksum == jetpp::crc32c::name) return of_page_size<jetpp::crc32c>(page_size);
+    if (checksum == jetpp::xxh3_64::name) return of_page_size<jetpp::xxh3_64>(page_size);
+    return nullptr;
 }
 
 } // namespace jetpp_tool

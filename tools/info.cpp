@@ -1,4 +1,6 @@
 // jetpp info: what the files of a directory say of themselves.
+#include <jetpp/checksum/xxh3.hpp>
+
 #include <cstdio>
 #include <string>
 #include <string_view>
@@ -7,8 +9,7 @@
 #include "failure.hpp"
 #include "log_text.hpp"
 #include "place.hpp"
-
-#include <jetpp/checksum/xxh3.hpp>
+#include "sets.hpp"
 
 namespace jetpp_tool {
 
@@ -17,7 +18,9 @@ namespace {
 void say(std::string_view name, std::string const& value) {
     std::printf("  %-18s %s\n", std::string{name}.c_str(), value.c_str());
 }
-void say(std::string_view name, std::uint64_t value) { say(name, std::to_string(value)); }
+void say(std::string_view name, std::uint64_t value) {
+    say(name, std::to_string(value));
+}
 void say(std::string_view name, jetpp::lsn at) {
     say(name, at ? std::to_string(at.value) : std::string{"-"});
 }
@@ -128,16 +131,13 @@ void print_database(jetpp::probed_database const& one) {
     for (auto i = std::size_t{0}; i < h.marks.size(); ++i) {
         auto const& mark = h.marks[i];
         if (!mark.exists()) continue;
-        say(
-            std::string{name_of(static_cast<jetpp::mark_kind>(i))} + " backup",
+        say(std::string{name_of(static_cast<jetpp::mark_kind>(i))} + " backup",
             "set " + text_of(mark.set) + ", to LSN " + std::to_string(mark.end_lsn.value) + ", " +
-                text_of(mark.time)
-        );
+                text_of(mark.time));
     }
     if (!h.restored_from.is_nil())
-        say(
-            "restored from", "set " + text_of(h.restored_from) + ", at LSN " +
-                                 std::to_string(h.restore_point.value)
+        say("restored from",
+            "set " + text_of(h.restored_from) + ", at LSN " + std::to_string(h.restore_point.value)
         );
     say("written by", std::string{h.writer_text()});
 }
@@ -145,16 +145,15 @@ void print_database(jetpp::probed_database const& one) {
 } // namespace
 
 void print_info(std::string const& path) {
+    if (print_sets(path)) return;
     auto const where = look_at(path, beside_engine::allowed);
     if (where.facts.is_new()) fail(path, "no jetpp files are here");
     std::printf("%s\n", path.c_str());
-    say(
-        "state",
-        where.facts.is_restoring                         ? std::string{"a restore has begun here"}
-        : where.facts.has_lock_file && !where.lock       ? "in use by an engine"
-        : where.facts.is_clean()                         ? "closed cleanly"
-                                                         : "the next open recovers"
-    );
+    say("state",
+        where.facts.is_restoring                   ? std::string{"a restore has begun here"}
+        : where.facts.has_lock_file && !where.lock ? "in use by an engine"
+        : where.facts.is_clean()                   ? "closed cleanly"
+                                                   : "the next open recovers");
     print_checkpoint(where);
     print_log_files(where);
     for (auto const& one : where.facts.databases) print_database(one);

@@ -1,4 +1,6 @@
 // jetpp log: the records of a directory, from its oldest segment to its end.
+#include <jetpp/log/replay.hpp>
+
 #include <cstdio>
 #include <string>
 
@@ -6,8 +8,6 @@
 #include "failure.hpp"
 #include "log_text.hpp"
 #include "place.hpp"
-
-#include <jetpp/log/replay.hpp>
 
 namespace jetpp_tool {
 
@@ -18,7 +18,9 @@ void print_log(log_request const& request) {
         options.instance = slot->instance;
         options.segment_bytes = slot->segment_bytes;
         options.proofs = {
-            .slot_end = slot->end_lsn, .slot_generation = slot->generation, .slot_nonce = slot->nonce
+            .slot_end = slot->end_lsn,
+            .slot_generation = slot->generation,
+            .slot_nonce = slot->nonce
         };
     }
     auto opened = jetpp::replay<environment>::open({}, where.directory, options);
@@ -36,7 +38,9 @@ void print_log(log_request const& request) {
     auto const& end = log.end_state();
     auto const torn = end.kind == jetpp::end_kind::torn_tail;
     std::fprintf(
-        stderr, "the log ends %s at LSN %llu\n", torn ? "in a torn tail" : "cleanly",
+        stderr,
+        "the log ends %s at LSN %llu\n",
+        torn ? "in a torn tail" : "cleanly",
         static_cast<unsigned long long>(end.end.value)
     );
 }

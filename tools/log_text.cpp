@@ -1,6 +1,8 @@
 // Descriptions of log records: every type by its name, every field by its name.
 #include "log_text.hpp"
 
+#include <jetpp/log/structure_parts.hpp>
+
 #include <array>
 #include <cstdio>
 #include <ctime>
@@ -8,8 +10,6 @@
 #include <string_view>
 
 #include "escape.hpp"
-
-#include <jetpp/log/structure_parts.hpp>
 
 namespace jetpp_tool {
 
@@ -24,14 +24,17 @@ std::string hex_of(std::uint64_t number) {
 }
 std::string text_of(jetpp::wall_time when) {
     constexpr auto second = std::int64_t{1'000'000'000};
-    auto const whole = static_cast<std::time_t>((when.ns - (when.ns % second + second) % second) / second);
+    auto const whole =
+        static_cast<std::time_t>((when.ns - (when.ns % second + second) % second) / second);
     auto parts = std::tm{};
     if (::gmtime_r(&whole, &parts) == nullptr) return std::to_string(when.ns) + "ns";
     char text[64];
     auto const size = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
     char fraction[16];
     std::snprintf(
-        fraction, sizeof fraction, ".%06dZ",
+        fraction,
+        sizeof fraction,
+        ".%06dZ",
         static_cast<int>((when.ns % second + second) % second / 1000)
     );
     return std::string{text, size} + fraction;
@@ -41,7 +44,9 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-[[nodiscard]] std::string text(jetpp::lsn at) { return std::to_string(at.value); }
+[[nodiscard]] std::string text(jetpp::lsn at) {
+    return std::to_string(at.value);
+}
 [[nodiscard]] std::string text(jetpp::const_bytes raw) {
     return escaped(jetpp::as_text(raw), high_bytes::escaped);
 }
@@ -85,9 +90,7 @@ void add_part(json& into, jetpp::page_part const& part) {
 [[nodiscard]] json describe_runs(jetpp::map_runs const& runs) {
     auto all = json::array();
     for (std::size_t i = 0; i < runs.count; ++i)
-        all.push_back(
-            {{"first", runs[i].first}, {"count", runs[i].count}, {"set", runs[i].set}}
-        );
+        all.push_back({{"first", runs[i].first}, {"count", runs[i].count}, {"set", runs[i].set}});
     return all;
 }
 
@@ -174,13 +177,15 @@ void add_part(json& into, jetpp::page_part const& part) {
 [[nodiscard]] json describe_parts(jetpp::const_bytes parts, std::size_t count) {
     auto all = json::array();
     (void)jetpp::for_each_part(
-        parts, count,
+        parts,
+        count,
         [&](jetpp::page_part const& part, std::uint16_t n, jetpp::const_bytes actions) {
             auto one = json::object();
             add_part(one, part);
             one["actions"] = json::array();
             (void)jetpp::for_each_action(
-                actions, n,
+                actions,
+                n,
                 [&](jetpp::action_kind kind, std::uint16_t argument, jetpp::const_bytes raw) {
                     one["actions"].push_back(describe_action(kind, argument, raw));
                 }
@@ -193,7 +198,9 @@ void add_part(json& into, jetpp::page_part const& part) {
 [[nodiscard]] json describe_map_parts(jetpp::const_bytes parts, std::size_t count) {
     auto all = json::array();
     (void)jetpp::for_each_map_part(
-        parts, count, [&](jetpp::page_part const& part, jetpp::map_runs const& runs) {
+        parts,
+        count,
+        [&](jetpp::page_part const& part, jetpp::map_runs const& runs) {
             auto one = json::object();
             add_part(one, part);
             one["runs"] = describe_runs(runs);
@@ -361,7 +368,8 @@ public:
         j_["undo_low_lsn"] = text(r.undo_low_lsn);
         j_["log_start"] = text(r.log_start);
         j_["databases"] = json::array();
-        for (std::size_t i = 0; i < r.count; ++i) j_["databases"].push_back(text_of(r.member(i).id));
+        for (std::size_t i = 0; i < r.count; ++i)
+            j_["databases"].push_back(text_of(r.member(i).id));
     }
     void operator()(jetpp::record::backup_end const& r) const {
         j_["set"] = text_of(r.set);

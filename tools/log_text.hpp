@@ -6,11 +6,11 @@
 // ASCII written \xNN.
 #pragma once
 
+#include <jetpp/log/log_record.hpp>
+
 #include <string>
 
 #include <nlohmann/json.hpp>
-
-#include <jetpp/log/log_record.hpp>
 
 namespace jetpp_tool {
 

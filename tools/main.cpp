@@ -1,6 +1,8 @@
 // jetpp - load, read, check and describe directories of jetpp files from the command line.
 //
 // Exit status: 0 success, 1 damage or failure with one line on standard error, 2 wrong usage.
+#include <jetpp/checksum/xxh3.hpp>
+
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -11,10 +13,7 @@
 
 #include "commands.hpp"
 #include "failure.hpp"
-
 #include <CLI/CLI.hpp>
-
-#include <jetpp/checksum/xxh3.hpp>
 
 namespace {
 
@@ -23,7 +22,10 @@ using namespace jetpp_tool;
 // One subcommand: its options fill `request`, its turn runs `work`.
 template <class Request>
 CLI::App* add_command(
-    CLI::App& app, std::string const& name, std::string const& meaning, Request& request,
+    CLI::App& app,
+    std::string const& name,
+    std::string const& meaning,
+    Request& request,
     void (*work)(Request const&)
 ) {
     auto* const command = app.add_subcommand(name, meaning);
@@ -42,7 +44,10 @@ void add_tree(CLI::App& command, tree_name& name) {
 // An option whose words stand for values; the first is the default.
 template <class Value>
 CLI::Option* add_choice(
-    CLI::App& command, std::string const& name, std::string const& meaning, Value& into,
+    CLI::App& command,
+    std::string const& name,
+    std::string const& meaning,
+    Value& into,
     std::vector<std::pair<std::string_view, Value>> const& choices
 ) {
     auto words = std::vector<std::string>{};
@@ -63,7 +68,10 @@ CLI::Option* add_choice(
 
 void add_load(CLI::App& app, load_request& request) {
     auto& command = *add_command(
-        app, "load", "put lines of 'key TAB value' into a tree, creating what is missing", request,
+        app,
+        "load",
+        "put lines of 'key TAB value' into a tree, creating what is missing",
+        request,
         load
     );
     add_directory(command, request.directory);
@@ -74,7 +82,10 @@ void add_load(CLI::App& app, load_request& request) {
         ->check(CLI::PositiveNumber)
         ->capture_default_str();
     add_choice(
-        command, "--durability", "what a commit survives", request.how,
+        command,
+        "--durability",
+        "what a commit survives",
+        request.how,
         {{"device", jetpp::durability::device},
          {"process", jetpp::durability::process},
          {"memory", jetpp::durability::memory}}
@@ -88,17 +99,26 @@ void add_load(CLI::App& app, load_request& request) {
         ->capture_default_str()
         ->group(created);
     add_choice(
-        command, "--checksum", "of pages", request.when_new.checksum_id,
+        command,
+        "--checksum",
+        "of pages",
+        request.when_new.checksum_id,
         {{jetpp::crc32c::name, jetpp::crc32c::id}, {jetpp::xxh3_64::name, jetpp::xxh3_64::id}}
     )->group(created);
     add_choice(
-        command, "--logging", "keep all log, or use it again", request.when_new.archival,
+        command,
+        "--logging",
+        "keep all log, or use it again",
+        request.when_new.archival,
         {{"archival", true}, {"circular", false}}
     )->group(created);
 }
 
 void add_row_command(
-    CLI::App& app, std::string const& name, std::string const& meaning, row_request& request,
+    CLI::App& app,
+    std::string const& name,
+    std::string const& meaning,
+    row_request& request,
     void (*work)(row_request const&)
 ) {
     auto& command = *add_command(app, name, meaning, request, work);
@@ -128,19 +148,31 @@ int run(int argc, char** argv) {
     auto to_erase = row_request{};
     auto to_scan = scan_request{};
     auto to_print = log_request{};
+    auto to_back_up = set_request{};
+    auto to_restore = set_request{};
     auto to_verify = std::string{};
     auto to_describe = std::string{};
     add_load(app, to_load);
     add_row_command(app, "get", "print the value of one key", to_get, get);
     add_scan(app, to_scan);
     add_row_command(app, "erase", "remove one key", to_erase, erase);
+    auto& backup =
+        *add_command(app, "backup", "add a full backup set to a repository", to_back_up, back_up);
+    add_directory(backup, to_back_up.directory);
+    backup.add_option("REPO", to_back_up.repository, "a directory, created if missing")->required();
+    auto& restoring = *add_command(
+        app, "restore", "make an instance of a repository's newest set", to_restore, restore
+    );
+    restoring.add_option("REPO", to_restore.repository, "the repository")->required();
+    restoring.add_option("DIR", to_restore.directory, "an empty or missing directory")->required();
+    auto const places = "the directory of an instance, a repository or a set";
     add_command(
         app, "verify", "check every page, record and structure; change nothing", to_verify, verify
     )
-        ->add_option("PATH", to_verify, "a directory that no engine has open")
+        ->add_option("PATH", to_verify, places)
         ->required();
     add_command(app, "info", "print what the files say of themselves", to_describe, print_info)
-        ->add_option("PATH", to_describe, "a directory")
+        ->add_option("PATH", to_describe, places)
         ->required();
     auto& log = *add_command(app, "log", "print the log, one record a line", to_print, print_log);
     add_directory(log, to_print.directory);

@@ -1,6 +1,8 @@
 // tools/place.hpp - a directory as a command finds it, and the engine that fits it.
 #pragma once
 
+#include <jetpp/engine/probe.hpp>
+
 #include <memory>
 #include <optional>
 #include <string>
@@ -8,8 +10,6 @@
 #include "commands.hpp"
 #include "failure.hpp"
 #include "tool_build.hpp"
-
-#include <jetpp/engine/probe.hpp>
 
 namespace jetpp_tool {
 
@@ -34,9 +34,7 @@ enum class beside_engine : std::uint8_t { refused, allowed };
 [[nodiscard]] inline place look_at(std::string const& path, beside_engine running) {
     auto const env = environment{};
     auto found = place{.path = path};
-    found.directory = value_of(
-        env.storage.open_dir(path, jetpp::directory_how::must_exist), path
-    );
+    found.directory = value_of(env.storage.open_dir(path, jetpp::directory_how::must_exist), path);
     found.facts = value_of(jetpp::probe(env, found.directory), path);
     if (!found.facts.has_lock_file) return found;
     auto locked = found.directory.acquire_lock(jetpp::file_name{"jet.lock"});
@@ -90,13 +88,15 @@ enum class beside_engine : std::uint8_t { refused, allowed };
     auto const* const build = find_build(page_size, checksum);
     if (build == nullptr)
         fail(
-            path, "no engine here is built for pages of " + std::to_string(page_size) +
-                      " bytes with checksum " + std::to_string(checksum)
+            path,
+            "no engine here is built for pages of " + std::to_string(page_size) +
+                " bytes with checksum " + std::to_string(checksum)
         );
     auto engine = build->open(
-        path, {.create = when_new != nullptr ? jetpp::create_how::if_missing
-                                             : jetpp::create_how::must_exist,
-               .archival = asked.archival}
+        path,
+        {.create =
+             when_new != nullptr ? jetpp::create_how::if_missing : jetpp::create_how::must_exist,
+         .archival = asked.archival}
     );
     if (!engine) fail(place_of(where, engine.error()), engine.error());
     return std::move(engine).assume_value();

@@ -64,7 +64,9 @@ public:
             line += "[" + std::string(filled, '=') + std::string(width - filled, ' ') + "] ";
             char percent[8];
             std::snprintf(
-                percent, sizeof percent, "%3d%% ",
+                percent,
+                sizeof percent,
+                "%3d%% ",
                 static_cast<int>(static_cast<double>(part) * 100 / static_cast<double>(total))
             );
             line += percent;

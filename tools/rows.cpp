@@ -13,7 +13,6 @@
 #include "failure.hpp"
 #include "place.hpp"
 #include "progress.hpp"
-
 #include <sys/stat.h>
 
 namespace jetpp_tool {
@@ -76,7 +75,7 @@ public:
         : name_{file == "-" ? "standard input" : file},
           stream_{file == "-" ? stdin : std::fopen(file.c_str(), "rb")} {
         if (stream_ == nullptr) fail(name_, std::strerror(errno));
-        struct stat about {};
+        struct stat about{};
         if (::fstat(::fileno(stream_), &about) == 0 && S_ISREG(about.st_mode))
             bytes_total_ = static_cast<std::uint64_t>(about.st_size);
     }
@@ -164,8 +163,10 @@ public:
     void tell() const {
         auto const seconds = clock_.seconds();
         std::fprintf(
-            stderr, "loaded %llu rows, %llu bytes, %.0f rows/s\n",
-            static_cast<unsigned long long>(rows_), static_cast<unsigned long long>(row_bytes_),
+            stderr,
+            "loaded %llu rows, %llu bytes, %.0f rows/s\n",
+            static_cast<unsigned long long>(rows_),
+            static_cast<unsigned long long>(row_bytes_),
             static_cast<double>(rows_) / (seconds > 0 ? seconds : 1e-9)
         );
     }
@@ -174,8 +175,7 @@ private:
     void put(std::string_view line) {
         auto const tab = line.find('\t');
         if (tab == line.npos) refuse("has no TAB between key and value");
-        if (!read_escaped(line.substr(0, tab), key_) ||
-            !read_escaped(line.substr(tab + 1), value_))
+        if (!read_escaped(line.substr(0, tab), key_) || !read_escaped(line.substr(tab + 1), value_))
             refuse("has an escape that is none of \\t \\n \\r \\\\ \\xNN");
         if (auto const done = into_->put(key_, value_); !done) refuse(text_of(done.error()));
         ++rows_;
@@ -191,9 +191,7 @@ private:
         flush_out();
     }
     void show() {
-        bar_.show(
-            source_.bytes_read(), source_.bytes_total(), std::to_string(rows_) + " rows"
-        );
+        bar_.show(source_.bytes_read(), source_.bytes_total(), std::to_string(rows_) + " rows");
     }
 
     [[nodiscard]] std::string committed_so_far() const {

@@ -6,6 +6,14 @@
 // Threads  a tool_engine has one owner.
 #pragma once
 
+#include <jetpp/backup/backup_options.hpp>
+#include <jetpp/core/durability.hpp>
+#include <jetpp/core/ids.hpp>
+#include <jetpp/core/result.hpp>
+#include <jetpp/engine/options.hpp>
+#include <jetpp/env/native_environment.hpp>
+#include <jetpp/page/database_header.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -14,12 +22,9 @@
 #include <string>
 #include <string_view>
 
-#include <jetpp/core/durability.hpp>
-#include <jetpp/core/ids.hpp>
-#include <jetpp/core/result.hpp>
-#include <jetpp/engine/options.hpp>
-#include <jetpp/env/native_environment.hpp>
-#include <jetpp/page/database_header.hpp>
+namespace jetpp::inline v1 {
+struct read_manifest;
+}
 
 namespace jetpp_tool {
 
@@ -56,6 +61,10 @@ public:
     virtual jetpp::result<std::optional<std::string>> get(std::string_view key) = 0;
     // Until visit returns false.
     virtual jetpp::result<void> scan(row_range const& wanted, visitor const& visit) = 0;
+    // Adds a full set to a repository, which is made if it is missing.
+    virtual jetpp::result<jetpp::backup_report> back_up(
+        std::string const& repository, jetpp::backup_options const& options
+    ) = 0;
     virtual jetpp::result<void> close() = 0;
 };
 
@@ -70,16 +79,18 @@ struct finding {
 struct database_to_check {
     jetpp::file_name name{};
     jetpp::database_header header{};
-    bool is_clean = false;         // then trees and space are checked too
-    jetpp::lsn log_end{};          // no page may be from its future
+    bool is_clean = false; // then trees and space are checked too
+    jetpp::lsn log_end{};  // no page may be from its future
     std::uint64_t segment_bytes{};
-    std::uint32_t pages_logged{};  // the file has at least so many
+    std::uint32_t pages_logged{}; // the file has at least so many
     // Would recovery make this page anew, from jet.dw or from the log? Then damage is none.
-    std::function<bool(jetpp::page_number)> is_made_again = [](jetpp::page_number) { return false; };
+    std::function<bool(jetpp::page_number)> is_made_again = [](jetpp::page_number) {
+        return false;
+    };
 };
 
 struct database_counts {
-    std::uint64_t pages{};        // of the file
+    std::uint64_t pages{}; // of the file
     std::uint64_t pages_sound{};
     std::uint64_t pages_free{};
     std::uint64_t pages_made_again{};
@@ -88,10 +99,12 @@ struct database_counts {
     bool trees_checked = false;
 };
 
-// The sound images in jet.dw for one database: pages that recovery can repair.
-struct double_write_facts {
-    std::uint32_t images{};
-    std::uint32_t damaged{};
+struct restored_set {
+    jetpp::lsn reached{}; // every commit below it is there
+    jetpp::lsn last_commit{};
+    std::uint64_t pages{};
+    std::uint64_t records{};
+    double seconds{};
 };
 
 class tool_build {
@@ -107,13 +120,20 @@ public:
     // Reads every page of a database file; writes nothing.
     // Errors: of storage, out_of_memory. Damage goes to `found`.
     virtual jetpp::result<database_counts> check_database(
-        environment::directory& where, database_to_check const& database,
+        environment::directory& where,
+        database_to_check const& database,
         std::function<void(finding const&)> const& found
     ) const = 0;
-    // Is this page image sound, with that nonce and number?
-    virtual bool is_sound(
-        std::byte const* page, std::uint64_t nonce, jetpp::page_number number
+    // Requires: the set has this page size and checksum.
+    virtual jetpp::result<restored_set> restore(
+        environment::directory& set,
+        jetpp::read_manifest const& from,
+        std::string const& target,
+        std::function<void(std::uint64_t)> const& on_read
     ) const = 0;
+    // Is this page image sound, with that nonce and number?
+    virtual bool is_sound(std::byte const* page, std::uint64_t nonce, jetpp::page_number number)
+        const = 0;
 };
 
 // Instantiated in the build units, and only there.
@@ -122,6 +142,7 @@ tool_build const& build_of();
 
 // Null if there is none: a page size or checksum of another version.
 tool_build const* find_build(std::uint32_t page_size, std::uint16_t checksum_id) noexcept;
+tool_build const* find_build(std::uint32_t page_size, std::string_view checksum) noexcept;
 
 inline constexpr std::uint32_t default_page_size = 8192;
 

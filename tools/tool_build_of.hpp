@@ -3,6 +3,13 @@
 // Included by the build units alone: each instantiates one engine.
 #pragma once
 
+#include <jetpp/backup/backup_job.hpp>
+#include <jetpp/backup/repository.hpp>
+#include <jetpp/backup/restore_set.hpp>
+#include <jetpp/engine/engine.hpp>
+
+#include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,8 +17,6 @@
 
 #include "check_database.hpp"
 #include "tool_build.hpp"
-
-#include <jetpp/engine/engine.hpp>
 
 namespace jetpp_tool {
 
@@ -33,11 +38,12 @@ public:
             create ? jetpp::attach_how::create_if_missing : jetpp::attach_how::must_exist
         ));
         BOOST_OUTCOME_TRY(
-            tree_, engine_->open_tree(
-                       name.database, name.tree,
-                       create ? jetpp::open_how_tree::create_if_missing
-                              : jetpp::open_how_tree::must_exist
-                   )
+            tree_,
+            engine_->open_tree(
+                name.database,
+                name.tree,
+                create ? jetpp::open_how_tree::create_if_missing : jetpp::open_how_tree::must_exist
+            )
         );
         return jetpp::ok();
     }
@@ -77,6 +83,14 @@ public:
             if (!more || !visit(rows.current().key, rows.current().value)) return jetpp::ok();
         }
     }
+    jetpp::result<jetpp::backup_report> back_up(
+        std::string const& repository, jetpp::backup_options const& options
+    ) override {
+        using sets_type = jetpp::repository<environment>;
+        BOOST_OUTCOME_TRY(auto sets, sets_type::open_or_create({}, repository));
+        BOOST_OUTCOME_TRY(auto sink, jetpp::directory_sink<environment>::create({}, sets));
+        return jetpp::run_in_place(engine_->core().store, sink, options);
+    }
     jetpp::result<void> close() override {
         roll_back();
         auto done = std::move(*engine_).close();
@@ -114,14 +128,37 @@ public:
         };
     }
     jetpp::result<database_counts> check_database(
-        environment::directory& where, database_to_check const& database,
+        environment::directory& where,
+        database_to_check const& database,
         std::function<void(finding const&)> const& found
     ) const override {
         return database_check<PageSize, Checksum>{where, database, found}.run();
     }
-    bool is_sound(
-        std::byte const* page, std::uint64_t nonce, jetpp::page_number number
+    jetpp::result<restored_set> restore(
+        environment::directory& set,
+        jetpp::read_manifest const& from,
+        std::string const& target,
+        std::function<void(std::uint64_t)> const& on_read
     ) const override {
+        auto options = jetpp::restore_options{};
+        options.on_read = [&](std::uint64_t bytes) -> jetpp::result<void> {
+            on_read(bytes);
+            return jetpp::ok();
+        };
+        BOOST_OUTCOME_TRY(
+            auto const done,
+            jetpp::restore_set<typename engine::traits>({}, set, from, target, options)
+        );
+        return restored_set{
+            .reached = done.reached,
+            .last_commit = done.last_commit,
+            .pages = done.read.pages,
+            .records = done.read.records,
+            .seconds = std::chrono::duration<double>(done.took).count(),
+        };
+    }
+    bool is_sound(std::byte const* page, std::uint64_t nonce, jetpp::page_number number)
+        const override {
         return jetpp::page_codec<PageSize, Checksum>::verify(page, nonce, number) ==
                jetpp::damage::none;
     }

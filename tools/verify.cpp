@@ -6,6 +6,12 @@
 // A directory that was not closed is legal with torn things in it: a slot or header copy whose
 // twin holds, a page that jet.dw or the log will make again. Those are said, and are no damage;
 // trees can be walked only when recovery has run.
+#include <jetpp/buffer/double_write.hpp>
+#include <jetpp/core/aligned_buffer.hpp>
+#include <jetpp/log/replay.hpp>
+#include <jetpp/log/structure_parts.hpp>
+#include <jetpp/recovery/analysis.hpp>
+
 #include <cstdio>
 #include <map>
 #include <set>
@@ -16,12 +22,7 @@
 #include "commands.hpp"
 #include "failure.hpp"
 #include "place.hpp"
-
-#include <jetpp/buffer/double_write.hpp>
-#include <jetpp/core/aligned_buffer.hpp>
-#include <jetpp/log/replay.hpp>
-#include <jetpp/log/structure_parts.hpp>
-#include <jetpp/recovery/analysis.hpp>
+#include "sets.hpp"
 
 namespace jetpp_tool {
 
@@ -116,9 +117,8 @@ private:
         }
         for (auto const& one : where_.facts.databases)
             if (one.newest)
-                options.proofs.max_required = jetpp::later(
-                    options.proofs.max_required, one.newest->header.max_required_lsn
-                );
+                options.proofs.max_required =
+                    jetpp::later(options.proofs.max_required, one.newest->header.max_required_lsn);
         analysis_ = jetpp::log_analysis{scan_start};
         auto opened = jetpp::replay<environment>::open({}, where_.directory, options);
         if (!opened) return damaged(opened.error());
@@ -139,7 +139,8 @@ private:
         auto const torn = end.kind == jetpp::end_kind::torn_tail;
         std::printf(
             "log: %llu records, %zu segments, ends %s at LSN %llu\n",
-            static_cast<unsigned long long>(records), where_.facts.segments.size(),
+            static_cast<unsigned long long>(records),
+            where_.facts.segments.size(),
             !log_is_sound_ ? "in damage"
             : torn         ? "in a torn tail"
                            : "cleanly",
@@ -147,11 +148,14 @@ private:
         );
         if (!log_is_sound_) return;
         if (auto const done = analysis_.finish(); !done) damaged(done.error());
-        if (torn && clean_) damaged(
-            where_.file(jetpp::segment_file_name(jetpp::generation_of(log_end_, segment_bytes_)).view()),
-            "the log of a closed instance ends in a torn tail at LSN " +
-                std::to_string(log_end_.value)
-        );
+        if (torn && clean_)
+            damaged(
+                where_.file(
+                    jetpp::segment_file_name(jetpp::generation_of(log_end_, segment_bytes_)).view()
+                ),
+                "the log of a closed instance ends in a torn tail at LSN " +
+                    std::to_string(log_end_.value)
+            );
     }
 
     void see(jetpp::log_record const& record) {
@@ -174,9 +178,9 @@ private:
         };
         auto const each_part = [&](jetpp::const_bytes parts, std::size_t n) {
             (void)jetpp::for_each_part(
-                parts, n, [&](jetpp::page_part const& part, std::uint16_t, jetpp::const_bytes) {
-                    made(part);
-                }
+                parts,
+                n,
+                [&](jetpp::page_part const& part, std::uint16_t, jetpp::const_bytes) { made(part); }
             );
         };
         if (auto const* const s = record.as<jetpp::record::structure>())
@@ -226,15 +230,13 @@ private:
                 ),
                 name
             );
-            auto const got = value_of(
-                jetpp::read_up_to(file, raw.all(), area * area_bytes), name
-            );
-            auto const index = got >= jetpp::double_write_index::size
-                                   ? jetpp::double_write_index::read(
-                                         raw.part(0, jetpp::double_write_index::size)
-                                     )
-                                   : jetpp::error{.code = jetpp::errc::bad_header,
-                                                  .file = jetpp::file_kind::double_write};
+            auto const got = value_of(jetpp::read_up_to(file, raw.all(), area * area_bytes), name);
+            auto const index =
+                got >= jetpp::double_write_index::size
+                    ? jetpp::double_write_index::read(raw.part(0, jetpp::double_write_index::size))
+                    : jetpp::error{
+                          .code = jetpp::errc::bad_header, .file = jetpp::file_kind::double_write
+                      };
             auto const what = "area " + std::to_string(area) + ": ";
             if (!index) {
                 if (clean_)
@@ -293,9 +295,9 @@ private:
     void check_database(jetpp::probed_database const& one) {
         auto const name = where_.file(one.name.view());
         auto const is_attached = analysis_.database(id_of(one)) != nullptr;
-        auto const closed =
-            one.newest && one.newest->header.state == jetpp::database_state::clean &&
-            (clean_ || !is_attached);
+        auto const closed = one.newest &&
+                            one.newest->header.state == jetpp::database_state::clean &&
+                            (clean_ || !is_attached);
         check_header_copies(one, closed);
         if (!one.newest) return;
         auto const& header = one.newest->header;
@@ -310,9 +312,8 @@ private:
             .log_end = own ? log_end_ : jetpp::lsn_limit,
             .segment_bytes = segment_bytes_ != 0 ? segment_bytes_ : jetpp::segment_bytes_default,
             .pages_logged = own ? pages_logged_[header.id.value] : 0,
-            .is_made_again = [&](jetpp::page_number page) {
-                return is_attached && is_made_again(header, page);
-            },
+            .is_made_again = [&](jetpp::page_number page
+                             ) { return is_attached && is_made_again(header, page); },
         };
         auto const counts = value_of(
             build->check_database(
@@ -321,7 +322,8 @@ private:
             name
         );
         std::printf(
-            "%s: %llu pages, %llu sound, %llu free", name.c_str(),
+            "%s: %llu pages, %llu sound, %llu free",
+            name.c_str(),
             static_cast<unsigned long long>(counts.pages),
             static_cast<unsigned long long>(counts.pages_sound),
             static_cast<unsigned long long>(counts.pages_free)
@@ -333,7 +335,8 @@ private:
             );
         if (counts.trees_checked)
             std::printf(
-                "; %llu %s with %llu rows", static_cast<unsigned long long>(counts.trees),
+                "; %llu %s with %llu rows",
+                static_cast<unsigned long long>(counts.trees),
                 counts.trees == 1 ? "tree" : "trees",
                 static_cast<unsigned long long>(counts.rows)
             );
@@ -354,9 +357,8 @@ private:
     }
 
     // Redo will write this page from nothing, or jet.dw holds it.
-    [[nodiscard]] bool is_made_again(
-        jetpp::database_header const& header, jetpp::page_number page
-    ) const {
+    [[nodiscard]] bool is_made_again(jetpp::database_header const& header, jetpp::page_number page)
+        const {
         if (images_.contains({header.nonce, page.value})) return true;
         auto const from = jetpp::earlier(redo_lsn_, header.min_required_lsn);
         if (auto const at = formatted_.find({header.id.value, page.value});
@@ -395,6 +397,8 @@ private:
 
 } // namespace
 
-void verify(std::string const& path) { verification{path}.run(); }
+void verify(std::string const& path) {
+    if (!verify_sets(path)) verification{path}.run();
+}
 
 } // namespace jetpp_tool

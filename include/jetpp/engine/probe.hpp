@@ -10,13 +10,6 @@
 // Owns     the facts; not the directory.
 #pragma once
 
-#include <array>
-#include <cstddef>
-#include <cstdint>
-#include <optional>
-#include <span>
-#include <utility>
-
 #include <jetpp/buffer/double_write.hpp>
 #include <jetpp/core/aligned_buffer.hpp>
 #include <jetpp/core/array_list.hpp>
@@ -28,14 +21,21 @@
 #include <jetpp/page/database_header.hpp>
 #include <jetpp/recovery/attached_database.hpp>
 
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <utility>
+
 namespace jetpp::inline v1 {
 
 // One header copy or checkpoint slot: what it says, or why it cannot be believed.
 template <class Content>
 struct probed_copy {
     std::optional<Content> content{};
-    error why{};            // of a copy without content that is not empty
-    bool is_empty = false;  // all zero, or behind the end of the file
+    error why{};           // of a copy without content that is not empty
+    bool is_empty = false; // all zero, or behind the end of the file
 };
 
 struct probed_database {
@@ -50,7 +50,7 @@ struct probed_directory {
     std::array<probed_copy<checkpoint_slot>, 2> slots{};
     bool has_checkpoint = false; // the file is there
     bool has_lock_file = false;
-    bool is_restoring = false;   // jet.restore is there
+    bool is_restoring = false; // jet.restore is there
     std::uint32_t double_write_page_size = 0;
     array_list<log_segment> segments{}; // oldest first, headers read
     std::size_t spare_count = 0;

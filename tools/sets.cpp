@@ -1,0 +1,267 @@
+// The commands about backup sets: backup, restore, and info and verify where sets are.
+#include "sets.hpp"
+
+#include <jetpp/backup/repository.hpp>
+#include <jetpp/backup/set_catalogue.hpp>
+#include <jetpp/backup/verify_set.hpp>
+
+#include <cstdio>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "commands.hpp"
+#include "escape.hpp"
+#include "failure.hpp"
+#include "log_text.hpp"
+#include "place.hpp"
+#include "progress.hpp"
+
+namespace jetpp_tool {
+
+namespace {
+
+using repository = jetpp::repository<environment>;
+
+[[nodiscard]] unsigned long long number(std::uint64_t n) {
+    return n;
+}
+
+[[nodiscard]] std::string below(std::string const& path, std::string_view name) {
+    if (name.empty()) return path;
+    auto all = path;
+    if (all.empty() || all.back() != '/') all += '/';
+    return all + std::string{name};
+}
+// Of a set in a repository, or the path of a set itself.
+[[nodiscard]] std::string path_of_set(std::string const& path, std::string_view name) {
+    if (name.empty() || name == path) return path;
+    return below(below(path, jetpp::sets_directory_name.view()), name);
+}
+
+[[nodiscard]] std::string_view name_of(jetpp::backup_stage stage) {
+    switch (stage) {
+    case jetpp::backup_stage::pages: return "pages";
+    case jetpp::backup_stage::log: return "log";
+    default: return "";
+    }
+}
+
+[[nodiscard]] std::uint64_t bytes_of(jetpp::backup_manifest const& manifest) {
+    auto sum = std::uint64_t{0};
+    for (auto const& part : manifest.parts) sum += part.summary.bytes;
+    return sum;
+}
+
+[[nodiscard]] jetpp::backup_place kind_of(std::string const& path) {
+    return value_of(jetpp::backup_place_at(environment{}, path), path);
+}
+
+void say(std::string_view name, std::string const& value) {
+    std::printf("  %-18s %s\n", std::string{name}.c_str(), value.c_str());
+}
+void say(std::string_view name, jetpp::lsn at) {
+    say(name, std::to_string(at.value));
+}
+
+void print_set(std::string_view name, jetpp::backup_manifest const& m) {
+    std::printf("%s\n", std::string{name}.c_str());
+    say("set", jetpp_tool::text_of(m.set));
+    say("kind", std::string{jetpp::name_of(m.kind)});
+    say("created", jetpp_tool::text_of(m.created));
+    if (!m.tag.empty()) say("tag", escaped(m.tag));
+    say("instance", jetpp_tool::text_of(m.instance));
+    say("timeline", jetpp_tool::hex_of(m.timeline.value));
+    say("log start", m.log_start);
+    say("pages end", m.copy_end_lsn);
+    say("end LSN", m.end_lsn);
+    if (m.last_commit)
+        say("last commit",
+            std::to_string(m.last_commit.value) + ", " + jetpp_tool::text_of(m.last_commit_time));
+    say("page bytes", std::to_string(m.page_size));
+    say("checksum", m.checksum);
+    say("segment bytes", std::to_string(m.segment_bytes));
+    say("logging", m.archival ? "archival" : "circular");
+    for (auto const& one : m.databases)
+        say("database",
+            escaped(one.name) + ", " + std::to_string(one.pages) + " pages, " +
+                jetpp_tool::text_of(one.id));
+    for (auto const& one : m.parts)
+        say("part",
+            one.name + ", " + std::to_string(one.summary.bytes) + " bytes, " +
+                std::to_string(one.summary.frames) + " frames");
+    for (auto const& one : m.warnings)
+        say("warning", one.what + ": " + one.file + ", " + std::to_string(one.count));
+}
+
+// Of all sets that verify will read.
+[[nodiscard]] std::uint64_t bytes_to_verify(std::string const& path, jetpp::backup_place kind) {
+    auto sum = std::uint64_t{0};
+    if (kind == jetpp::backup_place::repository) {
+        auto sets = repository::open({}, path);
+        if (!sets) return 0;
+        auto const known = jetpp::list_sets(sets.assume_value());
+        if (!known) return 0;
+        for (auto const& one : known.assume_value()) sum += bytes_of(one.manifest);
+    } else {
+        auto set = environment{}.storage.open_dir(path, jetpp::directory_how::must_exist);
+        if (!set) return 0;
+        auto const manifest = jetpp::manifest_of<environment>(set.assume_value());
+        if (manifest) sum = bytes_of(manifest.assume_value().manifest);
+    }
+    return sum;
+}
+
+} // namespace
+
+void back_up(set_request const& request) {
+    auto engine = open_engine(request.directory, nullptr);
+    auto bar = progress_bar{"backup"};
+    auto options = jetpp::backup_options{};
+    options.on_progress = [&](jetpp::backup_progress const& p) -> jetpp::result<void> {
+        bar.show(p.bytes_done, p.bytes_total, name_of(p.stage));
+        return jetpp::ok();
+    };
+    auto const done = engine->back_up(request.repository, options);
+    bar.wipe();
+    auto const closed = engine->close();
+    if (!done) {
+        auto const of_source = done.error().file == jetpp::file_kind::database ||
+                               done.error().file == jetpp::file_kind::log_segment;
+        fail(of_source ? request.directory : request.repository, done.error());
+    }
+    if (!closed) fail(request.directory, closed.error());
+    auto const& r = done.assume_value();
+    std::printf(
+        "%s: %llu pages and %llu log records verified, %llu bytes, up to LSN %llu\n",
+        r.name.c_str(),
+        number(r.pages),
+        number(r.records),
+        number(r.stored_bytes),
+        number(r.end_lsn.value)
+    );
+    if (r.masked_pages != 0)
+        std::fprintf(
+            stderr,
+            "%llu pages are damaged in their file, and were copied from memory\n",
+            number(r.masked_pages)
+        );
+    if (r.stamp_problem)
+        std::fprintf(
+            stderr,
+            "the set is whole, but the databases do not name it: %s\n",
+            jetpp_tool::text_of(*r.stamp_problem).c_str()
+        );
+}
+
+void restore(set_request const& request) {
+    auto sets = value_of(repository::open({}, request.repository), request.repository);
+    auto const known = value_of(jetpp::list_sets(sets), request.repository);
+    auto const* const chosen = value_of(jetpp::choose_set(known), request.repository);
+    auto const name = std::string{chosen->name.view()};
+    auto const where = path_of_set(request.repository, name);
+    auto set = value_of(sets.open_set(chosen->name), where);
+    auto const& manifest = chosen->manifest;
+    auto const* const build = find_build(manifest.page_size, manifest.checksum);
+    if (build == nullptr)
+        fail(where, "has a page size or checksum that no engine here is built for");
+
+    auto bar = progress_bar{"restore"};
+    auto const total = bytes_of(manifest);
+    auto read = std::uint64_t{0};
+    auto const done =
+        build->restore(set, {manifest, chosen->hash}, request.directory, [&](std::uint64_t bytes) {
+            read += bytes;
+            bar.show(read, total);
+        });
+    bar.wipe();
+    if (!done) {
+        auto const& why = done.error();
+        auto const of_target =
+            why.file == jetpp::file_kind::directory || why.file == jetpp::file_kind::lock;
+        auto const part = jetpp::detail::file_of(why, manifest);
+        fail(of_target ? request.directory : below(where, part), why);
+    }
+    auto const& r = done.assume_value();
+    std::printf(
+        "%s: restored to LSN %llu; %llu pages and %llu log records verified\n",
+        name.c_str(),
+        number(r.reached.value),
+        number(r.pages),
+        number(r.records)
+    );
+}
+
+bool print_sets(std::string const& path) {
+    auto const kind = kind_of(path);
+    if (kind == jetpp::backup_place::neither) return false;
+    if (kind == jetpp::backup_place::set) {
+        auto set =
+            value_of(environment{}.storage.open_dir(path, jetpp::directory_how::must_exist), path);
+        print_set(path, value_of(jetpp::manifest_of<environment>(set), path).manifest);
+    } else {
+        auto sets = value_of(repository::open({}, path), path);
+        auto const known = value_of(jetpp::list_sets(sets), path);
+        std::printf("%s: a repository of %zu sets\n", path.c_str(), known.size());
+        for (auto const& one : known) {
+            if (one.problem)
+                std::printf(
+                    "%s\n  %-18s %s\n",
+                    one.name.c_str(),
+                    "damaged",
+                    jetpp_tool::text_of(*one.problem).c_str()
+                );
+            else
+                print_set(one.name.view(), one.manifest);
+        }
+    }
+    if (std::fflush(stdout) != 0) fail("standard output", "cannot be written");
+    return true;
+}
+
+bool verify_sets(std::string const& path) {
+    auto const kind = kind_of(path);
+    if (kind == jetpp::backup_place::neither) return false;
+    auto bar = progress_bar{"verify"};
+    auto const total = bytes_to_verify(path, kind);
+    auto read = std::uint64_t{0};
+    auto options = jetpp::verify_options{};
+    options.on_read = [&](std::uint64_t bytes) -> jetpp::result<void> {
+        read += bytes;
+        bar.show(read, total);
+        return jetpp::ok();
+    };
+    auto const report = value_of(
+        kind == jetpp::backup_place::repository
+            ? jetpp::verify_repository(environment{}, path, options)
+            : jetpp::verify_set_at(environment{}, path, options),
+        path
+    );
+    bar.wipe();
+    auto lines = std::vector<std::string>{};
+    for (auto const& one : report.findings)
+        lines.push_back(
+            below(path_of_set(path, one.set), one.file) + ": " + jetpp_tool::text_of(one.why)
+        );
+    for (auto const& line : lines) std::printf("%s\n", line.c_str());
+    std::printf(
+        "%llu %s: %llu parts, %llu frames, %llu pages and %llu log records, %llu bytes%s\n",
+        number(report.sets),
+        report.sets == 1 ? "set" : "sets",
+        number(report.parts),
+        number(report.frames),
+        number(report.pages),
+        number(report.records),
+        number(report.bytes),
+        report.partial ? "; not replayed" : ""
+    );
+    if (std::fflush(stdout) != 0) fail("standard output", "cannot be written");
+    if (lines.empty()) return true;
+    auto first = lines.front();
+    if (lines.size() > 1) first += " (and " + std::to_string(lines.size() - 1) + " more)";
+    throw failure{first};
+}
+
+} // namespace jetpp_tool

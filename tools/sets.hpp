@@ -1,0 +1,12 @@
+// tools/sets.hpp - info and verify where backup sets are.
+#pragma once
+
+#include <string>
+
+namespace jetpp_tool {
+
+// Return: false if the path is neither a repository nor a set.
+[[nodiscard]] bool print_sets(std::string const& path);
+[[nodiscard]] bool verify_sets(std::string const& path);
+
+} // namespace jetpp_tool
