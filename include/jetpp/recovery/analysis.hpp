@@ -21,6 +21,7 @@
 #include <jetpp/core/lsn.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/env/file_name.hpp>
+#include <jetpp/env/runtime.hpp>
 #include <jetpp/log/log_record.hpp>
 
 namespace jetpp::inline v1 {
@@ -62,6 +63,9 @@ public:
         }
         if (record.at < scan_start_) return ok();
         ++records_;
+        if (auto const* mark = record.as<record::time_mark>()) see_wall(mark->wall);
+        if (auto const* point = record.as<record::restore_point>()) see_wall(point->wall);
+        if (auto const* end_mark = record.as<record::commit>()) see_wall(end_mark->wall);
         auto const transaction = record.header.transaction;
         if (!transaction) return ok();
         if (record.as<record::commit>() != nullptr) {
@@ -94,6 +98,8 @@ public:
         return std::binary_search(open_.begin(), open_.end(), transaction);
     }
     [[nodiscard]] lsn last_commit() const noexcept { return last_commit_; }
+    // The latest wall time in the log: later records must not show an earlier one.
+    [[nodiscard]] wall_time latest_wall() const noexcept { return latest_wall_; }
     [[nodiscard]] std::uint64_t records() const noexcept { return records_; }
     [[nodiscard]] std::span<logged_database const> databases() const noexcept {
         return {databases_.data(), database_count_};
@@ -105,6 +111,9 @@ public:
     }
 
 private:
+    void see_wall(wall_time wall) noexcept {
+        if (latest_wall_ < wall) latest_wall_ = wall;
+    }
     [[nodiscard]] bool is_open(lsn transaction) const noexcept {
         // The newest are the likeliest.
         for (auto i = open_.size(); i-- > 0;)
@@ -163,6 +172,7 @@ private:
 
     lsn scan_start_;
     lsn last_commit_{};
+    wall_time latest_wall_{};
     std::uint64_t records_ = 0;
     array_list<lsn> open_;
     std::array<logged_database, databases_max> databases_{};

@@ -32,7 +32,7 @@ result<void> instance<Traits>::open_directory(path_view path) noexcept {
 template <class Traits>
 result<void> instance<Traits>::open(path_view path, instance_options const& options) noexcept {
     options_ = options;
-    BOOST_OUTCOME_TRY(check_options(options_, page_size, options_.segment_bytes));
+    if (pool_frames(options_, page_size) < pool_frames_min) return error{.code = errc::bad_option};
     BOOST_OUTCOME_TRY(open_directory(path));
     auto entries = array_list<directory_entry>{};
     BOOST_OUTCOME_TRY(dir_->list(entries));
@@ -81,6 +81,7 @@ result<bool> instance<Traits>::is_unborn() noexcept {
 
 template <class Traits>
 result<void> instance<Traits>::create_new() noexcept {
+    BOOST_OUTCOME_TRY(check_options(options_, page_size, options_.segment_bytes));
     auto& random = env_.runtime;
     id_ = make_uuid(random.random(), random.random());
     do timeline_ = {random.random()};

@@ -1,7 +1,7 @@
 // jetpp/recovery/instance_options.hpp - how an instance is sized, and the rules sizes obey.
 //
 // Everything follows from buffer_bytes unless it is given. What breaks a rule is refused with
-// errc::bad_option before a file is touched.
+// errc::bad_option before a byte of log or data is written.
 #pragma once
 
 #include <bit>

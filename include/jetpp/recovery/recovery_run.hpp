@@ -189,12 +189,13 @@ private:
         auto opened = paged_file<Traits>::open(in_->env_, *in_->dir_, logged.name);
         if (!opened && opened.error().code == errc::not_found && logged.created) {
             // The crash came before the file got its name, or before its name was durable.
-            auto moved = in_->dir_->rename(temporary, logged.name, rename_how::no_replace);
-            if (!moved && moved.error().code == errc::not_found) {
-                BOOST_OUTCOME_TRY(make_again(logged, temporary));
-                moved = in_->dir_->rename(temporary, logged.name, rename_how::no_replace);
-            }
-            BOOST_OUTCOME_TRY(moved);
+            // What lies under the temporary name may be half of an earlier recovery's work.
+            auto gone = in_->dir_->remove(temporary);
+            if (!gone && gone.error().code != errc::not_found) return gone.error();
+            BOOST_OUTCOME_TRY(make_again(logged, temporary));
+            BOOST_OUTCOME_TRY(
+                in_->dir_->rename(temporary, logged.name, rename_how::no_replace)
+            );
             BOOST_OUTCOME_TRY(in_->dir_->sync());
             opened = paged_file<Traits>::open(in_->env_, *in_->dir_, logged.name);
         }
@@ -346,6 +347,7 @@ private:
         start.timeline = in_->timeline_;
         start.parent_timeline = last.parent_timeline;
         start.fork_lsn = last.fork_lsn;
+        start.wall_floor = analysis_.latest_wall();
         if (end_.sealed) {
             start.generation = end_.next_generation;
             start.nonce = clean ? end_.next_nonce : 0;

@@ -25,4 +25,11 @@ template <any_environment Env>
     return log.acquire(credit, wanted, use);
 }
 
+// At the end of an operation: what others may need goes back. Of a roomy ring a step may be kept.
+template <any_environment Env>
+void trim_credit(log_writer<Env>& log, log_credit& credit) noexcept {
+    constexpr auto step = std::uint32_t{16} << 10;
+    if (log.credit_bytes_max() < 64 * step || credit.left > 2 * step) log.give_back(credit);
+}
+
 } // namespace jetpp::inline v1

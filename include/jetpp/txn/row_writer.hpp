@@ -215,7 +215,9 @@ template <class Traits>
         system.log(), credit, system.trees().credit_bound(tree, key.size(), limits::inline_value_bytes_max)
     ));
     auto writer = row_writer<Traits>{system, state, view, tree, key, request, value, credit};
-    BOOST_OUTCOME_TRY(system.trees().change(tree, key, writer));
+    auto const changed = system.trees().change(tree, key, writer);
+    trim_credit(system.log(), credit);
+    BOOST_OUTCOME_TRY(changed);
     return writer.found();
 }
 

@@ -1,0 +1,326 @@
+// What a program sees of the engine: isolation, trees, databases, tickets, refusals.
+#include <jetpp/env/memory_storage.hpp>
+#include <jetpp/jetpp.hpp>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "../catch.hpp"
+
+using namespace jetpp;
+
+namespace {
+
+struct small : default_policies {
+    static constexpr std::size_t page_size = 4096;
+    using storage = memory_storage;
+};
+struct other_page : small {
+    static constexpr std::size_t page_size = 8192;
+};
+using db_type = engine<small>;
+
+constexpr auto lazy = durability::memory;
+
+struct bed {
+    memory_storage disk{};
+    open_options options{
+        .buffer_bytes = std::size_t{1} << 20, .segment_bytes = std::uint64_t{128} << 10
+    };
+    [[nodiscard]] result<db_type> open() { return db_type::open("db", options, {disk, {}}); }
+    [[nodiscard]] db_type opened() {
+        auto db = open();
+        INFO((db ? "" : describe(db.error()).c_str()));
+        REQUIRE(db);
+        REQUIRE(db.assume_value().attach("main"));
+        return std::move(db).assume_value();
+    }
+};
+
+template <class T>
+T need(result<T> r) {
+    INFO((r ? "" : describe(r.error()).c_str()));
+    REQUIRE(r);
+    return std::move(r).assume_value();
+}
+void need(result<void> const& r) {
+    INFO((r ? "" : describe(r.error()).c_str()));
+    REQUIRE(r);
+}
+
+// Succeeds, and the value does not matter.
+template <class T>
+void must(result<T> const& r) {
+    INFO((r ? "" : describe(r.error()).c_str()));
+    REQUIRE(r);
+}
+
+template <class Reads>
+std::map<std::string, std::string> rows_of(Reads const& view, tree from, range wanted = {}) {
+    auto rows = std::map<std::string, std::string>{};
+    need(view.for_each(from, wanted, [&](row const& r) {
+        rows.emplace(std::string{r.key}, std::string{r.value});
+    }));
+    return rows;
+}
+
+} // namespace
+
+TEST_CASE("a snapshot does not move while others commit", "[engine]") {
+    auto b = bed{};
+    auto db = b.opened();
+    auto const t = need(db.open_tree("main", "t"));
+    must(db.put(t, "a", "1", lazy));
+    must(db.put(t, "b", "1", lazy));
+    auto const before = need(db.read());
+    must(db.put(t, "a", "2", lazy));
+    must(db.erase(t, "b", lazy));
+    must(db.put(t, "c", "2", lazy));
+    CHECK(rows_of(before, t) == std::map<std::string, std::string>{{"a", "1"}, {"b", "1"}});
+    auto const after = need(db.read());
+    CHECK(rows_of(after, t) == std::map<std::string, std::string>{{"a", "2"}, {"c", "2"}});
+    CHECK(need(before.get(t, "c")) == std::nullopt);
+    CHECK(need(before.get(t, "b")) == "1");
+}
+
+TEST_CASE("the first updater wins and the other is told at once", "[engine]") {
+    auto b = bed{};
+    auto db = b.opened();
+    auto const t = need(db.open_tree("main", "t"));
+    must(db.put(t, "a", "0", lazy));
+    auto one = need(db.begin());
+    auto two = need(db.begin());
+    need(one.put(t, "a", "1"));
+    auto const refused = two.put(t, "a", "2");
+    REQUIRE(!refused);
+    CHECK(refused.error().code == errc::write_conflict);
+    must(std::move(one).commit(lazy));
+    auto const late = two.put(t, "a", "2"); // committed since two began
+    REQUIRE(!late);
+    CHECK(late.error().code == errc::write_conflict);
+    need(two.put(t, "b", "2"));
+    must(std::move(two).commit(lazy));
+    auto const view = need(db.read());
+    CHECK(rows_of(view, t) == std::map<std::string, std::string>{{"a", "1"}, {"b", "2"}});
+}
+
+TEST_CASE("a locked key conflicts like a written one, with or without a row", "[engine]") {
+    auto b = bed{};
+    auto db = b.opened();
+    auto const t = need(db.open_tree("main", "t"));
+    auto one = need(db.begin());
+    need(one.lock(t, "missing"));
+    auto two = need(db.begin());
+    auto const refused = two.put(t, "missing", "2");
+    REQUIRE(!refused);
+    CHECK(refused.error().code == errc::write_conflict);
+    std::move(one).rollback();
+    need(two.put(t, "missing", "2"));
+    must(std::move(two).commit(lazy));
+}
+
+TEST_CASE("a scan that changes what lies ahead never meets its own changes", "[engine]") {
+    auto b = bed{};
+    auto db = b.opened();
+    auto const t = need(db.open_tree("main", "t"));
+    for (auto i = 100; i < 200; ++i) must(db.put(t, std::to_string(i), "x", lazy));
+    auto tx = need(db.begin());
+    auto seen = 0;
+    {
+        auto rows = need(tx.scan(t));
+        while (need(rows.next())) {
+            ++seen;
+            auto const key = std::string{rows.current().key};
+            must(tx.erase(t, key));
+            need(tx.put(t, std::to_string(std::stoi(key) + 100), "moved"));
+        }
+    }
+    CHECK(seen == 100);
+    must(std::move(tx).commit(lazy));
+    auto const view = need(db.read());
+    auto const rows = rows_of(view, t);
+    CHECK(rows.size() == 100);
+    CHECK(rows.begin()->first == "200");
+}
+
+TEST_CASE("a savepoint takes back what came after it and nothing else", "[engine]") {
+    auto b = bed{};
+    auto db = b.opened();
+    auto const t = need(db.open_tree("main", "t"));
+    must(db.put(t, "old", "0", lazy));
+    auto tx = need(db.begin());
+    need(tx.put(t, "a", "1"));
+    {
+        auto saved = need(tx.save());
+        need(tx.put(t, "a", "2"));
+        need(tx.put(t, "b", "2"));
+        must(tx.erase(t, "old"));
+    } // destroyed: rolled back
+    CHECK(rows_of(tx, t) == std::map<std::string, std::string>{{"a", "1"}, {"old", "0"}});
+    {
+        auto saved = need(tx.save());
+        need(tx.put(t, "a", "3"));
+        std::move(saved).keep();
+    }
+    must(std::move(tx).commit(lazy));
+    auto const view = need(db.read());
+    CHECK(rows_of(view, t) == std::map<std::string, std::string>{{"a", "3"}, {"old", "0"}});
+}
+
+TEST_CASE("a tree that was rolled back or dropped is gone, and its name is free", "[engine]") {
+    auto b = bed{};
+    auto db = b.opened();
+    {
+        auto tx = need(db.begin());
+        auto const t = need(tx.create_tree("main", "t"));
+        need(tx.put(t, "a", "1"));
+        std::move(tx).rollback();
+        auto const refused = db.put(t, "a", "1", lazy);
+        REQUIRE(!refused);
+        CHECK(refused.error().code == errc::tree_dropped);
+    }
+    auto const t = need(db.open_tree("main", "t"));
+    for (auto i = 0; i < 3000; ++i) must(db.put(t, std::to_string(i), std::string(50, 'x'), lazy));
+    {
+        auto const older = need(db.read());
+        auto tx = need(db.begin());
+        auto blocker = need(db.begin());
+        need(blocker.put(t, "0", "busy"));
+        auto const busy = tx.drop_tree(t);
+        REQUIRE(!busy);
+        CHECK(busy.error().code == errc::busy);
+        std::move(blocker).rollback();
+        need(tx.drop_tree(t));
+        must(std::move(tx).commit(lazy));
+        CHECK(rows_of(older, t).size() == 3000); // an older snapshot reads on
+        auto const newer = need(db.read());
+        auto const refused = newer.get(t, "1");
+        REQUIRE(!refused);
+        CHECK(refused.error().code == errc::tree_dropped);
+    }
+    for (auto i = 0; i < 100 && need(db.poll()); ++i) {}
+    auto const again = need(db.open_tree("main", "t"));
+    auto const view = need(db.read());
+    CHECK(rows_of(view, again).empty());
+}
+
+TEST_CASE("databases and rows are there again after close, and after an unclean end", "[engine]") {
+    auto b = bed{};
+    {
+        auto db = b.opened();
+        need(db.attach("second"));
+        auto const t = need(db.open_tree("main", "t"));
+        auto const u = need(db.open_tree("second", "t"));
+        must(db.put(t, "a", "1"));
+        must(db.put(u, "a", "2"));
+        need(std::move(db).close());
+    }
+    for (auto life = 0; life < 3; ++life) {
+        auto db = need(b.open());
+        CHECK_FALSE(db.core().store.report().recovered);
+        auto const t = need(db.open_tree("main", "t", open_how_tree::must_exist));
+        auto const u = need(db.open_tree("second", "t", open_how_tree::must_exist));
+        auto const view = need(db.read());
+        CHECK(need(view.get(t, "a")) == "1");
+        CHECK(need(view.get(u, "a")) == "2");
+    }
+}
+
+TEST_CASE("a detached database can be attached again, by another instance too", "[engine]") {
+    auto b = bed{};
+    auto db = b.opened();
+    auto const t = need(db.open_tree("main", "t"));
+    must(db.put(t, "a", "1", lazy));
+    need(db.detach("main"));
+    auto const refused = db.put(t, "a", "2", lazy);
+    REQUIRE(!refused);
+    CHECK(refused.error().code == errc::tree_dropped);
+    need(db.attach("main", attach_how::must_exist));
+    auto const again = need(db.open_tree("main", "t", open_how_tree::must_exist));
+    CHECK(need(need(db.read()).get(again, "a")) == "1");
+    must(db.put(again, "b", "2", lazy));
+    auto const missing = db.attach("nobody", attach_how::must_exist);
+    REQUIRE(!missing);
+    CHECK(missing.error().code == errc::not_found);
+    for (auto const* name : {"jet.ckp", "../x", "", "a/b", ".hidden", "x.tmp"}) {
+        auto const unsafe = db.attach(name);
+        REQUIRE(!unsafe);
+        CHECK(unsafe.error().code == errc::unsafe_name);
+    }
+}
+
+TEST_CASE("opening with other policies names both values", "[engine]") {
+    auto b = bed{};
+    { auto db = b.opened(); }
+    auto const refused = engine<other_page>::open("db", b.options, {b.disk, {}});
+    REQUIRE(!refused);
+    CHECK(refused.error().code == errc::page_size_mismatch);
+    CHECK(refused.error().found() == 4096);
+    CHECK(refused.error().expected() == 8192);
+}
+
+TEST_CASE("an instance has one opener, and close names what is still open", "[engine]") {
+    auto b = bed{};
+    auto db = b.opened();
+    auto const second = b.open();
+    REQUIRE(!second);
+    CHECK(second.error().code == errc::in_use);
+    {
+        auto const view = need(db.read());
+        auto const busy = std::move(db).close();
+        REQUIRE(!busy);
+        CHECK(busy.error().code == errc::busy);
+    }
+    need(std::move(db).close());
+}
+
+TEST_CASE("a ticket can be waited for, also by a later incarnation", "[engine]") {
+    auto b = bed{};
+    auto receipt = ticket{};
+    {
+        auto db = b.opened();
+        auto const t = need(db.open_tree("main", "t"));
+        receipt = need(db.put(t, "a", "1", lazy));
+        need(db.wait(receipt, durability::device));
+        need(std::move(db).close());
+    }
+    auto db = need(b.open());
+    CHECK(db.wait(receipt, durability::device));
+    auto invented = receipt;
+    invented.at = invented.at + 1'000'000;
+    CHECK_FALSE(db.wait(invented, durability::device));
+}
+
+TEST_CASE("sizes beyond the limits are refused, the transaction goes on", "[engine]") {
+    auto b = bed{};
+    auto db = b.opened();
+    auto const t = need(db.open_tree("main", "t"));
+    auto tx = need(db.begin());
+    auto const key = tx.put(t, std::string(449, 'k'), "v");
+    REQUIRE(!key);
+    CHECK(key.error().code == errc::key_too_large);
+    auto const value = tx.put(t, "k", std::string(993, 'v'));
+    REQUIRE(!value);
+    CHECK(value.error().code == errc::value_too_large);
+    need(tx.put(t, std::string(448, 'k'), std::string(992, 'v')));
+    must(std::move(tx).commit(lazy));
+}
+
+TEST_CASE("transact runs again after a conflict", "[engine]") {
+    auto b = bed{};
+    auto db = b.opened();
+    auto const t = need(db.open_tree("main", "t"));
+    must(db.put(t, "n", "0", lazy));
+    auto runs = 0;
+    must(db.transact([&](auto& tx) -> result<void> {
+        if (++runs == 1) must(db.put(t, "n", "1", lazy)); // somebody is faster
+        BOOST_OUTCOME_TRY(auto const found, tx.update(t, "n", [](std::string_view old) {
+            return std::to_string(std::stoi(std::string{old}) + 10);
+        }));
+        CHECK(found);
+        return ok();
+    }, lazy));
+    CHECK(runs == 2);
+    CHECK(need(need(db.read()).get(t, "n")) == "11");
+}
