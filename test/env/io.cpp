@@ -1,13 +1,13 @@
 #include <jetpp/env/io.hpp>
 
-#include "world.hpp"
-
 #include <algorithm>
 #include <array>
 #include <cstring>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "world.hpp"
 
 using namespace jetpp;
 using namespace jetpp_test;
@@ -19,6 +19,7 @@ struct scripted_file {
     std::string content;
     std::vector<std::size_t> script{};
     std::vector<std::pair<std::uint64_t, std::size_t>> asked{};
+    std::uint32_t alignment = 1;
 
     std::size_t next(std::size_t wanted, std::uint64_t offset) {
         asked.emplace_back(offset, wanted);
@@ -26,6 +27,7 @@ struct scripted_file {
         return std::min(wanted, script[asked.size() - 1]);
     }
     result<std::size_t> read_some(bytes into, std::uint64_t offset) noexcept {
+        if ((offset | into.size()) % alignment != 0) return error{.code = errc::alignment_mismatch};
         if (offset >= content.size()) return std::size_t{0};
         auto const n = std::min(next(into.size(), offset), content.size() - offset);
         std::memcpy(into.data(), content.data() + offset, n);
@@ -43,7 +45,7 @@ struct scripted_file {
     result<void> allocate(std::uint64_t, std::uint64_t) noexcept { return ok(); }
     result<void> truncate(std::uint64_t) noexcept { return ok(); }
     result<void> close() noexcept { return ok(); }
-    geometry layout() noexcept { return {}; }
+    geometry layout() noexcept { return {.alignment = alignment}; }
 };
 static_assert(storage_file<scripted_file>);
 
@@ -58,6 +60,14 @@ TEST_CASE("short reads are continued to the end of the range or the file", "[env
     CHECK(good(read_up_to(f, in, 5)) == 5);
     CHECK(code_of(read_full(f, in, 5)) == errc::io);
     CHECK(read_full(f, in, 5).error().reason == damage::short_file);
+}
+
+TEST_CASE("a direct file that ends inside a unit is read to its end", "[env][io]") {
+    auto f = scripted_file{.content = "0123456789", .script = {4, 8}, .alignment = 4};
+    auto in = std::array<std::byte, 16>{};
+    CHECK(good(read_up_to(f, in, 0)) == 10);
+    CHECK(as_text(in).substr(0, 10) == "0123456789");
+    CHECK(code_of(read_full(f, in, 0)) == errc::io);
 }
 
 TEST_CASE("short writes are continued where they stopped", "[env][io]") {

@@ -4,23 +4,27 @@
 // row is an I/O error, not a loop.
 #pragma once
 
+#include <jetpp/env/storage.hpp>
+
 #include <cstddef>
 #include <cstdint>
 
-#include <jetpp/env/storage.hpp>
-
 namespace jetpp::inline v1 {
 
+// A direct file takes aligned requests only, and may end inside a unit (a file that was cut does):
+// whether more follows is then asked from the beginning of that unit.
 // Returns: bytes read; fewer than asked for only at the end of the file.
 template <storage_file File>
 [[nodiscard]] result<std::size_t> read_up_to(
     File& file, bytes into, std::uint64_t offset
 ) noexcept {
+    auto const unit = std::size_t{file.layout().alignment};
     auto done = std::size_t{0};
     while (done < into.size()) {
-        BOOST_OUTCOME_TRY(auto const n, file.read_some(into.subspan(done), offset + done));
-        if (n == 0) break;
-        done += n;
+        auto const from = done - done % unit;
+        BOOST_OUTCOME_TRY(auto const n, file.read_some(into.subspan(from), offset + from));
+        if (from + n <= done) break;
+        done = from + n;
     }
     return done;
 }
