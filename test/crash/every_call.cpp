@@ -108,7 +108,8 @@ private:
                 BOOST_OUTCOME_TRY(tx.erase(rows, key));
                 state.erase(key);
             } else {
-                auto value = std::to_string(number) + std::string(500 + 13 * i, 'v');
+                auto value = std::to_string(number) +
+                             std::string(static_cast<std::size_t>(500 + 13 * i), 'v');
                 BOOST_OUTCOME_TRY(tx.put(rows, key, value));
                 state[key] = std::move(value);
             }

@@ -16,6 +16,8 @@
 #include <utility>
 
 #include <jetpp/core/aligned_buffer.hpp>
+#include <jetpp/core/error.hpp>
+#include <jetpp/core/lsn.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/env/environment.hpp>
 #include <jetpp/env/io.hpp>
@@ -80,7 +82,17 @@ private:
         offset_ = round_down(offset, block_bytes);
         used_ = static_cast<std::size_t>(offset - offset_);
         if (used_ == 0) return ok();
-        return read_full(*file_, buffer_.part(0, block_bytes), offset_);
+        // The file may end inside the block, behind the records: it was cut there.
+        BOOST_OUTCOME_TRY(
+            auto const there, read_up_to(*file_, buffer_.part(0, block_bytes), offset_)
+        );
+        if (there < used_)
+            return error{
+                .code = errc::log_corrupt,
+                .file = file_kind::log_segment,
+                .at = lsn{generation * segment_bytes_ + offset_ + there},
+            };
+        return ok();
     }
     [[nodiscard]] result<void> write_out() noexcept {
         auto done = write_full(
