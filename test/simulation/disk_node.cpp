@@ -118,7 +118,12 @@ void compare_one_life(std::uint64_t seed) {
     REQUIRE(db.sync().has_value());
     auto model = plain_file{};
     auto letter = 'a';
-    auto const offset = [&] { return draw.pick(draw.chance(1, 2) ? 20'000 : 40) * (draw.pick(2) * 511 + 1) % 20'000; };
+    // Anywhere, or at the edges of sectors.
+    auto const offset = [&] {
+        auto const unit = draw.chance(1, 2) ? std::uint64_t{512} : std::uint64_t{1};
+        auto const limit = draw.chance(1, 2) ? std::uint64_t{20'000} : std::uint64_t{40};
+        return draw.pick(limit) * unit % 20'000;
+    };
     for (auto left = draw.pick(30); left != 0; --left) {
         letter = letter == 'z' ? 'a' : static_cast<char>(letter + 1);
         switch (draw.pick(8)) {

@@ -101,13 +101,15 @@ TEST_CASE("directories nest and only empty ones are removed", "[simulation][stor
     CHECK(disk.db.remove("sub").has_error());
     CHECK(disk.db.open("sub", use_old).has_error());
     CHECK(sub.open_dir("f", directory_how::must_exist).has_error());
-    CHECK(simulated_storage{disk.machine}.open_dir("db/sub", directory_how::must_exist).has_value());
+    auto storage = simulated_storage{disk.machine};
+    CHECK(storage.open_dir("db/sub", directory_how::must_exist).has_value());
     REQUIRE(sub.remove("f").has_value());
     CHECK(disk.db.remove("sub").has_value());
     CHECK_FALSE(disk.machine.exists("db/sub"));
 }
 
-TEST_CASE("a directory made in another is lost unless that one is synced", "[simulation][storage]") {
+TEST_CASE("a directory made in another is lost unless that one is synced",
+          "[simulation][storage]") {
     for (auto const synced : {false, true}) {
         auto disk = fresh{};
         auto sub = disk.db.open_dir("sub", directory_how::create_if_missing).value();

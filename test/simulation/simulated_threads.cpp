@@ -293,7 +293,9 @@ TEST_CASE("a slow device lets timers run out inside a call", "[simulation][threa
 TEST_CASE("what any task throws leaves run()", "[simulation][threads]") {
     auto tape = choice_tape{1};
     auto world = simulated_world{tape};
-    CHECK_THROWS_AS(world.run([] { throw std::runtime_error{"from a fiber"}; }), std::runtime_error);
+    CHECK_THROWS_AS(
+        world.run([] { throw std::runtime_error{"from a fiber"}; }), std::runtime_error
+    );
     CHECK_THROWS_AS(
         world.run([] {
             run_together(2, [](int number) {

@@ -12,7 +12,8 @@
 //   * the same tape and seed answer the same questions in the same way, on every compiler
 //   * entropy() depends on the seed and on how often it was asked, not on the recorded bytes
 // Threads  one owner at a time.
-// Source   Hypothesis (MacIver) for choices as bytes; xoshiro256** and splitmix64 (Blackman, Vigna).
+// Source   Hypothesis (MacIver) for choices as bytes; xoshiro256** and splitmix64 (Blackman and
+//          Vigna).
 #pragma once
 
 #include <array>

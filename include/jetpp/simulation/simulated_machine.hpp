@@ -208,8 +208,8 @@ private:
         for (auto const& ring : rings_) {
             if (ring.node != id) continue;
             auto const& seen = disk_.node(id).seen;
-            auto const size = static_cast<std::size_t>(std::min<std::uint64_t>(ring.size, seen.size()));
-            seen.read({ring.memory, size}, 0);
+            auto const size = std::min<std::uint64_t>(ring.size, seen.size());
+            seen.read({ring.memory, static_cast<std::size_t>(size)}, 0);
         }
     }
     void fail_sync(node_id id);

@@ -140,7 +140,8 @@ inline result<std::size_t> simulated_file::write_some(
     }
     if (machine_->options.traces_contents) {
         auto sum = std::uint64_t{n};
-        for (auto const byte : from.first(n)) sum = sum * 0x100000001B3u ^ std::to_integer<unsigned>(byte);
+        for (auto const byte : from.first(n))
+            sum = sum * 0x100000001B3u ^ std::to_integer<unsigned>(byte);
         machine_->trace(sum);
     }
     machine_->show(at, how == write_how::durable ? "durable" : "");
@@ -437,7 +438,9 @@ inline result<simulated_ring> simulated_directory::map_ring(
     auto const shown = bytes{mapped.memory_.header(), static_cast<std::size_t>(size)};
     node.seen.read(shown, 0);
     mapped.machine_ = machine_;
-    machine_->rings_.push_back({.node = opened.node_, .memory = shown.data(), .size = shown.size()});
+    machine_->rings_.push_back(
+        {.node = opened.node_, .memory = shown.data(), .size = shown.size()}
+    );
     return mapped;
 }
 

@@ -65,7 +65,8 @@ inline void simulated_threads::task_main(void* raw) {
     try {
         self.body(self.argument);
     } catch (...) {
-        threads.thrown_ = std::current_exception(); // a failed check of a test framework, most likely
+        // Most likely a failed check of a test framework.
+        threads.thrown_ = std::current_exception();
     }
 #else
     self.body(self.argument);
