@@ -324,3 +324,49 @@ TEST_CASE("transact runs again after a conflict", "[engine]") {
     CHECK(runs == 2);
     CHECK(need(need(db.read()).get(t, "n")) == "11");
 }
+
+TEST_CASE("a savepoint takes back a drop and a create with the rest", "[engine]") {
+    auto b = bed{};
+    auto db = b.opened();
+    auto const t = need(db.open_tree("main", "t"));
+    for (auto i = 0; i < 300; ++i) must(db.put(t, std::to_string(i), std::string(50, 'x'), lazy));
+    auto made = tree{};
+    {
+        auto tx = need(db.begin());
+        {
+            auto saved = need(tx.save());
+            need(tx.drop_tree(t));
+            made = need(tx.create_tree("main", "made"));
+        }
+        need(tx.put(t, "kept", "1"));
+        must(std::move(tx).commit(lazy));
+    }
+    for (auto i = 0; i < 100 && need(db.poll()); ++i) {}
+    CHECK(rows_of(need(db.read()), t).size() == 301);
+    auto const refused = db.put(made, "a", "1", lazy);
+    REQUIRE(!refused);
+    CHECK(refused.error().code == errc::tree_dropped);
+    need(std::move(db).close());
+    auto again = need(b.open());
+    auto const reopened = need(again.open_tree("main", "t", open_how_tree::must_exist));
+    CHECK(rows_of(need(again.read()), reopened).size() == 301);
+}
+
+TEST_CASE("cursors and savepoints that outlive their transaction say misuse", "[engine]") {
+    auto b = bed{};
+    auto db = b.opened();
+    auto const t = need(db.open_tree("main", "t"));
+    must(db.put(t, "a", "1", lazy));
+    auto tx = need(db.begin());
+    auto rows = need(tx.scan(t));
+    auto saved = need(tx.save());
+    need(tx.put(t, "b", "2"));
+    must(std::move(tx).commit(lazy));
+    auto const more = rows.next();
+    REQUIRE(!more);
+    CHECK(more.error().code == errc::misuse);
+    auto const undone = std::move(saved).roll_back();
+    REQUIRE(!undone);
+    CHECK(undone.error().code == errc::misuse);
+    CHECK(rows_of(need(db.read()), t).size() == 2);
+}

@@ -27,7 +27,7 @@
 
 namespace jetpp::inline v1 {
 
-// Taken in one critical section of the log's ring lock.
+// undo_low is taken first, t0 after it, under the log's ring lock: see instance::checkpoint.
 struct checkpoint_lows {
     lsn t0{};       // the tail
     lsn undo_low{}; // the smallest `low` of an unfinished transaction; t0 if there is none

@@ -35,6 +35,7 @@ enum class errc : std::uint16_t {
     tree_dropped = 19,
     too_many_databases = 20,
     unsupported = 21,
+    must_roll_back = 22,
     // the environment
     io = 100,
     disk_full = 101,
@@ -137,6 +138,7 @@ enum class errc : std::uint16_t {
     case errc::tree_dropped: return "tree_dropped";
     case errc::too_many_databases: return "too_many_databases";
     case errc::unsupported: return "unsupported";
+    case errc::must_roll_back: return "must_roll_back";
     case errc::io: return "io";
     case errc::disk_full: return "disk_full";
     case errc::out_of_memory: return "out_of_memory";
@@ -236,6 +238,7 @@ enum class errc : std::uint16_t {
     case errc::tree_dropped: return "the tree behind this handle was dropped";
     case errc::too_many_databases: return "one instance holds at most 16 attached databases";
     case errc::unsupported: return "this build or version cannot do what was asked; nothing was changed";
+    case errc::must_roll_back: return "an undo inside this transaction failed: it can only be rolled back";
     case errc::io: return "the operating system refused a read, write or sync; os_errno says why";
     case errc::disk_full: return "no space for the pages or log that the operation needs";
     case errc::out_of_memory: return "an allocation failed; the operation changed nothing";

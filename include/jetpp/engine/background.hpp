@@ -35,6 +35,7 @@ public:
     // Errors: resource; nothing runs then.
     [[nodiscard]] result<void> start() noexcept {
         auto& system = core_->store.environment().runtime;
+        stopping_.store(false, std::memory_order_release);
         BOOST_OUTCOME_TRY(auto ticker, system.spawn("jetpp-ticker", &run_ticker, this));
         ticker_.emplace(std::move(ticker));
         auto cleaner = system.spawn("jetpp-cleaner", &run_cleaner, this);
@@ -100,9 +101,12 @@ private:
 
     [[nodiscard]] result<bool> clean_step() noexcept {
         auto const collected = collect(core_->transactions());
-        BOOST_OUTCOME_TRY(auto const freed, free_doomed_step(*core_));
-        BOOST_OUTCOME_TRY(auto const cleaned, core_->store.clean_step());
-        return collected != 0 || freed || cleaned;
+        // A tree that cannot be freed must not keep checkpoints from being taken.
+        auto const cleaned = core_->store.clean_step();
+        auto const freed = free_doomed_step(*core_);
+        BOOST_OUTCOME_TRY(auto const more, cleaned);
+        BOOST_OUTCOME_TRY(auto const again, freed);
+        return collected != 0 || more || again;
     }
 
     void report(error const& why) noexcept {

@@ -9,7 +9,7 @@
 //
 // next() carries the error, so that none is overlooked. While the caller works no latch, lock or
 // page is held; he may change the tree, erase what he stands on, or use other cursors.
-// Threads   one at a time. Lifetime: must not outlive the snapshot or transaction that scanned.
+// Threads   one at a time. Lifetime: a cursor whose snapshot or transaction has ended says misuse.
 #pragma once
 
 #include <cstddef>
@@ -46,20 +46,20 @@ public:
         return *this;
     }
     ~basic_cursor() {
-        if (body_ != nullptr) --body_->open_cursors;
+        if (body_ != nullptr) drop_dependent(body_);
     }
 
     // Moves to the next row of the range. Returns: false at the end.
     // Errors: misuse (moved from), snapshot_too_old, page_damaged, io, out_of_memory, tree_dropped.
     [[nodiscard]] result<bool> next() noexcept {
-        if (body_ == nullptr) return error{.code = errc::misuse};
+        if (body_ == nullptr || body_->ended) return error{.code = errc::misuse};
         BOOST_OUTCOME_TRY(auto const more, scan_.next());
         BOOST_OUTCOME_TRY(body_->check_current());
         return more;
     }
     // The next row is the first at or above `key`; backward: the last strictly below it.
     [[nodiscard]] result<void> seek(bytes_view key) noexcept {
-        if (body_ == nullptr) return error{.code = errc::misuse};
+        if (body_ == nullptr || body_->ended) return error{.code = errc::misuse};
         return scan_.seek(key.raw());
     }
     // Requires: next() returned true last.
@@ -73,7 +73,7 @@ private:
     friend class basic_reads;
     basic_cursor(snapshot_body<Traits>& body, leaf_scan<Traits>&& scan) noexcept
         : body_{&body}, scan_{std::move(scan)} {
-        ++body.open_cursors;
+        ++body.dependents;
     }
 
     snapshot_body<Traits>* body_;

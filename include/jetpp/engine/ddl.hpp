@@ -49,24 +49,44 @@ void release_trees(transaction_body<Traits>& body) noexcept {
     body.written.clear();
 }
 
+// Undoes what the transaction did after `position`, DDL included. An undo that fails half way leaves
+// a transaction that can only be rolled back.
+template <class Traits>
+[[nodiscard]] result<void> undo_in(transaction_body<Traits>& body, std::uint32_t position) noexcept {
+    auto done = undo_to(body.core->transactions(), *body.state, position, body.credit);
+    if (!done) {
+        body.state->must_roll_back = true;
+        return done;
+    }
+    while (!body.dropped.empty() && body.dropped.back().position > position) {
+        body.dropped.back().tree->writers.store(0, std::memory_order_release);
+        body.dropped.pop_back();
+    }
+    while (!body.created.empty() && body.created.back().position > position) {
+        body.created.back().tree->gone.store(true, std::memory_order_release);
+        body.created.pop_back();
+    }
+    return ok();
+}
+
 // After commit (its LSN) or rollback (none): drops take effect or are taken back, and trees made by
 // a transaction that rolled back are gone.
 template <class Traits>
 void finish_drops(transaction_body<Traits>& body, lsn committed) noexcept {
     auto& core = *body.core;
-    for (auto* owned : body.dropped) {
+    for (auto const& step : body.dropped) {
         if (committed) {
-            owned->dropped_at.store(committed.value, std::memory_order_release);
             auto const held = holding{core.doomed_lock};
             // Without memory the row in the pending tree waits for the next open.
-            (void)core.doomed.push_back({.place = owned->place, .dropped_at = committed});
+            (void)core.doomed.push_back({.place = step.tree->place, .dropped_at = committed});
         } else {
-            owned->writers.store(0, std::memory_order_release);
+            step.tree->writers.store(0, std::memory_order_release);
         }
     }
     body.dropped.clear();
     if (!committed)
-        for (auto* made : body.created) made->gone.store(true, std::memory_order_release);
+        for (auto const& step : body.created)
+            step.tree->gone.store(true, std::memory_order_release);
     body.created.clear();
 }
 
@@ -129,6 +149,7 @@ template <class Traits>
     auto& core = *body.core;
     auto& system = core.transactions();
     BOOST_OUTCOME_TRY(core.check_alive());
+    if (body.state->must_roll_back) return error{.code = errc::must_roll_back};
     BOOST_OUTCOME_TRY(auto* const where, core.store.find_database(database));
     auto const catalogue = where->catalogue();
     auto const name_key = tree_name_key(name);
@@ -176,11 +197,12 @@ template <class Traits>
         return core.trees.add(place);
     }();
     if (!rows) {
-        BOOST_OUTCOME_TRY(undo_to(system, *body.state, before, body.credit));
+        BOOST_OUTCOME_TRY(undo_in(body, before));
         return rows.error();
     }
     BOOST_OUTCOME_TRY(auto* const known, core.trees.find(rows.assume_value()));
-    (void)body.created.push_back(known); // the room is there
+    // The room is there.
+    (void)body.created.push_back({.tree = known, .position = body.state->position});
     return rows;
 }
 
@@ -189,6 +211,7 @@ template <class Traits>
     auto& core = *body.core;
     auto& system = core.transactions();
     BOOST_OUTCOME_TRY(core.check_alive());
+    if (body.state->must_roll_back) return error{.code = errc::must_roll_back};
     BOOST_OUTCOME_TRY(auto* const entry, core.trees.find(which));
     BOOST_OUTCOME_TRY(auto* const where, core.store.database_of(which.database()));
     if (!body.dropped.reserve(body.dropped.size() + 1)) return error{.code = errc::out_of_memory};
@@ -247,12 +270,13 @@ template <class Traits>
         return ok();
     }();
     if (!done) {
-        auto const back = undo_to(system, *body.state, before, body.credit);
+        // If that fails the tree stays owned: its rows are half gone until the rollback.
+        BOOST_OUTCOME_TRY(undo_in(body, before));
         entry->writers.store(0, std::memory_order_release);
-        BOOST_OUTCOME_TRY(back);
         return done.error();
     }
-    (void)body.dropped.push_back(entry); // the room is there
+    // The room is there.
+    (void)body.dropped.push_back({.tree = entry, .position = body.state->position});
     return ok();
 }
 

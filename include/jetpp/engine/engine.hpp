@@ -85,23 +85,28 @@ public:
         std::string_view database, attach_how how = attach_how::create_if_missing
     ) noexcept {
         BOOST_OUTCOME_TRY(core_->check_alive());
-        return core_->store.attach(database, how == attach_how::create_if_missing);
+        if (core_->store.find_database(database)) return ok();
+        BOOST_OUTCOME_TRY(
+            core_->store.attach(database, how == attach_how::create_if_missing)
+        );
+        BOOST_OUTCOME_TRY(auto* const joined, core_->store.find_database(database));
+        return load_doomed_trees_of(*core_, *joined);
     }
     // The database leaves the instance, clean, and may be attached elsewhere.
     // Errors: busy (transactions or snapshots live), not_found, io, log_failed.
     [[nodiscard]] result<void> detach(std::string_view database) noexcept {
         BOOST_OUTCOME_TRY(core_->check_alive());
-        if (core_->open_snapshots.load() != 0 || core_->open_transactions.load() != 0)
-            return error{.code = errc::busy};
-        BOOST_OUTCOME_TRY(auto* const where, core_->store.find_database(database));
-        auto const id = where->file->id();
-        while (collect(core_->transactions(), ~std::size_t{0}) != 0) {}
-        {
-            auto const held = holding{core_->doomed_lock};
-            core_->doomed.clear(); // their rows are found again at the next attach
+        core_->detaching.store(true, std::memory_order_seq_cst);
+        auto done = result<void>{error{.code = errc::busy}};
+        if (core_->open_snapshots.load() == 0 && core_->open_transactions.load() == 0) {
+            background_->stop();
+            done = detach_quiet(database);
+            auto again = result<void>{ok()};
+            if constexpr (Policies::threading::background) again = background_->start();
+            if (done) done = again;
         }
-        core_->trees.forget_database(id);
-        return core_->store.detach(database);
+        core_->detaching.store(false, std::memory_order_seq_cst);
+        return done;
     }
 
     // Errors: not_found (with must_exist), and those of create_tree.
@@ -137,6 +142,7 @@ public:
     [[nodiscard]] result<transaction> begin() noexcept { return transaction::begin(*core_); }
 
     // The newest committed row, without a snapshot: one row alone is always consistent.
+    // Must not run while the tree's database is being detached.
     [[nodiscard]] result<bool> get(tree from, bytes_view key, value_buffer& into) noexcept {
         BOOST_OUTCOME_TRY(core_->check_alive());
         into.clear();
@@ -251,6 +257,14 @@ private:
         tree into, const_bytes key, write_request request, const_bytes value, durability how
     ) noexcept {
         BOOST_OUTCOME_TRY(core_->check_alive());
+        BOOST_OUTCOME_TRY(core_->enter(core_->open_transactions));
+        auto done = write_counted(into, key, request, value, how);
+        core_->open_transactions.fetch_sub(1, std::memory_order_seq_cst);
+        return done;
+    }
+    [[nodiscard]] result<ticket> write_counted(
+        tree into, const_bytes key, write_request request, const_bytes value, durability how
+    ) noexcept {
         auto& system = core_->transactions();
         auto body = transaction_body<traits>{};
         body.core = core_.get();
@@ -267,15 +281,29 @@ private:
             return ok();
         }();
         if (!written) {
-            (void)roll_back(system, body.state, body.credit);
-            release_trees(body);
+            if (roll_back(system, body.state, body.credit)) release_trees(body);
             return written.error();
         }
         auto done = jetpp::commit(
-            system, body.state, no_lsn, core_->store.incarnation(), how, body.credit
+            system, body.state, no_lsn, core_->store.incarnation(), how, body.credit,
+            [](lsn) noexcept {}
         );
         release_trees(body);
         return done;
+    }
+
+    // No handle is open, none can begin, no task runs.
+    [[nodiscard]] result<void> detach_quiet(std::string_view database) noexcept {
+        BOOST_OUTCOME_TRY(auto* const where, core_->store.find_database(database));
+        auto const id = where->file->id();
+        auto* const file = where->file.get();
+        while (collect(core_->transactions(), ~std::size_t{0}) != 0) {}
+        BOOST_OUTCOME_TRY(core_->store.detach(database));
+        core_->trees.forget_database(id);
+        auto const held = holding{core_->doomed_lock};
+        for (auto i = core_->doomed.size(); i-- > 0;) // their rows are found again at attach
+            if (core_->doomed[i].place.file == file) core_->doomed.erase_at(i);
+        return ok();
     }
 
     std::unique_ptr<engine_core<traits>> core_;

@@ -32,6 +32,8 @@ struct engine_core {
     open_options options;
     std::atomic<std::uint32_t> open_snapshots{0};
     std::atomic<std::uint32_t> open_transactions{0};
+    // While set, nothing new begins: detach has looked at the two counts.
+    std::atomic<bool> detaching{false};
 
     // Trees whose drop is committed and whose pages wait until no older snapshot lives.
     struct doomed_tree {
@@ -57,6 +59,13 @@ struct engine_core {
         if (store.log().failed()) return error{.code = errc::instance_failed};
         return ok();
     }
+    // Counts a handle in, unless a detach runs. Errors: busy.
+    [[nodiscard]] result<void> enter(std::atomic<std::uint32_t>& count) noexcept {
+        count.fetch_add(1, std::memory_order_seq_cst);
+        if (!detaching.load(std::memory_order_seq_cst)) return ok();
+        count.fetch_sub(1, std::memory_order_seq_cst);
+        return error{.code = errc::busy};
+    }
 };
 
 // A registered reader: what a snapshot handle owns.
@@ -65,23 +74,54 @@ struct snapshot_body {
     engine_core<Traits>* core{};
     snapshot_registration place{};
     read_view view{};
-    std::uint32_t open_cursors{};
+    // Cursors and savepoints that point here. They may outlive the handle: what is left of it then
+    // says misuse, and the last of them frees it.
+    std::uint32_t dependents{};
+    bool ended{};
+    void (*free)(snapshot_body*) noexcept = [](snapshot_body* body) noexcept { delete body; };
 
-    // Errors: snapshot_too_old, once the versions it needs were given up. Asked after a read.
+    // Errors: snapshot_too_old, once the versions it needs were given up; instance_failed, once
+    // the log has failed and recovery may drop what this snapshot shows. Asked after a read.
     [[nodiscard]] result<void> check_current() const noexcept {
         if (place.cancelled.load(std::memory_order_seq_cst))
             return error{.code = errc::snapshot_too_old, .at = place.at};
+        auto& log = core->store.log();
+        if (log.failed() && !(place.at < log.durable_lsn()))
+            return error{.code = errc::instance_failed, .at = place.at};
         return ok();
     }
 };
 
 template <class Traits>
+void drop_dependent(snapshot_body<Traits>* body) noexcept {
+    if (--body->dependents == 0 && body->ended) body->free(body);
+}
+template <class Traits>
+void end_body(snapshot_body<Traits>* body) noexcept {
+    body->ended = true;
+    if (body->dependents == 0) body->free(body);
+}
+
+template <class Traits>
 struct transaction_body : snapshot_body<Traits> {
+    using entry = typename tree_table<Traits>::entry;
+    // What DDL did, and at which position of the transaction: a savepoint may take it back.
+    struct ddl_step {
+        entry* tree{};
+        std::uint32_t position{};
+    };
+
+    transaction_body() noexcept {
+        this->free = [](snapshot_body<Traits>* body) noexcept {
+            delete static_cast<transaction_body*>(body);
+        };
+    }
+
     transaction_state* state{};
     log_credit credit{};
-    array_list<typename tree_table<Traits>::entry*> written{}; // trees held shared
-    array_list<typename tree_table<Traits>::entry*> dropped{}; // trees held exclusively
-    array_list<typename tree_table<Traits>::entry*> created{}; // gone if it rolls back
+    array_list<entry*> written{};    // trees held shared
+    array_list<ddl_step> dropped{};  // trees held exclusively
+    array_list<ddl_step> created{};  // gone if it rolls back
 };
 
 } // namespace jetpp::inline v1

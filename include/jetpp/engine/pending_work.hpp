@@ -16,12 +16,13 @@
 
 namespace jetpp::inline v1 {
 
-// At open: all rows of the pending trees, which no snapshot can hold back any more.
+// At open and attach: all rows of a pending tree, which no snapshot can hold back any more.
 template <class Traits>
-[[nodiscard]] result<void> load_doomed_trees(engine_core<Traits>& core) noexcept {
+[[nodiscard]] result<void> load_doomed_trees_of(
+    engine_core<Traits>& core, attached_database<Traits>& database
+) noexcept {
     auto& system = core.transactions();
-    for (auto& database : core.store.databases()) {
-        if (database.file == nullptr) continue;
+    {
         auto const view = read_view{.at = max_lsn, .settled = system.people().settled()};
         BOOST_OUTCOME_TRY(
             auto rows, leaf_scan<Traits>::create(system, database.pending(), view, {})
@@ -36,10 +37,20 @@ template <class Traits>
                 .id = {load_be<std::uint32_t>(rows.key().data() + 1)},
                 .root = row.root,
             };
+            auto const held = holding{core.doomed_lock};
             if (!core.doomed.push_back({.place = place, .dropped_at = no_lsn}))
                 return error{.code = errc::out_of_memory};
         }
     }
+    return ok();
+}
+
+template <class Traits>
+[[nodiscard]] result<void> load_doomed_trees(engine_core<Traits>& core) noexcept {
+    for (auto& database : core.store.databases())
+        if (database.file != nullptr) {
+            BOOST_OUTCOME_TRY(load_doomed_trees_of(core, database));
+        }
     return ok();
 }
 

@@ -132,18 +132,22 @@ public:
         auto* const body = this->looking();
         if (body == nullptr) return;
         body->core->transactions().people().end_snapshot(body->place);
-        body->core->open_snapshots.fetch_sub(1, std::memory_order_relaxed);
-        delete body;
+        body->core->open_snapshots.fetch_sub(1, std::memory_order_seq_cst);
+        end_body(body);
     }
 
-    // Errors: out_of_memory, instance_failed.
+    // Errors: out_of_memory, instance_failed, busy (a database is being detached).
     [[nodiscard]] static result<basic_snapshot> begin(engine_core<Traits>& core) noexcept {
         BOOST_OUTCOME_TRY(core.check_alive());
-        auto* const body = new (std::nothrow) snapshot_body<Traits>{.core = &core};
-        if (body == nullptr) return error{.code = errc::out_of_memory};
+        BOOST_OUTCOME_TRY(core.enter(core.open_snapshots));
+        auto* const body = new (std::nothrow) snapshot_body<Traits>{};
+        if (body == nullptr) {
+            core.open_snapshots.fetch_sub(1, std::memory_order_seq_cst);
+            return error{.code = errc::out_of_memory};
+        }
+        body->core = &core;
         core.transactions().people().begin_snapshot(body->place);
         body->view = {.at = body->place.at, .settled = body->place.settled};
-        core.open_snapshots.fetch_add(1, std::memory_order_relaxed);
         return basic_snapshot{body};
     }
 

@@ -32,24 +32,34 @@ public:
     basic_savepoint(basic_savepoint&& other) noexcept
         : body_{std::exchange(other.body_, nullptr)}, position_{other.position_} {}
     basic_savepoint& operator=(basic_savepoint&&) = delete;
+    // An undo that fails leaves a transaction that can only be rolled back.
     ~basic_savepoint() {
         if (body_ != nullptr) (void)undo();
     }
 
-    void keep() && noexcept { body_ = nullptr; }
-    // Errors: page_damaged, io, log_failed: the transaction can then only be rolled back.
+    void keep() && noexcept {
+        if (auto* const body = std::exchange(body_, nullptr))
+            drop_dependent<Traits>(body);
+    }
+    // Errors: page_damaged, io, log_failed: the transaction can then only be rolled back; misuse
+    // (it has ended).
     [[nodiscard]] result<void> roll_back() && noexcept { return undo(); }
 
 private:
     template <class>
     friend class basic_transaction;
     basic_savepoint(transaction_body<Traits>& body, std::uint32_t position) noexcept
-        : body_{&body}, position_{position} {}
+        : body_{&body}, position_{position} {
+        ++body.dependents;
+    }
 
     [[nodiscard]] result<void> undo() noexcept {
         auto* const body = std::exchange(body_, nullptr);
         if (body == nullptr) return error{.code = errc::misuse};
-        return undo_to(body->core->transactions(), *body->state, position_, body->credit);
+        auto done = result<void>{error{.code = errc::misuse}};
+        if (!body->ended) done = undo_in(*body, position_);
+        drop_dependent<Traits>(body);
+        return done;
     }
 
     transaction_body<Traits>* body_;
@@ -74,21 +84,22 @@ public:
     // Errors: out_of_memory, instance_failed.
     [[nodiscard]] static result<basic_transaction> begin(engine_core<Traits>& core) noexcept {
         BOOST_OUTCOME_TRY(core.check_alive());
+        BOOST_OUTCOME_TRY(core.enter(core.open_transactions));
         auto* const made = new (std::nothrow) transaction_body<Traits>{};
-        if (made == nullptr) return error{.code = errc::out_of_memory};
-        made->core = &core;
-        auto state = core.transactions().begin();
+        auto state = result<transaction_state*>{error{.code = errc::out_of_memory}};
+        if (made != nullptr) state = core.transactions().begin();
         if (!state) {
             delete made;
+            core.open_transactions.fetch_sub(1, std::memory_order_seq_cst);
             return state.error();
         }
+        made->core = &core;
         made->state = state.assume_value();
         auto& people = core.transactions().people();
         people.begin_snapshot(made->place);
         made->view = {
             .at = made->place.at, .settled = made->place.settled, .self = made->state
         };
-        core.open_transactions.fetch_add(1, std::memory_order_relaxed);
         return basic_transaction{*made};
     }
 
@@ -130,15 +141,20 @@ public:
     [[nodiscard]] result<basic_savepoint<Traits>> save() noexcept {
         if (this->looking() == nullptr) return error{.code = errc::misuse};
         auto& state = *body().state;
+        if (state.must_roll_back) return error{.code = errc::must_roll_back};
         state.merge_barrier = state.position;
         return basic_savepoint<Traits>{body(), state.position};
     }
 
-    // Takes a new snapshot; own changes stay. Errors: busy while a cursor is open, misuse.
+    // Takes a new snapshot; own changes stay. Errors: busy while a cursor or savepoint is open,
+    // snapshot_too_old after writes, misuse.
     [[nodiscard]] result<void> refresh() noexcept {
         if (this->looking() == nullptr) return error{.code = errc::misuse};
         auto& b = body();
-        if (b.open_cursors != 0) return error{.code = errc::busy};
+        if (b.dependents != 0) return error{.code = errc::busy};
+        if (b.state->wrote()) {
+            BOOST_OUTCOME_TRY(b.check_current()); // newer commits may have been missed
+        }
         auto& people = b.core->transactions().people();
         people.end_snapshot(b.place);
         people.begin_snapshot(b.place);
@@ -163,22 +179,32 @@ public:
     }
 
     // Returns: the receipt, once the changes have reached `how`.
-    // Errors: disk_full (rolled back), log_failed (unknown until reopened), misuse, busy (a cursor
-    // is open).
+    // Errors: disk_full, snapshot_too_old, must_roll_back (rolled back, all three); log_failed
+    // (unknown until reopened); misuse.
     [[nodiscard]] result<ticket> commit(durability how = durability::device) && noexcept {
         if (this->looking() == nullptr) return error{.code = errc::misuse};
         auto& b = body();
         auto& core = *b.core;
-        if (auto current = b.check_current(); !current && b.state->wrote()) {
-            auto const why = current.error();
+        auto may = result<void>{ok()};
+        if (b.state->must_roll_back) may = error{.code = errc::must_roll_back};
+        else if (b.state->wrote()) may = b.check_current();
+        if (!may) {
+            auto const why = may.error();
             end_by_rollback();
             return why;
         }
+        auto committed = no_lsn;
         auto done = jetpp::commit(
-            core.transactions(), b.state, b.place.at, core.store.incarnation(), how, b.credit
+            core.transactions(), b.state, b.place.at, core.store.incarnation(), how, b.credit,
+            [&](lsn at) noexcept {
+                committed = at;
+                // Whoever sees the commit must see that the tree is gone.
+                for (auto const& step : b.dropped)
+                    step.tree->dropped_at.store(at.value, std::memory_order_release);
+            }
         );
-        finish_drops(b, done ? done.assume_value().at : no_lsn);
-        end();
+        finish_drops(b, committed);
+        end(true);
         return done;
     }
     void rollback() && noexcept {
@@ -200,6 +226,7 @@ private:
         auto& b = body();
         BOOST_OUTCOME_TRY(b.core->check_alive());
         BOOST_OUTCOME_TRY(b.check_current());
+        if (b.state->must_roll_back) return error{.code = errc::must_roll_back};
         BOOST_OUTCOME_TRY(auto* const entry, b.core->trees.find(into));
         BOOST_OUTCOME_TRY(hold_shared(b, *entry));
         return write_row(
@@ -209,18 +236,19 @@ private:
 
     void end_by_rollback() noexcept {
         auto& b = body();
-        (void)roll_back(b.core->transactions(), b.state, b.credit);
-        finish_drops(b, no_lsn);
-        end();
+        auto const undone = roll_back(b.core->transactions(), b.state, b.credit);
+        if (undone) finish_drops(b, no_lsn);
+        end(undone.has_value());
     }
-    void end() noexcept {
+    // A transaction whose rollback got stuck keeps its trees: nobody may drop them before recovery.
+    void end(bool settled) noexcept {
         auto* const b = &body();
         auto& core = *b->core;
-        release_trees(*b);
+        if (settled) release_trees(*b);
         core.transactions().people().end_snapshot(b->place);
-        core.open_transactions.fetch_sub(1, std::memory_order_relaxed);
+        core.open_transactions.fetch_sub(1, std::memory_order_seq_cst);
         this->let_go();
-        delete b;
+        end_body<Traits>(b);
     }
 };
 

@@ -135,6 +135,10 @@ public:
     void set_attach_list(const_bytes record) noexcept { tail_.set_attach_list(record); }
     template <class Body>
     void set_attach_list(Body const& body) noexcept;
+    // From inside a hook of append() only, where the ring lock is held.
+    void set_attach_list_in_hook(const_bytes record) noexcept {
+        tail_.set_attach_list_locked(record);
+    }
 
     // Frees segments wholly below floor, which comes from *durable* values only. Circular: all of
     // them; archival: none. Returns: how many. release_below frees in both modes.

@@ -33,6 +33,8 @@ struct logged_database {
     uuid database{};
     std::uint64_t nonce{};
     lsn attach_lsn{};
+    bool joined{};         // its attach record is in the range,
+    lsn consistent_lsn{};  // and said this of the file
     bool created{};  // its db_create is in the range: the file can be made again from the log
     file_name name{};
 };
@@ -54,7 +56,8 @@ public:
         if (auto const* joined = record.as<record::attach>())
             return attach(
                 record, {.id = record.header.database, .flags = joined->flags,
-                         .database = joined->id, .nonce = joined->nonce, .attach_lsn = record.at},
+                         .database = joined->id, .nonce = joined->nonce, .attach_lsn = record.at,
+                         .joined = true, .consistent_lsn = joined->consistent_lsn},
                 joined->name
             );
         if (record.as<record::detach>() != nullptr) {
@@ -163,8 +166,11 @@ private:
                 .attach_lsn = entry.attach_lsn,
             };
             for (std::size_t i = 0; i < before_count; ++i)
-                if (before[i].id == one.id && before[i].database == one.database)
+                if (before[i].id == one.id && before[i].database == one.database) {
                     one.created = before[i].created;
+                    one.joined = before[i].joined;
+                    one.consistent_lsn = before[i].consistent_lsn;
+                }
             if (outcome) outcome = attach(record, one, entry.name);
         });
         return outcome;

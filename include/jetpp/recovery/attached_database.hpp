@@ -13,6 +13,7 @@
 #include <jetpp/core/result.hpp>
 #include <jetpp/env/file_name.hpp>
 #include <jetpp/log/records_instance.hpp>
+#include <jetpp/page/database_header.hpp>
 
 namespace jetpp::inline v1 {
 
@@ -52,6 +53,20 @@ struct attached_database {
 template <class Traits>
 inline constexpr std::uint32_t initial_database_pages =
     page_limits<Traits::page_size>::first_page.value + 16;
+
+// What attach makes of a clean file's header; recovery finishes it after a crash in between.
+inline void adopt_header(
+    database_header& h, uuid const& instance, timeline_id timeline, database_id id, lsn attach_lsn
+) noexcept {
+    if (h.instance != instance || h.timeline != timeline) h.clear_marks();
+    if (h.timeline != timeline) h.fork(timeline, attach_lsn);
+    h.instance = instance;
+    h.id = id;
+    h.attach_lsn = attach_lsn;
+    h.state = database_state::dirty;
+    h.min_required_lsn = attach_lsn;
+    h.max_required_lsn = attach_lsn;
+}
 
 // Names of the instance's own files cannot be databases.
 // Errors: unsafe_name.

@@ -153,14 +153,20 @@ private:
     [[nodiscard]] result<database*> free_place() noexcept;
     [[nodiscard]] result<void> create_database(database& place, file_name const& name) noexcept;
     [[nodiscard]] result<void> attach_file(database& place, file_name const& name) noexcept;
-    [[nodiscard]] result<void> join(database& place, lsn logged_at) noexcept;
+    [[nodiscard]] result<void> join(database& place) noexcept;
+    void give_up_attach(database& place) noexcept;
     [[nodiscard]] database_id next_database_id() noexcept;
     // One record of the instance's own, durable. Returns: its LSN.
     template <class Body>
     [[nodiscard]] result<lsn> log_alone(record_header header, Body& body) noexcept;
-    void tell_log_of_databases(database const* without = nullptr) noexcept;
+    // The record that adds or takes away a database, and with it, in the same moment of the log,
+    // the list that every further segment begins with. Durable. Returns: its LSN.
+    template <class Body>
+    [[nodiscard]] result<lsn> log_change_of_databases(
+        database_id id, Body& body, attach_entry const* added, database const* without
+    ) noexcept;
     [[nodiscard]] record::attach_list attached_now(
-        database const* without, bytes room
+        attach_entry const* added, database const* without, bytes room
     ) noexcept;
     [[nodiscard]] result<void> checkpoint_locked(checkpoint_how how) noexcept;
 

@@ -3,8 +3,8 @@
 //   create  temporary file, synced -> db_create durable -> rename, directory synced -> header dirty
 //   attach  attach durable -> header names this instance, both copies -> first page write
 //   detach  pages home, synced -> header clean, both copies -> detach durable
-// and a slot after each. The list of databases in every segment is kept right: a segment that began
-// between a record and the list that knows it is left at once.
+// and a slot after each. The list of databases that every segment begins with changes in the very
+// moment in which the record that says why gets its LSN.
 // Included by instance.hpp.
 #pragma once
 
@@ -59,20 +59,55 @@ result<lsn> instance<Traits>::log_alone(record_header header, Body& body) noexce
 // Views into `room` (attach_entries_size_max bytes) and the databases' names.
 template <class Traits>
 record::attach_list instance<Traits>::attached_now(
-    database const* without, bytes room
+    attach_entry const* added, database const* without, bytes room
 ) noexcept {
     auto entries = std::array<attach_entry, databases_max>{};
     auto count = std::size_t{0};
     for (auto const& known : databases_)
         if (known.file != nullptr && &known != without) entries[count++] = known.entry();
+    if (added != nullptr) entries[count++] = *added;
     auto const used = encode_attach_entries({entries.data(), count}, room);
     return {.count = static_cast<std::uint16_t>(count), .entries = room.first(used)};
 }
 
 template <class Traits>
-void instance<Traits>::tell_log_of_databases(database const* without) noexcept {
-    auto room = std::array<std::byte, attach_entries_size_max>{};
-    log_->set_attach_list(attached_now(without, room));
+template <class Body>
+result<lsn> instance<Traits>::log_change_of_databases(
+    database_id id, Body& body, attach_entry const* added, database const* without
+) noexcept {
+    auto credit = log_credit{};
+    BOOST_OUTCOME_TRY(log_->acquire(credit, static_cast<std::uint32_t>(body.size())));
+    auto const at = log_->append(
+        credit, {.type = Body::type, .flags = record_flags::system, .database = id}, body,
+        [&](lsn reserved) noexcept {
+            auto room = std::array<std::byte, attach_entries_size_max>{};
+            auto record = std::array<std::byte, record::attach_list::size_max>{};
+            auto entry = added != nullptr ? *added : attach_entry{};
+            entry.attach_lsn = reserved;
+            auto const list = attached_now(added != nullptr ? &entry : nullptr, without, room);
+            encode_header(record.data(), {.type = list.type, .flags = record_flags::system});
+            list.encode(record.data());
+            log_->set_attach_list_in_hook({record.data(), list.size()});
+        }
+    );
+    log_->give_back(credit);
+    BOOST_OUTCOME_TRY(log_->wait_durable(at));
+    return at;
+}
+
+// The log says that the database joined, but it did not: it leaves again. Its file stays as it is.
+template <class Traits>
+void instance<Traits>::give_up_attach(database& place) noexcept {
+    if (place.file == nullptr) return;
+    transactions_->drop_file(*place.file);
+    pool_->detach(*place.file);
+    auto body = record::detach{};
+    body.id = place.id;
+    body.consistent_lsn = log_->tail();
+    body.reason = detach_reason::failed;
+    if (place.file->mark_clean(body.consistent_lsn))
+        (void)log_change_of_databases(place.file->id(), body, nullptr, &place);
+    (void)place.file->close();
 }
 
 template <class Traits>
@@ -86,7 +121,7 @@ result<void> instance<Traits>::attach(std::string_view name, bool create) noexce
         done = create_database(*place, file);
     if (!done) {
         auto const why = done.error().with_file(file_kind::database);
-        if (place->file != nullptr) pool_->detach(*place->file);
+        give_up_attach(*place);
         *place = {};
         return why;
     }
@@ -123,14 +158,22 @@ result<void> instance<Traits>::create_database(database& place, file_name const&
         .checksum_id = header.checksum_id,
         .name = as_bytes(name.view()),
     };
-    BOOST_OUTCOME_TRY(auto const at, log_alone({.database = header.id}, body));
+    auto const entry = attach_entry{
+        .database = header.id,
+        .id = header.database,
+        .nonce = header.nonce,
+        .name = as_bytes(name.view()),
+    };
+    BOOST_OUTCOME_TRY(
+        auto const at, log_change_of_databases(header.id, body, &entry, nullptr)
+    );
     runtime_type::point(point_id::before_rename);
     if (auto moved = dir_->rename(temporary, name, rename_how::no_replace); !moved) {
         // The log says the database began: it must also say that it ended.
         auto end = record::detach{};
         end.id = header.database;
         end.reason = detach_reason::failed;
-        (void)log_alone({.database = header.id}, end);
+        (void)log_change_of_databases(header.id, end, nullptr, nullptr);
         (void)dir_->remove(temporary);
         return moved.error();
     }
@@ -155,7 +198,7 @@ result<void> instance<Traits>::create_database(database& place, file_name const&
         .attach_lsn = at,
         .file = std::move(file),
     };
-    return join(place, at);
+    return join(place);
 }
 
 template <class Traits>
@@ -170,7 +213,8 @@ result<void> instance<Traits>::attach_file(database& place, file_name const& nam
     case database_state::backup_copy: return error{.code = errc::needs_restore};
     default: return error{.code = errc::needs_recovery};
     }
-    if (header.max_lsn > lsn_limit)
+    // Room for a log above it must be left on the axis.
+    if (header.max_lsn > lsn_limit - (std::uint64_t{1} << 40))
         return error{.code = errc::bad_header, .at = header.max_lsn};
     for (auto const& known : databases_)
         if (known.file != nullptr && known.id == header.database)
@@ -191,19 +235,27 @@ result<void> instance<Traits>::attach_file(database& place, file_name const& nam
         .flags = foreign ? record::attach::foreign : std::uint16_t{0},
         .name = as_bytes(name.view()),
     };
-    BOOST_OUTCOME_TRY(auto const at, log_alone({.database = id}, body));
+    auto const entry = attach_entry{
+        .database = id,
+        .flags = body.flags,
+        .id = header.database,
+        .nonce = header.nonce,
+        .name = as_bytes(name.view()),
+    };
+    BOOST_OUTCOME_TRY(auto const at, log_change_of_databases(id, body, &entry, nullptr));
     auto const now = env_.runtime.wall();
-    BOOST_OUTCOME_TRY(file->change_header([&](database_header& h) noexcept {
-        if (h.timeline != timeline_) h.fork(timeline_, at);
-        if (foreign) h.clear_marks();
-        h.instance = id_;
-        h.id = id;
-        h.attach_lsn = at;
+    auto const named = file->change_header([&](database_header& h) noexcept {
         h.attached_at = now;
-        h.state = database_state::dirty;
-        h.min_required_lsn = at;
-        h.max_required_lsn = at;
-    }));
+        adopt_header(h, id_, timeline_, id, at);
+    });
+    if (!named) {
+        auto gone = record::detach{};
+        gone.id = header.database;
+        gone.consistent_lsn = header.consistent_lsn;
+        gone.reason = detach_reason::failed;
+        (void)log_change_of_databases(id, gone, nullptr, nullptr);
+        return named;
+    }
     place = {
         .name = name,
         .id = header.database,
@@ -212,17 +264,13 @@ result<void> instance<Traits>::attach_file(database& place, file_name const& nam
         .flags = foreign ? record::attach::foreign : std::uint16_t{0},
         .file = std::move(file),
     };
-    return join(place, at);
+    return join(place);
 }
 
 template <class Traits>
-result<void> instance<Traits>::join(database& place, lsn logged_at) noexcept {
+result<void> instance<Traits>::join(database& place) noexcept {
     BOOST_OUTCOME_TRY(pool_->attach(*place.file));
     transactions_->add_file(*place.file);
-    tell_log_of_databases();
-    if (generation_of(log_->tail(), segment_bytes_) != generation_of(logged_at, segment_bytes_)) {
-        BOOST_OUTCOME_TRY(log_->force_switch());
-    }
     return force_slot();
 }
 
@@ -230,18 +278,21 @@ template <class Traits>
 result<void> instance<Traits>::detach(std::string_view name) noexcept {
     auto const held = holding{databases_lock_};
     BOOST_OUTCOME_TRY(auto* const place, find_database(name));
+    // Somebody's undo may still need these pages.
+    if (transactions_->people().writers() != 0) return error{.code = errc::busy};
     auto& file = *place->file;
     BOOST_OUTCOME_TRY(pool_->flush(&file));
     BOOST_OUTCOME_TRY(file.sync_writes());
-    tell_log_of_databases(place);
-    auto const tail = log_->tail();
+    // consistent_lsn must not name what a crash can take back.
+    BOOST_OUTCOME_TRY(log_->flush_all());
+    auto const tail = log_->durable_lsn();
     BOOST_OUTCOME_TRY(file.mark_clean(tail));
     auto body = record::detach{};
     body.id = place->id;
     body.consistent_lsn = tail;
     body.highest_lsn = file.header().max_lsn;
     body.reason = detach_reason::asked;
-    BOOST_OUTCOME_TRY(log_alone({.database = file.id()}, body));
+    BOOST_OUTCOME_TRY(log_change_of_databases(file.id(), body, nullptr, place));
     pool_->detach(file);
     transactions_->drop_file(file);
     auto closed = file.close();

@@ -174,10 +174,13 @@ result<void> instance<Traits>::checkpoint_locked(checkpoint_how how) noexcept {
         auto const taken,
         checkpointer_->run(
             [&]() noexcept {
+                // The writers first, the tail after them: whoever has left before this look has
+                // his end record below T0, which is made durable; whoever enters later has a low
+                // at or above `bound`. The other way round both could be missed.
+                auto const bound = log_->tail();
+                auto const low = transactions_->people().lowest_writer(bound);
                 auto const t0 = log_->under_tail_lock([](lsn tail) noexcept { return tail; });
-                return checkpoint_lows{
-                    .t0 = t0, .undo_low = transactions_->people().lowest_writer(t0)
-                };
+                return checkpoint_lows{.t0 = t0, .undo_low = low};
             },
             [&](checkpoint_slot& slot) noexcept { complete_slot(slot); }
         )
@@ -241,6 +244,8 @@ result<void> instance<Traits>::close() noexcept {
     if (log_->failed() && !runtime_type::sabotaged(sabotage::failed_writes_clean))
         return error{.code = errc::instance_failed};
     BOOST_OUTCOME_TRY(log_->flush_all());
+    // A rollback that got stuck is finished by recovery: these files are not clean.
+    if (transactions_->people().writers() != 0) return error{.code = errc::busy};
     BOOST_OUTCOME_TRY(pool_->flush());
     auto const tail = log_->tail();
     for (auto& known : databases_) {

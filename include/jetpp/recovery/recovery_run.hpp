@@ -19,6 +19,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <utility>
 
@@ -215,6 +216,17 @@ private:
         case database_state::failed: return error{.code = errc::needs_recovery};
         default: break;
         }
+        // The crash came between a durable attach and the header that was to follow it.
+        auto const half_attached = logged.joined && header.state == database_state::clean &&
+                                   header.attach_lsn != logged.attach_lsn &&
+                                   header.consistent_lsn == logged.consistent_lsn;
+        if (half_attached) {
+            BOOST_OUTCOME_TRY(file->repair_header());
+            BOOST_OUTCOME_TRY(file->change_header([&](database_header& h) noexcept {
+                adopt_header(h, in_->id_, in_->timeline_, logged.id, logged.attach_lsn);
+            }));
+            return take(place, logged, std::move(file));
+        }
         if (header.instance != in_->id_) return error{.code = errc::foreign_database};
         if (header.timeline != in_->timeline_) return error{.code = errc::history_break};
         BOOST_OUTCOME_TRY(check_end(
@@ -228,6 +240,18 @@ private:
                 h.attach_lsn = logged.attach_lsn;
             }));
         }
+        // New records will lie below what a clean header claims to hold: it must not claim it.
+        if (header.state == database_state::clean && header.consistent_lsn > end_.end) {
+            BOOST_OUTCOME_TRY(file->change_header([&](database_header& h) noexcept {
+                h.state = database_state::dirty;
+            }));
+        }
+        return take(place, logged, std::move(file));
+    }
+
+    [[nodiscard]] result<void> take(
+        database& place, logged_database const& logged, std::unique_ptr<paged_file<Traits>> file
+    ) noexcept {
         place = {
             .name = logged.name,
             .id = logged.database,
@@ -373,7 +397,7 @@ private:
         }
         auto record = std::array<std::byte, record::attach_list::size_max>{};
         auto room = std::array<std::byte, attach_entries_size_max>{};
-        auto const list = in_->attached_now(nullptr, room);
+        auto const list = in_->attached_now(nullptr, nullptr, room);
         encode_header(record.data(), {.type = list.type, .flags = record_flags::system});
         list.encode(record.data());
         start.attach_list = const_bytes{record.data(), list.size()};

@@ -136,8 +136,9 @@ public:
         return true;
     }
 
-    // Lower bound of the first record of every unfinished writer, at most `tail`, which the
-    // caller read from the log *before* this call.
+    // Lower bound of the first record of every unfinished writer, at most `tail`, which the caller
+    // read from the log before this call. A T0 that goes with it is read *after* this call: who has
+    // left by now has his end record below it.
     [[nodiscard]] lsn lowest_writer(lsn tail) noexcept {
         auto const held = holding{lock_};
         return first_writer_ != nullptr ? earlier(tail, first_writer_->low) : tail;

@@ -69,10 +69,11 @@ template <class Traits>
 // Returns: the receipt. Of a transaction that wrote nothing: its snapshot's LSN.
 // Errors: disk_full (the transaction was rolled back instead), log_failed (its outcome is unknown
 // until recovery).
-template <class Traits>
+// `on_reserved(lsn)` runs with the commit LSN before anybody can see the commit; a few stores.
+template <class Traits, class OnReserved>
 [[nodiscard]] result<ticket> commit(
     transaction_system<Traits>& system, transaction_state* state, lsn snapshot,
-    std::uint32_t incarnation, durability how, log_credit& credit
+    std::uint32_t incarnation, durability how, log_credit& credit, OnReserved&& on_reserved
 ) noexcept {
     auto& log = system.log();
     if (!state->wrote()) {
@@ -98,6 +99,7 @@ template <class Traits>
     auto const at = log.append(
         credit, {.type = record_type::commit, .transaction = state->first_record}, body,
         [&](lsn reserved) noexcept {
+            on_reserved(reserved);
             state->commit_lsn.store(reserved.value, std::memory_order_release);
             system.people().set_last_commit(reserved);
         }

@@ -22,14 +22,23 @@ template <any_environment Env>
     constexpr auto step = std::uint32_t{16} << 10;
     auto wanted = needed - credit.left;
     if (wanted < step && log.credit_bytes_max() >= 64 * step) wanted = step;
-    return log.acquire(credit, wanted, use);
+    // Nobody waits while he holds what others wait for.
+    if (credit.left != 0) {
+        wanted += credit.left;
+        log.give_back(credit);
+    }
+    for (;;) {
+        auto got = log.acquire(credit, wanted, use);
+        // Who must end a transaction waits until the others have given way.
+        if (got || use == credit_use::ordinary || got.error().code != errc::busy) return got;
+    }
 }
 
 // At the end of an operation: what others may need goes back. Of a roomy ring a step may be kept.
 template <any_environment Env>
 void trim_credit(log_writer<Env>& log, log_credit& credit) noexcept {
     constexpr auto step = std::uint32_t{16} << 10;
-    if (log.credit_bytes_max() < 64 * step || credit.left > 2 * step) log.give_back(credit);
+    if (log.credit_bytes_max() < 64 * step || credit.left > step) log.give_back(credit);
 }
 
 } // namespace jetpp::inline v1

@@ -26,6 +26,7 @@ struct transaction_state {
     transaction_state* writer_previous{};
     transaction_state* writer_next{};
     bool is_writer{};
+    bool must_roll_back{}; // an undo to a savepoint failed half way
 
     version_entry* newest{}; // its entries, newest first, through older_own
     std::uint32_t position{}; // of its newest change; the next one gets position + 1

@@ -129,13 +129,17 @@ public:
     [[nodiscard]] lsn tail() const noexcept { return {tail_.load(std::memory_order_acquire)}; }
 
     void set_attach_list(const_bytes record) noexcept {
+        auto const hold = holding{lock_};
+        set_attach_list_locked(record);
+    }
+    // From the hook of a reservation: the list changes in the moment of the record that says why.
+    void set_attach_list_locked(const_bytes record) noexcept {
         ensure(
             record.size() % 8 == 0 && record.size() >= 32 &&
                 record.size() <= attach_list_size_max &&
                 record[8] == static_cast<std::byte>(record_type::attach_list),
             "the attach list is one whole record"
         );
-        auto const hold = holding{lock_};
         std::memcpy(attach_list_.data(), record.data(), record.size());
         store_le<std::uint32_t>(attach_list_.data(), static_cast<std::uint32_t>(record.size()));
     }
