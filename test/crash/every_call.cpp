@@ -181,6 +181,12 @@ private:
                 std::to_string(at) + " is there"
             );
         shown_ = at;
+        // A tree whose making was undone gives its pages back in the background.
+        for (auto more = true; more;) {
+            auto const stepped = db.poll();
+            if (!stepped) return accept(stepped.error(), "poll");
+            more = stepped.assume_value();
+        }
         check_structure(db);
         if (auto const closed = std::move(db).close(); !closed) accept(closed.error(), "close");
     }
