@@ -8,6 +8,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <numeric>
 #include <random>
 #include <string_view>
@@ -30,7 +31,10 @@ public:
             for (std::size_t i = 0; i < key_bytes; ++i)
                 keys_[n][i] = static_cast<char>(parts[i / 8] >> (56 - 8 * (i % 8)));
         }
-        for (auto& byte : pool_) byte = static_cast<char>(random());
+        for (std::size_t i = 0; i < pool_bytes; i += sizeof(std::uint64_t)) {
+            auto const word = std::uint64_t{random()};
+            std::memcpy(pool_.data() + i, &word, sizeof word);
+        }
         std::iota(order_.begin(), order_.end(), std::size_t{0});
         std::shuffle(order_.begin(), order_.end(), random);
     }
@@ -46,7 +50,7 @@ public:
     [[nodiscard]] std::size_t shuffled(std::size_t i) const { return order_[i % order_.size()]; }
 
 private:
-    static constexpr std::size_t pool_bytes = std::size_t{4} << 20;
+    static constexpr std::size_t pool_bytes = std::size_t{1} << 20;
 
     std::vector<std::array<char, key_bytes>> keys_;
     std::vector<std::size_t> order_;
