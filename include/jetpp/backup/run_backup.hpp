@@ -1,0 +1,65 @@
+// jetpp/backup/run_backup.hpp - a backup for programs without an event loop: call it, get a report.
+//
+// Brings the loop and two workers of its own, all on the environment of the instance, and takes the
+// same coroutine pipeline through them: reading and writing overlap.
+// Threads  any; blocks until the backup has ended.
+// Errors   see async_backup; resource (no worker could be started).
+#pragma once
+
+#include <optional>
+#include <utility>
+
+#include <jetpp/backup/async_backup.hpp>
+#include <jetpp/backup/repository.hpp>
+#include <jetpp/backup/work_queue.hpp>
+#include <jetpp/core/result.hpp>
+#include <jetpp/recovery/instance.hpp>
+
+namespace jetpp::inline v1 {
+
+template <class Traits, backup_sink Sink>
+[[nodiscard]] result<backup_report> run_backup(
+    instance<Traits>& source, Sink& sink, backup_options const& options = {}
+) noexcept {
+    using env = typename Traits::env;
+    return guarded([&]() -> result<backup_report> {
+        auto outcome = std::optional<result<backup_report>>{};
+        auto loop = work_loop<env>{source.environment()};
+        auto pool = worker_pool<env>{source.environment()};
+        BOOST_OUTCOME_TRY(pool.start(2));
+        async_backup(
+            loop.get_executor(), pool.get_executor(), source, sink, options,
+            [&](result<backup_report> done) { outcome.emplace(std::move(done)); }
+        );
+        loop.run_until([&] { return outcome.has_value(); });
+        return std::move(*outcome);
+    });
+}
+
+// Of an open engine.
+template <class Engine, backup_sink Sink>
+    requires requires(Engine& db) { db.core().store; }
+[[nodiscard]] result<backup_report> run_backup(
+    Engine& db, Sink& sink, backup_options const& options = {}
+) noexcept {
+    return run_backup(db.core().store, sink, options);
+}
+
+// Into a repository, which is made if it is missing: one more set.
+template <class Engine>
+    requires requires(Engine& db) { db.core().store; }
+[[nodiscard]] result<backup_report> run_backup_to(
+    Engine& db, path_view repository_path, backup_options const& options = {}
+) noexcept {
+    auto& store = db.core().store;
+    using env = typename std::remove_reference_t<decltype(store)>::env;
+    return guarded([&]() -> result<backup_report> {
+        BOOST_OUTCOME_TRY(
+            auto sets, repository<env>::open_or_create(store.environment(), repository_path)
+        );
+        BOOST_OUTCOME_TRY(auto sink, directory_sink<env>::create(store.environment(), sets));
+        return run_backup(store, sink, options);
+    });
+}
+
+} // namespace jetpp::inline v1

@@ -1,0 +1,9 @@
+// jetpp/restore.hpp - everything to read backup sets with: catalogue, verify, restore.
+//
+// Needs OpenSSL's libcrypto and nlohmann-json; no Asio.
+#pragma once
+
+#include <jetpp/backup/repository.hpp>
+#include <jetpp/backup/restore_set.hpp>
+#include <jetpp/backup/set_catalogue.hpp>
+#include <jetpp/backup/verify_set.hpp>
