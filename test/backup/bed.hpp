@@ -73,6 +73,7 @@ public:
     explicit bed(environment_type environment = {}, open_options options = small_engine)
         : env{environment}, db{good(engine_type::open("/db", options, environment))} {
         good(db.attach("main"));
+        store().databases()[0].file->set_growth_bytes_min(64 << 10); // small files, many growths
         rows = good(db.open_tree("main", "rows"));
     }
 

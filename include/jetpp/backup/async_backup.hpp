@@ -21,14 +21,6 @@
 // Template on the executor: it names no any_io_executor, no timer, no thread pool of its own.
 #pragma once
 
-#include <cstddef>
-#include <exception>
-#include <memory>
-#include <new>
-#include <optional>
-#include <utility>
-#include <vector>
-
 #include <jetpp/backup/backup_chunk.hpp>
 #include <jetpp/backup/backup_job.hpp>
 #include <jetpp/backup/backup_options.hpp>
@@ -45,6 +37,14 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/strand.hpp>
 
+#include <cstddef>
+#include <exception>
+#include <memory>
+#include <new>
+#include <optional>
+#include <utility>
+#include <vector>
+
 namespace jetpp::inline v1 {
 
 namespace detail {
@@ -60,7 +60,10 @@ class backup_operation
 
 public:
     backup_operation(
-        Executor executor, Blocking blocking, instance<Traits>& source, Sink& sink,
+        Executor executor,
+        Blocking blocking,
+        instance<Traits>& source,
+        Sink& sink,
         backup_options const& options
     )
         : strand_{executor}, blocking_{std::move(blocking)}, job_{source, sink, options},
@@ -135,8 +138,10 @@ private:
                 co_await run_blocking<strand_type>(me.blocking_, self, write);
                 if (!done && !me.problem_) me.problem_ = done.error();
             }
-            if (me.is_over()) me.free_.close();
-            else me.free_.push(chunk);
+            if (me.is_over())
+                me.free_.close();
+            else
+                me.free_.push(chunk);
         }
     }
 
@@ -167,7 +172,8 @@ template <class Handler, class Executor>
 void complete_backup(Handler handler, Executor const& fallback, result<backup_report> outcome) {
     auto const executor = boost::asio::get_associated_executor(handler, fallback);
     boost::asio::post(
-        executor, [handler = std::move(handler), outcome = std::move(outcome)]() mutable {
+        executor,
+        [handler = std::move(handler), outcome = std::move(outcome)]() mutable {
             auto slot = boost::asio::get_associated_cancellation_slot(handler);
             if (slot.is_connected()) slot.clear();
             std::move(handler)(std::move(outcome));
@@ -178,8 +184,12 @@ void complete_backup(Handler handler, Executor const& fallback, result<backup_re
 struct start_backup {
     template <class Handler, class Traits, class Sink, class Executor, class Blocking>
     void operator()(
-        Handler&& handler, Executor executor, Blocking blocking, instance<Traits>* source,
-        Sink* sink, backup_options const& options
+        Handler&& handler,
+        Executor executor,
+        Blocking blocking,
+        instance<Traits>* source,
+        Sink* sink,
+        backup_options const& options
     ) const {
         using operation = backup_operation<Traits, Sink, Executor, Blocking>;
         auto made = std::shared_ptr<operation>{};
@@ -228,11 +238,20 @@ private:
 
 template <class Executor, class Blocking, class Traits, backup_sink Sink, class Token>
 auto async_backup(
-    Executor executor, Blocking blocking, instance<Traits>& source, Sink& sink,
-    backup_options options, Token&& token
+    Executor executor,
+    Blocking blocking,
+    instance<Traits>& source,
+    Sink& sink,
+    backup_options options,
+    Token&& token
 ) {
     return boost::asio::async_initiate<Token, void(result<backup_report>)>(
-        detail::start_backup{}, token, std::move(executor), std::move(blocking), &source, &sink,
+        detail::start_backup{},
+        token,
+        std::move(executor),
+        std::move(blocking),
+        &source,
+        &sink,
         std::move(options)
     );
 }

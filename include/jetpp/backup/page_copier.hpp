@@ -97,9 +97,8 @@ public:
     [[nodiscard]] std::uint64_t masked() const noexcept { return masked_; }
 
 private:
-    [[nodiscard]] damage look(
-        std::byte const* page, page_number number, lsn durable
-    ) const noexcept {
+    [[nodiscard]] damage look(std::byte const* page, page_number number, lsn durable)
+        const noexcept {
         // Free stretches are zero, and a growing file has long ones: not worth a checksum.
         if (page[0] == std::byte{0} && std::memcmp(page, page + 1, PageSize - 1) == 0)
             return damage::zero;

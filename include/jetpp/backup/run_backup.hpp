@@ -6,14 +6,14 @@
 // Errors   see async_backup; resource (no worker could be started).
 #pragma once
 
-#include <optional>
-#include <utility>
-
 #include <jetpp/backup/async_backup.hpp>
 #include <jetpp/backup/repository.hpp>
 #include <jetpp/backup/work_queue.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/recovery/instance.hpp>
+
+#include <optional>
+#include <utility>
 
 namespace jetpp::inline v1 {
 
@@ -28,7 +28,11 @@ template <class Traits, backup_sink Sink>
         auto pool = worker_pool<env>{source.environment()};
         BOOST_OUTCOME_TRY(pool.start(2));
         async_backup(
-            loop.get_executor(), pool.get_executor(), source, sink, options,
+            loop.get_executor(),
+            pool.get_executor(),
+            source,
+            sink,
+            options,
             [&](result<backup_report> done) { outcome.emplace(std::move(done)); }
         );
         loop.run_until([&] { return outcome.has_value(); });

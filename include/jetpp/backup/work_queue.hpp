@@ -9,15 +9,6 @@
 // Owns     what was posted and not run. Destroyed unrun if the owner goes first.
 #pragma once
 
-#include <array>
-#include <atomic>
-#include <cstddef>
-#include <cstdint>
-#include <memory>
-#include <new>
-#include <type_traits>
-#include <utility>
-
 #include <jetpp/core/result.hpp>
 #include <jetpp/env/environment.hpp>
 #include <jetpp/env/sync.hpp>
@@ -26,6 +17,15 @@
 #include <boost/asio/execution/context.hpp>
 #include <boost/asio/execution/executor.hpp>
 #include <boost/asio/execution_context.hpp>
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <type_traits>
+#include <utility>
 
 namespace jetpp::inline v1 {
 
@@ -55,8 +55,7 @@ public:
         [[nodiscard]] static constexpr auto query(boost::asio::execution::blocking_t) noexcept {
             return boost::asio::execution::blocking.never;
         }
-        [[nodiscard]] boost::asio::execution_context& query(
-            boost::asio::execution::context_t
+        [[nodiscard]] boost::asio::execution_context& query(boost::asio::execution::context_t
         ) const noexcept {
             return *to_;
         }

@@ -205,12 +205,14 @@ public:
     }
 
     // Ends the engine: everything home, files marked clean, log sealed.
-    // Errors: busy (transactions or snapshots still live: the engine stays open), and whatever kept
-    // the files from being clean; they are then as after a crash, and the engine is closed.
+    // Errors: busy (transactions or snapshots still live) and backup_in_progress: the engine stays
+    // open; whatever else kept the files from being clean: they are then as after a crash, and the
+    // engine is closed.
     [[nodiscard]] result<void> close() && noexcept {
         if (core_ == nullptr) return error{.code = errc::closed};
         if (core_->open_snapshots.load() != 0 || core_->open_transactions.load() != 0)
             return error{.code = errc::busy};
+        if (core_->store.is_pinned()) return error{.code = errc::backup_in_progress};
         if (background_ != nullptr) background_->stop();
         background_.reset();
         while (!core_->store.log().failed() && collect(core_->transactions(), ~std::size_t{0}) != 0) {

@@ -110,8 +110,18 @@ public:
         lsn undo_low_lsn{};
         lsn log_start{}; // the smaller one
     };
-    [[nodiscard]] result<log_pin> pin_log() noexcept;
+    // attached(database&) noexcept: called for each attached database in that section. As long as
+    // a pin is out, no database is attached or detached, and the instance does not close.
+    template <class F>
+    [[nodiscard]] result<log_pin> pin_log(F&& attached) noexcept;
+    [[nodiscard]] result<log_pin> pin_log() noexcept {
+        return pin_log([](database&) noexcept {});
+    }
     void unpin_log(log_pin const& pin) noexcept;
+    [[nodiscard]] bool is_pinned() noexcept {
+        auto const held = holding{databases_lock_};
+        return is_pinned_locked();
+    }
 
     // All places; those with a file are attached databases.
     [[nodiscard]] std::span<database> databases() noexcept { return databases_; }
@@ -169,6 +179,11 @@ private:
         attach_entry const* added, database const* without, bytes room
     ) noexcept;
     [[nodiscard]] result<void> checkpoint_locked(checkpoint_how how) noexcept;
+    [[nodiscard]] bool is_pinned_locked() const noexcept {
+        for (auto const pin : pins_)
+            if (pin) return true;
+        return false;
+    }
 
     [[no_unique_address]] env env_;
     instance_options options_{};

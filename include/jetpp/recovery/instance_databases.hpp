@@ -204,6 +204,8 @@ result<void> instance<Traits>::create_database(database& place, file_name const&
 template <class Traits>
 result<void> instance<Traits>::attach_file(database& place, file_name const& name) noexcept {
     BOOST_OUTCOME_TRY(auto file, paged_file<Traits>::open(env_, *dir_, name));
+    // A backup under way would lack the file; a new one it makes again from the log.
+    if (is_pinned_locked()) return error{.code = errc::backup_in_progress};
     auto const header = file->header();
     switch (header.state) {
     case database_state::clean: break;
@@ -278,6 +280,7 @@ template <class Traits>
 result<void> instance<Traits>::detach(std::string_view name) noexcept {
     auto const held = holding{databases_lock_};
     BOOST_OUTCOME_TRY(auto* const place, find_database(name));
+    if (is_pinned_locked()) return error{.code = errc::backup_in_progress};
     // Somebody's undo may still need these pages.
     if (transactions_->people().writers() != 0) return error{.code = errc::busy};
     auto& file = *place->file;

@@ -216,13 +216,16 @@ result<bool> instance<Traits>::clean_step() noexcept {
 }
 
 template <class Traits>
-auto instance<Traits>::pin_log() noexcept -> result<log_pin> {
+template <class F>
+auto instance<Traits>::pin_log(F&& attached) noexcept -> result<log_pin> {
     auto const held = holding{databases_lock_};
     auto const& slot = *checkpoint_->newest();
     for (std::size_t i = 0; i < pins_.size(); ++i) {
         if (pins_[i]) continue;
         auto const start = earlier(slot.redo_lsn, slot.undo_low_lsn);
         pins_[i] = start;
+        for (auto& known : databases_)
+            if (known.file != nullptr) attached(known);
         return log_pin{
             .place = i,
             .redo_lsn = slot.redo_lsn,
@@ -241,6 +244,7 @@ void instance<Traits>::unpin_log(log_pin const& pin) noexcept {
 template <class Traits>
 result<void> instance<Traits>::close() noexcept {
     auto const held = holding{databases_lock_};
+    if (is_pinned_locked()) return error{.code = errc::backup_in_progress};
     if (log_->failed() && !runtime_type::sabotaged(sabotage::failed_writes_clean))
         return error{.code = errc::instance_failed};
     BOOST_OUTCOME_TRY(log_->flush_all());

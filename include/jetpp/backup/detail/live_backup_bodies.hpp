@@ -18,16 +18,15 @@ result<void> live_backup<Traits>::begin(
     if (checkpoint_first) {
         BOOST_OUTCOME_TRY(in_->checkpoint(checkpoint_how::ordinary));
     }
-    BOOST_OUTCOME_TRY(auto const pin, in_->pin_log());
-    pin_ = pin;
-    bounds_.redo_lsn = pin.redo_lsn;
-    bounds_.undo_low_lsn = pin.undo_low_lsn;
-    bounds_.log_start = pin.log_start;
-    for (auto& known : in_->databases())
-        if (known.file != nullptr) {
-            files_[count_] = known.file.get();
-            frozen_[count_++].name = known.name;
-        }
+    auto const pin = in_->pin_log([&](auto& known) noexcept {
+        files_[count_] = known.file.get();
+        frozen_[count_++].name = known.name;
+    });
+    if (!pin) return pin.error();
+    pin_ = pin.assume_value();
+    bounds_.redo_lsn = pin_->redo_lsn;
+    bounds_.undo_low_lsn = pin_->undo_low_lsn;
+    bounds_.log_start = pin_->log_start;
     if (count_ == 0) return error{.code = errc::not_found, .file = file_kind::database};
     BOOST_OUTCOME_TRY(log_begin());
     BOOST_OUTCOME_TRY(freeze());

@@ -6,14 +6,6 @@
 // awaited must be default constructible: so nothing but void and pointers travels.
 #pragma once
 
-#include <cstddef>
-#include <deque>
-#include <exception>
-#include <memory>
-#include <new>
-#include <optional>
-#include <utility>
-
 #include <jetpp/core/result.hpp>
 
 #include <boost/asio/associated_executor.hpp>
@@ -21,6 +13,14 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
+
+#include <cstddef>
+#include <deque>
+#include <exception>
+#include <memory>
+#include <new>
+#include <optional>
+#include <utility>
 
 namespace jetpp::inline v1::detail {
 
@@ -36,9 +36,8 @@ namespace jetpp::inline v1::detail {
 
 struct start_blocking {
     template <class Handler, class Blocking, class Work>
-    void operator()(
-        Handler&& handler, Blocking blocking, std::shared_ptr<void> keep, Work* work
-    ) const {
+    void operator()(Handler&& handler, Blocking blocking, std::shared_ptr<void> keep, Work* work)
+        const {
         auto const home = boost::asio::get_associated_executor(handler);
         boost::asio::post(
             blocking,
@@ -98,9 +97,7 @@ private:
         }
     };
     boost::asio::awaitable<void, Strand> wait() {
-        return boost::asio::async_initiate<token const, void()>(
-            keep_waiter{}, token{}, &waiter_
-        );
+        return boost::asio::async_initiate<token const, void()>(keep_waiter{}, token{}, &waiter_);
     }
     void wake() {
         if (!waiter_) return;
