@@ -6,7 +6,9 @@
 // The engine's part runs in a child that ends by SIGKILL with all writers at work. The parent knows
 // what to expect from the catalogue and from the writers' own ledger (demo_ledger.hpp), never from
 // the engine.
+#include <jetpp/backup.hpp>
 #include <jetpp/jetpp.hpp>
+#include <jetpp/restore.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -47,6 +49,7 @@ struct demo_paths {
     std::filesystem::path root{};
     [[nodiscard]] std::string engine() const { return root / "db"; }
     [[nodiscard]] std::string ledger() const { return root / "ledger-"; }
+    [[nodiscard]] std::string repository() const { return root / "repository"; }
 };
 
 template <class T>
@@ -60,7 +63,7 @@ T sure(jetpp::result<T>&& outcome, char const* what) {
 
 // One line a step: what happened, and how long it took.
 void tell(std::string_view step, std::string const& what, double seconds) {
-    std::printf("%-10s %-78s %6.1f s\n", std::string{step}.c_str(), what.c_str(), seconds);
+    std::printf("%-10s %-86s %6.1f s\n", std::string{step}.c_str(), what.c_str(), seconds);
     std::fflush(stdout);
 }
 [[nodiscard]] std::string number(std::uint64_t n) {
@@ -239,6 +242,41 @@ private:
     std::vector<std::thread> threads_;
 };
 
+void sleep(double seconds) {
+    std::this_thread::sleep_for(std::chrono::duration<double>{seconds});
+}
+
+// Returns: the end of the set in the log.
+[[nodiscard]] jetpp::lsn back_up(
+    demo_engine& db, writer_team const& team, demo_paths const& paths
+) {
+    auto const clock = stopwatch{};
+    auto const commits_before = team.commits();
+    auto bar = progress_bar{"backup"};
+    // Not as fast as it goes: the point is what the writers do to the pages meanwhile.
+    auto options = jetpp::backup_options{.tag = "demo", .bytes_per_second = 32 << 20};
+    options.on_progress = [&](jetpp::backup_progress const& p) -> jetpp::result<void> {
+        bar.show(p.bytes_done, p.bytes_total, number(team.commits()) + " commits");
+        return jetpp::ok();
+    };
+    auto const report = sure(jetpp::run_backup_to(db, paths.repository(), options), "back up");
+    bar.wipe();
+    if (report.stamp_problem) throw std::runtime_error{"the headers could not be stamped"};
+    tell(
+        "backup",
+        human_bytes(static_cast<double>(report.stored_bytes)) + " in a full set, " +
+            number(report.pages) + " pages and " + number(report.records) + " log records verified",
+        clock.seconds()
+    );
+    std::printf(
+        "           %s transactions were committed meanwhile; the set ends at LSN %s\n",
+        number(team.commits() - commits_before).c_str(),
+        number(report.end_lsn.value).c_str()
+    );
+    std::fflush(stdout);
+    return report.end_lsn;
+}
+
 // Ends by SIGKILL.
 [[noreturn]] void live_and_die(catalogue const& base, demo_paths const& paths, double seconds) {
     auto clock = stopwatch{};
@@ -252,24 +290,19 @@ private:
         clock.seconds()
     );
 
-    clock = stopwatch{};
+    auto const updating = stopwatch{};
     auto team = writer_team{db, trees, base, paths};
-    {
-        auto bar = progress_bar{"update"};
-        while (clock.seconds() < seconds) {
-            std::this_thread::sleep_for(std::chrono::milliseconds{50});
-            bar.show(
-                static_cast<std::uint64_t>(clock.seconds() * 1000),
-                static_cast<std::uint64_t>(seconds * 1000),
-                number(team.commits()) + " commits"
-            );
-        }
-    }
+    sleep(seconds / 2);
+    auto const end = back_up(db, team, paths);
+    // Go on until no commit of unknown outcome can lie below the end of the set.
+    clock = stopwatch{};
+    while (!team.all_beyond(end)) sleep(0.01);
+    sleep(seconds / 2);
     tell(
         "update",
         number(team.commits()) + " transactions by " + std::to_string(writer_count) + " threads, " +
             number(team.conflicts()) + " repeated after conflicts",
-        clock.seconds()
+        updating.seconds()
     );
     std::printf("kill       SIGKILL to the process, all threads at work\n");
     std::fflush(stdout);
@@ -376,6 +409,71 @@ void recover_and_prove(catalogue const& base, demo_paths const& paths, ledger co
     sure(std::move(db).close(), "close");
 }
 
+void restore_and_prove(catalogue const& base, demo_paths const& paths, ledger const& known) {
+    auto clock = stopwatch{};
+    std::filesystem::remove_all(paths.engine());
+    tell("lose", "the whole directory of the engine is removed", clock.seconds());
+
+    clock = stopwatch{};
+    auto const verified =
+        sure(jetpp::verify_repository(jetpp::native_environment{}, paths.repository()), "verify");
+    if (!verified.is_good()) throw std::runtime_error{"NOT PROVED: the repository is damaged"};
+    tell(
+        "verify",
+        number(verified.frames) + " frames, " + number(verified.pages) + " pages, " +
+            number(verified.records) + " log records of the set",
+        clock.seconds()
+    );
+
+    clock = stopwatch{};
+    auto bar = progress_bar{"restore"};
+    auto options = jetpp::restore_options{.buffer_bytes = buffer_bytes};
+    auto read = std::uint64_t{0};
+    options.on_read = [&](std::uint64_t bytes) -> jetpp::result<void> {
+        bar.show(read += bytes, verified.bytes);
+        return jetpp::ok();
+    };
+    auto const restored = sure(
+        jetpp::run_restore<demo_engine::traits>(
+            {}, paths.repository(), paths.engine(), {}, options
+        ),
+        "restore"
+    );
+    bar.wipe();
+    tell(
+        "restore",
+        human_bytes(static_cast<double>(restored.read.bytes)) + ", " +
+            number(restored.recovery.records) + " log records redone, " +
+            std::to_string(restored.recovery.losers) + " unfinished transactions undone",
+        clock.seconds()
+    );
+
+    clock = stopwatch{};
+    if (!known.knows_all_below(restored.reached))
+        throw std::runtime_error{"NOT PROVED: a commit of unknown outcome lies below the set's end"
+        };
+    auto counts = std::vector<std::uint64_t>{};
+    auto sum = std::uint64_t{0};
+    for (auto w = 0u; w < known.writer_count(); ++w) {
+        counts.push_back(known.committed_below(w, restored.reached));
+        sum += counts.back();
+    }
+    auto db = sure(demo_engine::open(paths.engine(), {.buffer_bytes = buffer_bytes}), "open");
+    auto const rows = prove_state(db, base, known, counts);
+    sure(std::move(db).close(), "close");
+    tell(
+        "PROVED",
+        "the restored rows are those of the " + number(sum) + " commits below LSN " +
+            number(restored.reached.value) + ", exactly",
+        clock.seconds()
+    );
+    std::printf(
+        "           %s rows compared; %s commits beyond it are not there\n",
+        number(rows).c_str(),
+        number(known.all_acknowledged() - sum).c_str()
+    );
+}
+
 void run_demo(demo_paths const& paths, double seconds) {
     auto const whole = stopwatch{};
     auto clock = stopwatch{};
@@ -404,7 +502,8 @@ void run_demo(demo_paths const& paths, double seconds) {
 
     auto const known = ledger{paths.ledger(), writer_count};
     recover_and_prove(base, paths, known);
-    tell("all", "done", whole.seconds());
+    restore_and_prove(base, paths, known);
+    tell("all", "", whole.seconds());
 }
 
 } // namespace

@@ -14,6 +14,7 @@
 #include "place.hpp"
 #include "progress.hpp"
 #include <sys/stat.h>
+#include <unistd.h>
 
 namespace jetpp_tool {
 
@@ -124,11 +125,13 @@ private:
         std::memmove(memory_.data(), memory_.data() + begin_, end_ - begin_);
         end_ -= begin_;
         begin_ = 0;
-        auto const got = std::fread(memory_.data() + end_, 1, memory_.size() - end_, stream_);
-        if (got == 0) {
-            if (std::ferror(stream_) != 0) fail(name_, std::strerror(errno));
-            at_end_ = true;
-        }
+        // read(2), which returns what a pipe has: its writer may wait for an acknowledgement.
+        auto count = ::ssize_t{};
+        do count = ::read(::fileno(stream_), memory_.data() + end_, memory_.size() - end_);
+        while (count < 0 && errno == EINTR);
+        if (count < 0) fail(name_, std::strerror(errno));
+        if (count == 0) at_end_ = true;
+        auto const got = static_cast<std::size_t>(count);
         end_ += got;
         bytes_read_ += got;
     }

@@ -3,10 +3,9 @@
 // Included by the build units alone: each instantiates one engine.
 #pragma once
 
-#include <jetpp/backup/backup_job.hpp>
-#include <jetpp/backup/repository.hpp>
-#include <jetpp/backup/restore_set.hpp>
+#include <jetpp/backup.hpp>
 #include <jetpp/engine/engine.hpp>
+#include <jetpp/restore.hpp>
 
 #include <chrono>
 #include <functional>
@@ -86,10 +85,7 @@ public:
     jetpp::result<jetpp::backup_report> back_up(
         std::string const& repository, jetpp::backup_options const& options
     ) override {
-        using sets_type = jetpp::repository<environment>;
-        BOOST_OUTCOME_TRY(auto sets, sets_type::open_or_create({}, repository));
-        BOOST_OUTCOME_TRY(auto sink, jetpp::directory_sink<environment>::create({}, sets));
-        return jetpp::run_in_place(engine_->core().store, sink, options);
+        return jetpp::run_backup_to(*engine_, repository, options);
     }
     jetpp::result<void> close() override {
         roll_back();

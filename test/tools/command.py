@@ -1,0 +1,421 @@
+#!/usr/bin/env python3
+"""The built jetpp command: what scripts rely on.
+
+Every test below is named by the fact it states. A failure prints what the command said.
+"""
+
+import argparse
+import glob
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import unittest
+
+JETPP = "jetpp"
+BUILDS = [(size, sum_) for size in (4096, 8192, 16384, 32768, 65536) for sum_ in ("crc32c", "xxh3_64")]
+
+
+def escaped(raw):
+    out = bytearray()
+    for byte in raw:
+        special = {9: b"\\t", 10: b"\\n", 13: b"\\r", 92: b"\\\\"}.get(byte)
+        if special:
+            out += special
+        elif byte < 32 or byte == 127:
+            out += b"\\x%02x" % byte
+        else:
+            out.append(byte)
+    return bytes(out)
+
+
+def lines_of(rows):
+    return b"".join(escaped(k) + b"\t" + escaped(v) + b"\n" for k, v in rows)
+
+
+def awkward_rows(seed, count, key_max=40, value_max=300):
+    chance = random.Random(seed)
+    rows = {
+        b"": b"the empty key",
+        b"\0": b"\0",
+        b"\t\n\r\\": b"\\x00 is no escape once escaped",
+        b"\xff" * 40: b"\xff\xfe not UTF-8",
+        "\u00e4\u2028\u0085".encode(): "line ends of Unicode".encode(),
+        b"empty value": b"",
+    }
+    while len(rows) < count:
+        key = bytes(chance.randrange(256) for _ in range(chance.randrange(1, key_max)))
+        rows[key] = bytes(chance.randrange(256) for _ in range(chance.randrange(value_max)))
+    shuffled = list(rows.items())
+    chance.shuffle(shuffled)
+    return shuffled
+
+
+class CommandTest(unittest.TestCase):
+    def setUp(self):
+        self.root = tempfile.mkdtemp(prefix="jetpp-command-")
+        self.addCleanup(shutil.rmtree, self.root, ignore_errors=True)
+
+    def path(self, name):
+        return os.path.join(self.root, name)
+
+    def run_jetpp(self, *arguments, given=b"", status=0):
+        done = subprocess.run([JETPP, *map(str, arguments)], input=given, capture_output=True)
+        said = f"jetpp {' '.join(map(str, arguments))}: {done.returncode}\n{done.stderr.decode(errors='replace')}"
+        self.assertEqual(done.returncode, status, said)
+        if status != 0:
+            self.assertEqual(done.stderr.count(b"\n"), 1, "one line on stderr: " + said)
+        return done
+
+    def load(self, directory, rows, *options, status=0):
+        return self.run_jetpp("load", directory, "-", *options, given=lines_of(rows), status=status)
+
+    def scan(self, directory, *options):
+        return self.run_jetpp("scan", directory, *options).stdout
+
+    def flip(self, path, offset, mask=0x10):
+        with open(path, "r+b") as file:
+            file.seek(offset)
+            byte = file.read(1)[0]
+            file.seek(offset)
+            file.write(bytes([byte ^ mask]))
+
+    def newest_log(self, directory):
+        """The segment in which the newest records stand."""
+        used = [f for f in sorted(glob.glob(os.path.join(directory, "jet.0*.log"))) if self.has_records(f)]
+        return used[-1]
+
+    def has_records(self, path):
+        with open(path, "rb") as file:
+            file.seek(4096)
+            return any(file.read(4096))
+
+    # --- rows
+
+    def test_rows_of_any_bytes_come_back_in_order_for_every_page_size_and_checksum(self):
+        for size, checksum in BUILDS:
+            with self.subTest(page_size=size, checksum=checksum):
+                directory = self.path(f"{size}-{checksum}")
+                rows = awkward_rows(size, 2000)
+                self.load(directory, rows, "--page-size", size, "--checksum", checksum)
+                expected = lines_of(sorted(rows))
+                self.assertEqual(self.scan(directory), expected)
+                self.run_jetpp("verify", directory)
+                facts = self.run_jetpp("info", directory).stdout.decode()
+                self.assertRegex(facts, rf"page bytes +{size}\n")
+                self.assertRegex(facts, rf"checksum +{checksum}\n")
+
+    def test_what_scan_prints_load_reads(self):
+        rows = awkward_rows(7, 3000)
+        self.load(self.path("one"), rows)
+        printed = self.scan(self.path("one"))
+        self.run_jetpp("load", self.path("two"), given=printed)
+        self.assertEqual(self.scan(self.path("two")), printed)
+
+    def test_load_reads_a_file_and_a_last_line_without_its_end(self):
+        source = self.path("lines")
+        with open(source, "wb") as file:
+            file.write(b"a\t1\nb\t2\twith a TAB\nc\t")
+        done = self.run_jetpp("load", self.path("db"), source)
+        self.assertRegex(done.stderr.decode(), r"loaded 3 rows, \d+ bytes, \d+ rows/s\n")
+        self.assertEqual(self.scan(self.path("db")), b"a\t1\nb\t2\\twith a TAB\nc\t\n")
+
+    def test_get_and_erase_speak_by_their_exit_status(self):
+        directory = self.path("db")
+        self.load(directory, [(b"key", b"a\nb"), (b"\0", b"nul")])
+        self.assertEqual(self.run_jetpp("get", directory, "key").stdout, b"a\\nb\n")
+        self.assertEqual(self.run_jetpp("get", directory, "\\x00").stdout, b"nul\n")
+        self.assertIn(b"no key", self.run_jetpp("get", directory, "none", status=1).stderr)
+        self.run_jetpp("erase", directory, "key")
+        self.run_jetpp("get", directory, "key", status=1)
+        self.run_jetpp("erase", directory, "key", status=1)
+        self.assertEqual(self.scan(directory), b"\\x00\tnul\n")
+
+    def test_scan_takes_bounds_a_direction_and_a_limit(self):
+        directory = self.path("db")
+        self.load(directory, [(b"%03d" % i, b"v") for i in range(500)])
+
+        def keys(*options):
+            return [line.split(b"\t")[0].decode() for line in self.scan(directory, *options).splitlines()]
+
+        self.assertEqual(keys("--from", "010", "--to", "013"), ["010", "011", "012"])
+        self.assertEqual(keys("--from", "010", "--to", "013", "--reverse"), ["012", "011", "010"])
+        self.assertEqual(keys("--limit", "2"), ["000", "001"])
+        self.assertEqual(keys("--reverse", "--limit", "1"), ["499"])
+        self.assertEqual(keys("--limit", "0"), [])
+        self.assertEqual(keys("--from", "5"), [])
+
+    def test_databases_and_trees_are_apart(self):
+        directory = self.path("db")
+        for database in ("one", "two"):
+            for tree in ("x", "y"):
+                self.load(directory, [(b"where", f"{database}/{tree}".encode())],
+                          "--database", database, "--tree", tree)
+        for database in ("one", "two"):
+            for tree in ("x", "y"):
+                value = self.run_jetpp("get", directory, "where", "--database", database, "--tree", tree).stdout
+                self.assertEqual(value.decode(), f"{database}/{tree}\n")
+        self.run_jetpp("get", directory, "where", status=1)
+        self.run_jetpp("get", directory, "where", "--database", "one", "--tree", "z", status=1)
+        self.run_jetpp("verify", directory)
+
+    def test_acknowledgements_count_lines_as_they_are_committed(self):
+        rows = [(b"%05d" % i, b"v") for i in range(25)]
+        done = self.load(self.path("db"), rows, "--batch", "10", "--ack", "--durability", "memory")
+        self.assertEqual(done.stdout, b"committed 10\ncommitted 20\ncommitted 25\n")
+
+    def test_a_bad_line_is_named_and_what_was_committed_before_it_stays(self):
+        directory = self.path("db")
+        bad = {
+            b"no tab\n": b"TAB",
+            b"key\\q\tvalue\n": b"escape",
+            b"key\t" + b"v" * 5000 + b"\n": b"value_too_large",
+            b"k" * 2000 + b"\tvalue\n": b"key_too_large",
+        }
+        for line, word in bad.items():
+            given = b"".join(b"%d\tv\n" % i for i in range(4)) + line
+            done = self.run_jetpp("load", directory, "--batch", "3", given=given, status=1)
+            self.assertIn(b"line 5", done.stderr)
+            self.assertIn(b"3 lines are committed", done.stderr)
+            self.assertIn(word, done.stderr)
+            self.assertEqual(self.scan(directory).count(b"\n"), 3)
+        self.run_jetpp("verify", directory)
+
+    def test_what_is_chosen_at_creation_is_only_asked_of_new_directories(self):
+        directory = self.path("db")
+        self.load(directory, [(b"a", b"1")], "--page-size", "4096", "--logging", "circular")
+        self.load(directory, [(b"b", b"2")], "--page-size", "65536", "--logging", "archival")
+        facts = self.run_jetpp("info", directory).stdout.decode()
+        self.assertRegex(facts, r"page bytes +4096\n")
+        self.assertRegex(facts, r"logging +circular\n")
+        self.assertEqual(self.scan(directory), b"a\t1\nb\t2\n")
+
+    # --- statuses
+
+    def test_wrong_usage_is_status_2(self):
+        directory = self.path("db")
+        for arguments in (
+            [], ["dance"], ["get", directory], ["load"], ["scan", directory, "--limit", "many"],
+            ["load", directory, "--durability", "never"], ["load", directory, "--page-size", "5000"],
+            ["load", directory, "--checksum", "md5"], ["load", directory, "--batch", "0"],
+            ["get", directory, "bad\\escape"], ["scan", directory, "--from", "\\"], ["verify"],
+            ["restore", directory], ["log", directory, "--yaml"],
+        ):
+            self.run_jetpp(*arguments, status=2)
+        self.assertFalse(os.path.exists(directory))
+
+    def test_failures_are_status_1_and_name_the_place(self):
+        empty = self.path("empty")
+        os.mkdir(empty)
+        for command in (["get", "{}", "k"], ["scan", "{}"], ["verify", "{}"], ["info", "{}"], ["log", "{}"]):
+            for place in (empty, self.path("missing")):
+                done = self.run_jetpp(*[word.format(place) for word in command], status=1)
+                self.assertIn(os.fsencode(place), done.stderr)
+        self.assertEqual(os.listdir(empty), [])
+        done = self.run_jetpp("load", self.path("db"), self.path("no file"), status=1)
+        self.assertIn(b"no file", done.stderr)
+        self.assertFalse(os.path.exists(self.path("db")))
+
+    def test_a_directory_in_use_is_refused(self):
+        directory = self.path("db")
+        self.load(directory, [(b"a", b"1")])
+        busy = subprocess.Popen([JETPP, "load", directory, "--ack", "--batch", "1"], stdin=subprocess.PIPE,
+                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        busy.stdin.write(b"b\t2\n")
+        busy.stdin.flush()
+        self.assertEqual(busy.stdout.readline(), b"committed 1\n")
+        for command in (["get", directory, "a"], ["verify", directory], ["log", directory],
+                        ["backup", directory, self.path("repo")]):
+            self.assertIn(b"in_use", self.run_jetpp(*command, status=1).stderr)
+        self.assertIn(b"in use", self.run_jetpp("info", directory).stdout)
+        busy.stdin.close()
+        busy.stdout.read()
+        self.assertEqual(busy.wait(), 0)
+        busy.stdout.close()
+        self.assertEqual(self.scan(directory), b"a\t1\nb\t2\n")
+
+    # --- after a kill
+
+    def kill_while_loading(self, directory, durability="device"):
+        lines = b"".join(b"k%06d\tvalue %d\n" % (i, i) for i in range(20000))
+        source = self.path("kill.lines")
+        with open(source, "wb") as file:
+            file.write(lines)
+        victim = subprocess.Popen([JETPP, "load", directory, source, "--batch", "100", "--ack",
+                                   "--durability", durability], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        for _ in range(20):
+            victim.stdout.readline()
+        victim.send_signal(signal.SIGKILL)
+        rest = victim.stdout.read()
+        victim.wait()
+        victim.stdout.close()
+        acknowledged = 2000 + 100 * rest.count(b"\n")
+        return acknowledged
+
+    def test_a_killed_directory_is_sound_before_and_after_its_recovery(self):
+        for durability in ("device", "process"):
+            directory = self.path(durability)
+            acknowledged = self.kill_while_loading(directory, durability)
+            before = self.run_jetpp("verify", directory).stdout
+            self.assertIn(b"the next open recovers", before)
+            self.run_jetpp("log", directory)
+            self.assertIn(b"recovers", self.run_jetpp("info", directory).stdout)
+            rows = self.scan(directory).count(b"\n")
+            self.assertGreaterEqual(rows, acknowledged)
+            self.assertEqual(rows % 100, 0)
+            self.assertIn(b"1 tree with %d rows" % rows, self.run_jetpp("verify", directory).stdout)
+
+    # --- log
+
+    def test_the_log_is_one_typed_record_a_line(self):
+        directory = self.path("db")
+        self.load(directory, awkward_rows(3, 500))
+        self.run_jetpp("erase", directory, "empty value")
+        text = self.run_jetpp("log", directory).stdout.decode().splitlines()
+        objects = [json.loads(line) for line in self.run_jetpp("log", directory, "--json").stdout.splitlines()]
+        self.assertEqual(len(text), len(objects))
+        for line, one in zip(text, objects):
+            self.assertIsInstance(one["lsn"], str)
+            self.assertTrue(line.startswith(f"{one['lsn']} {one['type']} "), line)
+        lsns = [int(one["lsn"]) for one in objects]
+        self.assertEqual(lsns, sorted(set(lsns)))
+        kinds = {one["type"] for one in objects}
+        self.assertLessEqual({"db_create", "tree_create", "insert", "commit", "ghost", "attach_list"}, kinds)
+        keys = {one["key"] for one in objects if one["type"] == "insert"}
+        self.assertIn("\\t\\n\\r\\\\", keys)
+
+    # --- damage
+
+    def test_verify_names_the_damaged_page(self):
+        directory = self.path("db")
+        self.load(directory, [(b"%06d" % i, b"v" * 100) for i in range(5000)])
+        before = {name: os.stat(os.path.join(directory, name)).st_mtime_ns for name in os.listdir(directory)}
+        self.run_jetpp("verify", directory)
+        for page in (16, 17, 18, 30):
+            self.flip(os.path.join(directory, "main"), page * 8192 + 300)
+            done = self.run_jetpp("verify", directory, status=1)
+            self.assertIn(f"/main: page {page}: checksum\n".encode(), done.stdout)
+            self.assertIn(f"page {page}".encode(), done.stderr)
+            self.flip(os.path.join(directory, "main"), page * 8192 + 300)
+        self.run_jetpp("verify", directory)
+        after = {name: os.stat(os.path.join(directory, name)).st_mtime_ns for name in os.listdir(directory)}
+        before.pop("main"), after.pop("main")
+        self.assertEqual(before, after, "verify writes nothing")
+
+    def test_verify_names_a_page_that_stands_in_the_place_of_another(self):
+        directory = self.path("db")
+        self.load(directory, [(b"%06d" % i, b"v" * 100) for i in range(5000)])
+        with open(os.path.join(directory, "main"), "r+b") as file:
+            file.seek(30 * 8192)
+            page = file.read(8192)
+            file.seek(31 * 8192)
+            file.write(page)
+        self.assertIn(b"page 31: page number", self.run_jetpp("verify", directory, status=1).stdout)
+
+    def test_verify_names_headers_checkpoint_and_double_write_file(self):
+        directory = self.path("db")
+        self.load(directory, [(b"a", b"1")])
+        for name, offset, word in (
+            ("main", 100, b"main: header copy A"), ("main", 65536 + 100, b"main: header copy B"),
+            ("main", 5000, b"beside the header copies"),
+            ("jet.ckp", 100, b"jet.ckp: slot 0"), ("jet.ckp", 4096 + 100, b"jet.ckp: slot 1"),
+            ("jet.dw", 100, b"jet.dw: area 0"),
+        ):
+            self.flip(os.path.join(directory, name), offset)
+            self.assertIn(word, self.run_jetpp("verify", directory, status=1).stdout)
+            self.flip(os.path.join(directory, name), offset)
+        self.run_jetpp("verify", directory)
+
+    def test_verify_names_the_damaged_or_missing_log(self):
+        directory = self.path("db")
+        self.load(directory, [(b"%06d" % i, b"v" * 100) for i in range(5000)])
+        self.load(directory, [(b"x%06d" % i, b"v" * 100) for i in range(5000)])
+        first = sorted(glob.glob(os.path.join(directory, "jet.0*.log")))[0]
+        self.flip(first, 4096 + 5000)
+        done = self.run_jetpp("verify", directory, status=1)
+        self.assertIn(os.path.basename(first).encode(), done.stderr)
+        self.assertIn(b"LSN", done.stderr)
+        self.run_jetpp("log", directory, status=1)
+        self.flip(first, 4096 + 5000)
+        self.run_jetpp("verify", directory)
+        newest = self.newest_log(directory)
+        os.rename(newest, self.path("away"))
+        self.run_jetpp("verify", directory, status=1)
+        os.rename(self.path("away"), newest)
+        os.rename(os.path.join(directory, "main"), self.path("away"))
+        self.assertIn(b"main: is missing", self.run_jetpp("verify", directory, status=1).stdout)
+
+    def test_a_damaged_page_is_never_read_as_rows(self):
+        directory = self.path("db")
+        self.load(directory, [(b"%06d" % i, b"v" * 100) for i in range(5000)])
+        self.flip(os.path.join(directory, "main"), 30 * 8192 + 300)
+        done = self.run_jetpp("scan", directory, status=1)
+        self.assertIn(b"page 30", done.stderr)
+        self.assertIn(b"checksum", done.stderr)
+
+    # --- backup sets
+
+    def test_a_restored_set_is_the_directory_as_it_was(self):
+        for size, checksum in ((4096, "xxh3_64"), (8192, "crc32c"), (65536, "crc32c")):
+            for logging in ("archival", "circular"):
+                with self.subTest(page_size=size, logging=logging):
+                    directory = self.path(f"db-{size}-{logging}")
+                    repo = directory + "-repo"
+                    self.load(directory, awkward_rows(size, 3000), "--page-size", size,
+                              "--checksum", checksum, "--logging", logging)
+                    first = self.scan(directory)
+                    self.run_jetpp("backup", directory, repo)
+                    self.load(directory, [(b"later", b"1")])
+                    self.run_jetpp("verify", repo)
+                    self.run_jetpp("restore", repo, directory + "-first")
+                    self.assertEqual(self.scan(directory + "-first"), first)
+                    self.run_jetpp("backup", directory, repo)
+                    second = self.scan(directory)
+                    self.run_jetpp("restore", repo, directory + "-second")
+                    self.assertEqual(self.scan(directory + "-second"), second)
+                    self.run_jetpp("verify", directory + "-second")
+                    self.assertEqual(len(os.listdir(os.path.join(repo, "sets"))), 2)
+                    self.run_jetpp("info", repo)
+                    for one in glob.glob(os.path.join(repo, "sets", "*")):
+                        self.run_jetpp("verify", one)
+                        self.run_jetpp("info", one)
+
+    def test_restore_refuses_a_directory_that_holds_something(self):
+        directory, repo = self.path("db"), self.path("repo")
+        self.load(directory, [(b"a", b"1")])
+        self.run_jetpp("backup", directory, repo)
+        self.load(directory, [(b"b", b"2")])
+        self.assertIn(b"would_overwrite", self.run_jetpp("restore", repo, directory, status=1).stderr)
+        self.assertEqual(self.scan(directory), b"a\t1\nb\t2\n")
+        self.run_jetpp("restore", self.path("none"), self.path("new"), status=1)
+
+    def test_a_damaged_set_is_named_and_not_restored(self):
+        directory, repo = self.path("db"), self.path("repo")
+        self.load(directory, [(b"%06d" % i, b"v" * 100) for i in range(5000)])
+        self.run_jetpp("backup", directory, repo)
+        (one,) = glob.glob(os.path.join(repo, "sets", "*"))
+        for name in sorted(os.listdir(one)):
+            path = os.path.join(one, name)
+            offset = os.path.getsize(path) // 2
+            self.flip(path, offset)
+            done = self.run_jetpp("verify", repo, status=1)
+            self.assertIn(name.encode(), done.stderr)
+            self.run_jetpp("restore", repo, self.path("new"), status=1)
+            left = [f for f in os.listdir(self.path("new")) if f != "jet.lock"] \
+                if os.path.exists(self.path("new")) else []
+            self.assertEqual(left, [])
+            self.flip(path, offset)
+        self.run_jetpp("verify", repo)
+        self.run_jetpp("restore", repo, self.path("new"))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--jetpp", required=True)
+    known, rest = parser.parse_known_args()
+    JETPP = os.path.abspath(known.jetpp)
+    unittest.main(argv=[sys.argv[0], *rest])
