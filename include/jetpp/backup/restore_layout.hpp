@@ -188,7 +188,8 @@ private:
     }
 
     // A segment behind the set's log, on a timeline of its own, with the list of databases and no
-    // other record: recovery begins its own in its place.
+    // other record. The checkpoint names it, so that recovery begins its own behind it and does not
+    // put one in its place: between the two the timeline would be lost.
     [[nodiscard]] result<void> begin_timeline(log_analysis const& analysis) noexcept {
         auto entries = std::array<attach_entry, databases_max>{};
         auto count = std::size_t{0};
@@ -232,7 +233,10 @@ private:
                  .attach_list = const_bytes{encoded}.first(list.size())}
             )
         );
-        return writer->flush_all();
+        BOOST_OUTCOME_TRY(writer->flush_all());
+        begun_ = writer->durable_segment();
+        begun_end_ = writer->durable_lsn();
+        return ok();
     }
 
     [[nodiscard]] result<void> write_checkpoint() noexcept {
@@ -242,9 +246,9 @@ private:
         slot.timeline = timeline_;
         slot.redo_lsn = manifest_->redo_lsn;
         slot.undo_low_lsn = manifest_->undo_low_lsn;
-        slot.end_lsn = log_end_;
-        slot.generation = last_.generation;
-        slot.nonce = last_.nonce;
+        slot.end_lsn = begun_end_;
+        slot.generation = begun_.generation;
+        slot.nonce = begun_.nonce;
         slot.written_at = env_.runtime.wall();
         slot.incarnation = incarnation_;
         slot.segment_bytes = manifest_->segment_bytes;
@@ -286,6 +290,8 @@ private:
     timeline_id timeline_{};
     std::uint32_t incarnation_ = 0;
     std::uint64_t first_generation_ = 0;
+    segment_id begun_{};
+    lsn begun_end_{};
 };
 
 } // namespace jetpp::inline v1

@@ -152,11 +152,13 @@ private:
         if (!file) return false;
         auto const got = read_up_to(file.assume_value(), block.assume_value().all(), 0);
         if (!got) return false;
-        if (all_zero(block.assume_value().all())) return true; // not yet begun
+        // Not yet begun, or cut by a crash while it began: no more than a part of its header.
+        if (all_zero(block.assume_value().all().first(512))) return true;
         auto const header = database_header::decode(block.assume_value().all());
-        return header && (header.assume_value().state == database_state::restoring ||
-                          header.assume_value().state == database_state::backup_copy ||
-                          !header.assume_value().restored_from.is_nil());
+        if (!header) return header.error().code != errc::bad_magic;
+        return header.assume_value().state == database_state::restoring ||
+               header.assume_value().state == database_state::backup_copy ||
+               !header.assume_value().restored_from.is_nil();
     }
 
     std::optional<directory> directory_;
