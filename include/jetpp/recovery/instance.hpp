@@ -44,7 +44,7 @@
 namespace jetpp::inline v1 {
 
 template <class Traits>
-class instance;
+class recovery_run;
 
 enum class checkpoint_how : std::uint8_t {
     ordinary,  // as far as pages have gone home by themselves
