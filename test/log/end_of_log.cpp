@@ -167,6 +167,23 @@ TEST_CASE("a tail lost from any position on is torn, unless a hint survived", "[
     CHECK(empty.end.next_nonce == 103);
 }
 
+// A second close after a restore prepared a recycled segment, and `verify` called the whole log torn.
+TEST_CASE("a recycled segment behind the end that the slot names holds no torn tail", "[log][end]") {
+    auto const log = small_log();
+    auto disk = memory_log{log};
+    auto handle = disk.directory.open(segment_file_name(3), {}).value();
+    auto former_life = raw(hand_segment - segment_header_bytes);
+    for (auto& one : former_life) one = std::byte{0xa5};
+    REQUIRE(write_full(handle, const_bytes{former_life}, segment_header_bytes));
+    auto const unknown = disk.replayed();
+    CHECK(unknown.failure.code == errc::none);
+    CHECK(unknown.end.kind == end_kind::torn_tail);
+    auto const named = disk.replayed({.proofs = {.slot_end = {3 * hand_segment + 4096}}});
+    CHECK(named.failure.code == errc::none);
+    CHECK(named.end.kind == end_kind::clean);
+    CHECK(named.end.end == unknown.end.end);
+}
+
 TEST_CASE("sectors lost out of order are damage only where a hint proves it", "[log][end]") {
     auto log = hand_log{};
     auto& file = log.begin(1, 101);

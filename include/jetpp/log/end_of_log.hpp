@@ -36,7 +36,9 @@ struct log_proofs {
 
 enum class end_kind : std::uint8_t {
     unfinished, // replay still runs
-    clean,      // at up_to, behind a segment_end that nothing follows, or before zeroes
+    // At up_to, behind a segment_end that nothing follows (or what a recycled segment held in a
+    // former life, where the slot says that the log ended), or before zeroes.
+    clean,
     torn_tail,  // something stands at `end`, and it is no record: legal after a crash
     damage,     // `problem` says what; the log must not be believed beyond `end`
 };

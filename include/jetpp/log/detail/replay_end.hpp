@@ -41,7 +41,10 @@ result<typename replay<Env>::step> replay<Env>::end_here(lsn end) noexcept {
     }
     end_.kind = end_kind::clean;
     if (end_.overruled) end_.kind = end_kind::torn_tail;
-    if (!(end_.sealed && has_records)) {
+    // Where the slot says that the log ended, a recycled segment may stand prepared, full of its
+    // former life: its bytes tell nothing.
+    auto const as_left = end_.sealed && end == options_.proofs.slot_end;
+    if (!(end_.sealed && has_records) && !as_left) {
         BOOST_OUTCOME_TRY(auto const head, file_.bytes_at(offset_, record_header_size));
         if (!all_zero(head)) end_.kind = end_kind::torn_tail;
     }
