@@ -8,6 +8,7 @@ Each check prints one line for every fault and exits 1 if there was any:
   shape       a header opens with its path and meaning, is guarded, ASCII and at most 600 lines
   listed      every test source is in the list of test/meson.build
   alone       every header compiles alone, and twice; core headers without exceptions and RTTI
+  together    one translation unit with every header passes the compiler's syntax and warnings
   sources     every test, tool and example passes the compiler's syntax and warnings
   link        two translation units with every header link
   budget      the umbrella header compiles within its memory
@@ -258,6 +259,14 @@ def check_alone(house, arguments):
         key = "".join(house.text.get(h, h) for h in sorted(house.closure(header)))
         jobs.append((f"include/{header}", flags, source, key))
     compiler.check_all(jobs)
+
+
+def check_together(house, arguments):
+    compiler = Compiler(house, arguments)
+    source = "".join(f"#include <{header}>\n" for header in house.headers)
+    status, said = compiler.run(WARNINGS, source)
+    if status != 0:
+        house.fault("all headers together", 0, "do not compile\n" + said)
 
 
 def check_sources(house, arguments):

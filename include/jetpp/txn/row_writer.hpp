@@ -141,7 +141,7 @@ private:
         version_kind kind, const_bytes image, bool indirect
     ) noexcept {
         auto const size = sizeof(version_entry) + key_.size() + image.size();
-        if (state_->arena.bytes_total + size > system_->limits().transaction_bytes)
+        if (state_->arena.bytes_used + size > system_->limits().transaction_bytes)
             return error{.code = errc::transaction_too_large};
         auto* memory = state_->arena.allocate(system_->chunks(), size);
         if (memory == nullptr) return error{.code = errc::out_of_memory};

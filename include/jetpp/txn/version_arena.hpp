@@ -1,7 +1,7 @@
 // jetpp/txn/version_arena.hpp - where a transaction's version entries live.
 //
-// A bump allocator over chunks: the first is small, so that a one-row transaction is cheap, later
-// ones are large. All chunks go back at once, when the last entry has left its bucket. Nothing
+// A bump allocator over chunks: the first is small, so that a one-row transaction is cheap, the
+// second of middle size, since a small profile allows a writer 64 KiB in all, later ones are large. All chunks go back at once, when the last entry has left its bucket. Nothing
 // below a position is ever reused earlier, so a reader that holds a bucket lock never meets bytes
 // that changed under it.
 // Threads  one owner at a time; the shared chunk pool has its own lock.
@@ -30,12 +30,13 @@ template <any_environment Env>
 class version_chunk_pool {
 public:
     static constexpr std::uint32_t small_bytes = 2048 - sizeof(version_chunk);
+    static constexpr std::uint32_t middle_bytes = 16 * 1024 - sizeof(version_chunk);
     static constexpr std::uint32_t large_bytes = 64 * 1024 - sizeof(version_chunk);
     static constexpr std::size_t kept_max = 64; // of each size
 
     explicit version_chunk_pool(Env env) noexcept : lock_{env.runtime} {}
     ~version_chunk_pool() {
-        for (auto* kept : {small_.first, large_.first})
+        for (auto* kept : {small_.first, middle_.first, large_.first})
             while (kept != nullptr) {
                 auto* next = kept->next;
                 ::operator delete(kept);
@@ -45,9 +46,10 @@ public:
 
     // Returns: null if memory is out.
     [[nodiscard]] version_chunk* take(std::uint32_t bytes_wanted) noexcept {
-        auto const size = bytes_wanted <= small_bytes   ? small_bytes
-                          : bytes_wanted <= large_bytes ? large_bytes
-                                                        : bytes_wanted;
+        auto const size = bytes_wanted <= small_bytes    ? small_bytes
+                          : bytes_wanted <= middle_bytes ? middle_bytes
+                          : bytes_wanted <= large_bytes  ? large_bytes
+                                                         : bytes_wanted;
         {
             auto const held = holding{lock_};
             if (auto* kept = list_of(size); kept != nullptr && kept->first != nullptr) {
@@ -81,18 +83,23 @@ private:
         std::size_t count{};
     };
     [[nodiscard]] kept_list* list_of(std::uint32_t size) noexcept {
-        return size == small_bytes ? &small_ : size == large_bytes ? &large_ : nullptr;
+        return size == small_bytes    ? &small_
+               : size == middle_bytes ? &middle_
+               : size == large_bytes  ? &large_
+                                      : nullptr;
     }
 
     basic_mutex<typename Env::runtime_type> lock_;
     kept_list small_;
+    kept_list middle_;
     kept_list large_;
 };
 
 // The chunks of one transaction, newest first.
 struct version_arena {
     version_chunk* newest{};
-    std::size_t bytes_total{};
+    std::size_t bytes_total{}; // of the chunks
+    std::size_t bytes_used{};  // of what was allocated: what a limit of the writer counts
 
     template <class Pool>
     [[nodiscard]] std::byte* allocate(Pool& pool, std::size_t size) noexcept {
@@ -100,9 +107,10 @@ struct version_arena {
         if (wanted > ~std::uint32_t{0} / 2) return nullptr;
         auto const need = static_cast<std::uint32_t>(wanted);
         if (newest == nullptr || newest->size - newest->used < need) {
-            auto* chunk = pool.take(
-                newest == nullptr ? need : need > Pool::large_bytes ? need : Pool::large_bytes
-            );
+            auto const least = newest == nullptr         ? std::uint32_t{0}
+                               : newest->next == nullptr ? Pool::middle_bytes
+                                                         : Pool::large_bytes;
+            auto* chunk = pool.take(need > least ? need : least);
             if (chunk == nullptr) return nullptr;
             chunk->next = newest;
             newest = chunk;
@@ -110,13 +118,14 @@ struct version_arena {
         }
         auto* at = newest->memory() + newest->used;
         newest->used += need;
+        bytes_used += need;
         return at;
     }
     // Takes back the newest allocation, which was never linked anywhere.
     void undo_allocate(std::size_t size) noexcept {
-        newest->used -= static_cast<std::uint32_t>(
-            round_up<std::size_t>(size, alignof(std::max_align_t))
-        );
+        auto const taken = round_up<std::size_t>(size, alignof(std::max_align_t));
+        newest->used -= static_cast<std::uint32_t>(taken);
+        bytes_used -= taken;
     }
     template <class Pool>
     void give_back(Pool& pool) noexcept {
@@ -126,6 +135,7 @@ struct version_arena {
             newest = next;
         }
         bytes_total = 0;
+        bytes_used = 0;
     }
 };
 
