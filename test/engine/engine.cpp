@@ -307,6 +307,47 @@ TEST_CASE("sizes beyond the limits are refused, the transaction goes on", "[engi
     must(std::move(tx).commit(lazy));
 }
 
+TEST_CASE("a cursor that seeks outside its range stays within it", "[engine]") {
+    auto b = bed{};
+    auto db = b.opened();
+    auto const rows = need(db.open_tree("main", "rows"));
+    for (std::string const key : {"a", "b", "c", "d", "e"}) must(db.put(rows, key, "1", lazy));
+    auto const view = need(db.read());
+    auto const first_after_seek = [&](range wanted, char const* to) -> std::string {
+        auto cursor = need(view.scan(rows, wanted));
+        need(cursor.seek(std::string_view{to}));
+        return need(cursor.next()) ? std::string{cursor.current().key} : "end";
+    };
+    CHECK(first_after_seek({.from = "b", .to = "d"}, "a") == "b");
+    CHECK(first_after_seek({.from = "b", .to = "d"}, "c") == "c");
+    CHECK(first_after_seek({.from = "b", .to = "d"}, "d") == "end");
+    CHECK(first_after_seek({.from = "b", .to = "d", .backward = true}, "e") == "c");
+    CHECK(first_after_seek({.from = "b", .to = "d", .backward = true}, "c") == "b");
+    CHECK(first_after_seek({.from = "b", .to = "d", .backward = true}, "b") == "end");
+}
+
+TEST_CASE("a writer's limit counts its undo images, however small the profile", "[engine]") {
+    auto b = bed{};
+    b.options.buffer_bytes = 64 * 4096; // 64 KiB of undo a writer
+    auto db = b.opened();
+    auto const rows = need(db.open_tree("main", "rows"));
+    auto const value = std::string(900, 'v');
+    auto tx = need(db.begin());
+    for (auto i = 0; i < 300; ++i) need(tx.put(rows, "k" + std::to_string(i), value));
+    must(std::move(tx).commit(lazy));
+    auto again = need(db.begin());
+    auto refused = errc::none;
+    auto put = 0;
+    for (; put < 300 && refused == errc::none; ++put)
+        if (auto const done = again.put(rows, "k" + std::to_string(put), "w"); !done)
+            refused = done.error().code;
+    CHECK(refused == errc::transaction_too_large);
+    CHECK(put > 60); // 60 images of 900 bytes fit
+    CHECK(put < 72);
+    std::move(again).rollback();
+    CHECK(need(db.read()).get(rows, "k0").value() == value);
+}
+
 TEST_CASE("transact runs again after a conflict", "[engine]") {
     auto b = bed{};
     auto db = b.opened();

@@ -57,7 +57,8 @@ public:
         BOOST_OUTCOME_TRY(body_->check_current());
         return more;
     }
-    // The next row is the first at or above `key`; backward: the last strictly below it.
+    // The next row is the first at or above `key`; backward: the last strictly below it. Never
+    // leaves the range: a key outside it stands for its bound.
     [[nodiscard]] result<void> seek(bytes_view key) noexcept {
         if (body_ == nullptr || body_->ended) return error{.code = errc::misuse};
         return scan_.seek(key.raw());

@@ -78,8 +78,12 @@ public:
     [[nodiscard]] const_bytes value() const noexcept { return value_; }
     [[nodiscard]] bool is_indirect() const noexcept { return indirect_; }
 
-    // The next row will be the first at or above `key` (backward: the last strictly below it).
+    // The next row will be the first at or above `key` (backward: the last strictly below it),
+    // within the bounds: a key outside them stands for the bound.
     [[nodiscard]] result<void> seek(const_bytes key) noexcept {
+        if (!backward_ && has_from_ && compare_bytes(key, bytes_of(from_)) < 0)
+            key = bytes_of(from_);
+        if (backward_ && has_to_ && compare_bytes(bytes_of(to_), key) < 0) key = bytes_of(to_);
         position_.clear();
         if (!position_.append(key)) return error{.code = errc::out_of_memory};
         has_position_ = true;
