@@ -80,13 +80,11 @@ struct log_record {
 namespace detail {
 
 // Into place: a variant copied right after it was written costs more than the parsing.
-using record_parser = result<void> (*)(const_bytes, record_body&) noexcept;
+using record_parser = bool (*)(const_bytes, record_body&) noexcept;
 
 template <class Body>
-result<void> parse_body(const_bytes raw, record_body& into) noexcept {
-    BOOST_OUTCOME_TRY(auto const body, Body::parse(raw));
-    into.template emplace<Body>(body);
-    return ok();
+bool parse_body(const_bytes raw, record_body& into) noexcept {
+    return Body::read(raw, into.template emplace<Body>());
 }
 
 struct record_parser_entry {
@@ -163,8 +161,7 @@ using record_parsers = record_parser_table<record_bodies>;
     BOOST_OUTCOME_TRY(check_header(at, into.header));
     auto const known = detail::record_parsers::entries[number_of(into.header.type)].parse;
     auto const parse = known != nullptr ? known : &detail::parse_body<record::unknown>;
-    auto const parsed = parse(raw, into.body);
-    if (!parsed) return parsed.assume_error().with_lsn(at);
+    if (!parse(raw, into.body)) return bad_record().with_lsn(at);
     return ok();
 }
 [[nodiscard]] inline result<log_record> parse_record(lsn at, const_bytes raw) noexcept {

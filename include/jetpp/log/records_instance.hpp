@@ -82,9 +82,8 @@ struct db_create {
         detail::record_writer{record}
             .id(id).u64(nonce).u32(page_size).u16(checksum_id).u16(name.size()).raw(name).pad();
     }
-    [[nodiscard]] static result<db_create> parse(const_bytes record) noexcept {
+    [[nodiscard]] static bool read(const_bytes record, db_create& r) noexcept {
         auto in = detail::record_reader{record};
-        auto r = db_create{};
         r.id = in.id();
         r.nonce = in.u64();
         r.page_size = in.u32();
@@ -92,8 +91,9 @@ struct db_create {
         auto const name_size = in.u16();
         in.refuse_unless(name_size <= database_name_max);
         r.name = in.raw(name_size);
-        return in.finish(r);
+        return in.complete();
     }
+    static constexpr detail::record_parse<db_create> parse{};
 };
 
 // 24 uuid, 40 nonce, 48 consistent_lsn of the file, 56 max_lsn of the file, 64 its timeline,
@@ -115,9 +115,8 @@ struct attach {
             .id(id).u64(nonce).at(consistent_lsn).at(highest_lsn).u64(timeline.value)
             .u16(flags).u16(name.size()).zero(4).raw(name).pad();
     }
-    [[nodiscard]] static result<attach> parse(const_bytes record) noexcept {
+    [[nodiscard]] static bool read(const_bytes record, attach& r) noexcept {
         auto in = detail::record_reader{record};
-        auto r = attach{};
         r.id = in.id();
         r.nonce = in.u64();
         r.consistent_lsn = in.at();
@@ -128,8 +127,9 @@ struct attach {
         in.refuse_unless(name_size <= database_name_max);
         in.skip(4);
         r.name = in.raw(name_size);
-        return in.finish(r);
+        return in.complete();
     }
+    static constexpr detail::record_parse<attach> parse{};
 };
 
 // 24 uuid, 40 consistent_lsn, 48 max_lsn, 56 reason u32, 60 zero 4
@@ -146,16 +146,16 @@ struct detach {
             .id(id).at(consistent_lsn).at(highest_lsn)
             .u32(static_cast<std::uint32_t>(reason)).zero(4).pad();
     }
-    [[nodiscard]] static result<detach> parse(const_bytes record) noexcept {
+    [[nodiscard]] static bool read(const_bytes record, detach& r) noexcept {
         auto in = detail::record_reader{record};
-        auto r = detach{};
         r.id = in.id();
         r.consistent_lsn = in.at();
         r.highest_lsn = in.at();
         r.reason = static_cast<detach_reason>(in.u32());
         in.skip(4);
-        return in.finish(r);
+        return in.complete();
     }
+    static constexpr detail::record_parse<detach> parse{};
 };
 
 // 24 n u16, 26 zero 6, 32 n entries. The first record of every segment.
@@ -169,22 +169,22 @@ struct attach_list {
     void encode(std::byte* record) const noexcept {
         detail::record_writer{record}.u16(count).zero(6).raw(entries).pad();
     }
-    [[nodiscard]] static result<attach_list> parse(const_bytes record) noexcept {
+    [[nodiscard]] static bool read(const_bytes record, attach_list& r) noexcept {
         auto in = detail::record_reader{record};
-        auto r = attach_list{};
         r.count = in.u16();
         in.refuse_unless(r.count <= databases_max);
         in.skip(6);
         r.entries = in.rest();
-        if (!in.complete()) return bad_record();
+        if (!in.complete()) return false;
         auto walk = detail::record_reader{r.entries, 0};
         for (std::size_t i = 0; i < r.count && !walk.bad(); ++i) {
             auto const one = next(walk);
             walk.refuse_unless(one.name.size() <= database_name_max);
         }
-        if (walk.bad() || !walk.rest().empty()) return bad_record();
-        return r;
+        if (walk.bad() || !walk.rest().empty()) return false;
+        return true;
     }
+    static constexpr detail::record_parse<attach_list> parse{};
     // f(attach_entry const&) in the order of the record.
     template <class F>
     void for_each(F&& f) const noexcept {
@@ -220,14 +220,14 @@ struct checkpoint_mark {
     void encode(std::byte* record) const noexcept {
         detail::record_writer{record}.at(redo_lsn).at(undo_low_lsn).at(oldest_snapshot).pad();
     }
-    [[nodiscard]] static result<checkpoint_mark> parse(const_bytes record) noexcept {
+    [[nodiscard]] static bool read(const_bytes record, checkpoint_mark& r) noexcept {
         auto in = detail::record_reader{record};
-        auto r = checkpoint_mark{};
         r.redo_lsn = in.at();
         r.undo_low_lsn = in.at();
         r.oldest_snapshot = in.at();
-        return in.finish(r);
+        return in.complete();
     }
+    static constexpr detail::record_parse<checkpoint_mark> parse{};
 };
 
 // 24 set uuid, 40 kind u32, 44 n u32, 48 redo_lsn, 56 undo_low_lsn, 64 log_start,
@@ -261,9 +261,8 @@ struct backup_begin {
             .id(set).u32(kind).u32(count).at(redo_lsn).at(undo_low_lsn).at(log_start)
             .raw(members).pad();
     }
-    [[nodiscard]] static result<backup_begin> parse(const_bytes record) noexcept {
+    [[nodiscard]] static bool read(const_bytes record, backup_begin& r) noexcept {
         auto in = detail::record_reader{record};
-        auto r = backup_begin{};
         r.set = in.id();
         r.kind = in.u32();
         r.count = in.u32();
@@ -272,8 +271,9 @@ struct backup_begin {
         r.undo_low_lsn = in.at();
         r.log_start = in.at();
         r.members = in.raw(std::uint64_t{member_size} * r.count);
-        return in.finish(r);
+        return in.complete();
     }
+    static constexpr detail::record_parse<backup_begin> parse{};
 };
 
 // 24 set uuid, 40 status u32, 44 kind u32, 48 redo_lsn, 56 log_start, 64 end_lsn, 72 time,
@@ -308,9 +308,8 @@ struct backup_end {
             .at(end_lsn).time(time).u64(timeline.value).u64(manifest_hash).u32(count).zero(4)
             .raw(members).pad();
     }
-    [[nodiscard]] static result<backup_end> parse(const_bytes record) noexcept {
+    [[nodiscard]] static bool read(const_bytes record, backup_end& r) noexcept {
         auto in = detail::record_reader{record};
-        auto r = backup_end{};
         r.set = in.id();
         r.status = static_cast<backup_status>(in.u32());
         r.kind = in.u32();
@@ -324,8 +323,9 @@ struct backup_end {
         in.refuse_unless(r.count <= databases_max);
         in.skip(4);
         r.members = in.raw(std::uint64_t{member_size} * r.count);
-        return in.finish(r);
+        return in.complete();
     }
+    static constexpr detail::record_parse<backup_end> parse{};
 };
 
 // 24 scan start, 32 E, 40 losers u32, 44 reason u32
@@ -341,15 +341,15 @@ struct recovery_begin {
         detail::record_writer{record}
             .at(scan_start).at(end).u32(losers).u32(static_cast<std::uint32_t>(reason)).pad();
     }
-    [[nodiscard]] static result<recovery_begin> parse(const_bytes record) noexcept {
+    [[nodiscard]] static bool read(const_bytes record, recovery_begin& r) noexcept {
         auto in = detail::record_reader{record};
-        auto r = recovery_begin{};
         r.scan_start = in.at();
         r.end = in.at();
         r.losers = in.u32();
         r.reason = static_cast<recovery_reason>(in.u32());
-        return in.finish(r);
+        return in.complete();
     }
+    static constexpr detail::record_parse<recovery_begin> parse{};
 };
 
 // 24 cut E, 32 incarnation u32, 36 losers u32, 40 records redone u64, 48 wall i64
@@ -366,16 +366,16 @@ struct recovery_end {
         detail::record_writer{record}
             .at(cut).u32(incarnation).u32(losers).u64(records_redone).time(wall).pad();
     }
-    [[nodiscard]] static result<recovery_end> parse(const_bytes record) noexcept {
+    [[nodiscard]] static bool read(const_bytes record, recovery_end& r) noexcept {
         auto in = detail::record_reader{record};
-        auto r = recovery_end{};
         r.cut = in.at();
         r.incarnation = in.u32();
         r.losers = in.u32();
         r.records_redone = in.u64();
         r.wall = in.time();
-        return in.finish(r);
+        return in.complete();
     }
+    static constexpr detail::record_parse<recovery_end> parse{};
 };
 
 } // namespace record

@@ -5,6 +5,7 @@
 //   size()          bytes of the whole record, header and padding included
 //   encode(record)  writes the payload and its zero padding: bytes 24..size(); nothing before 24
 //   parse(record)   result of a whole record; believes nothing, views point into `record`
+//   read(record, r) the same in place: is the record whole? `r` comes empty, and means nothing if not
 // The byte tables stand over each struct, offsets from the start of the record.
 // Owns     nothing: fields of type const_bytes are views of the caller's memory.
 // Threads  pure functions.
@@ -32,17 +33,17 @@ struct commit {
         detail::record_writer{record}
             .time(wall).at(durable_hint).u16(tag.size()).zero(6).raw(tag).pad();
     }
-    [[nodiscard]] static result<commit> parse(const_bytes record) noexcept {
+    [[nodiscard]] static bool read(const_bytes record, commit& r) noexcept {
         auto in = detail::record_reader{record};
-        auto r = commit{};
         r.wall = in.time();
         r.durable_hint = in.at();
         auto const tag_size = in.u16();
         in.refuse_unless(tag_size <= tag_size_max);
         in.skip(6);
         r.tag = in.raw(tag_size);
-        return in.finish(r);
+        return in.complete();
     }
+    static constexpr detail::record_parse<commit> parse{};
 };
 
 // 24 wall i64
@@ -54,12 +55,12 @@ struct rollback {
     void encode(std::byte* record) const noexcept {
         detail::record_writer{record}.time(wall).pad();
     }
-    [[nodiscard]] static result<rollback> parse(const_bytes record) noexcept {
+    [[nodiscard]] static bool read(const_bytes record, rollback& r) noexcept {
         auto in = detail::record_reader{record};
-        auto r = rollback{};
         r.wall = in.time();
-        return in.finish(r);
+        return in.complete();
     }
+    static constexpr detail::record_parse<rollback> parse{};
 };
 
 // 24 wall i64, 32 durable_hint u64, 40 flags u32, 44 zero 4
@@ -74,15 +75,15 @@ struct time_mark {
     void encode(std::byte* record) const noexcept {
         detail::record_writer{record}.time(wall).at(durable_hint).u32(flags).zero(4).pad();
     }
-    [[nodiscard]] static result<time_mark> parse(const_bytes record) noexcept {
+    [[nodiscard]] static bool read(const_bytes record, time_mark& r) noexcept {
         auto in = detail::record_reader{record};
-        auto r = time_mark{};
         r.wall = in.time();
         r.durable_hint = in.at();
         r.flags = in.u32();
         in.skip(4);
-        return in.finish(r);
+        return in.complete();
     }
+    static constexpr detail::record_parse<time_mark> parse{};
 };
 
 // 24 page u32, 28 zero 4, 32 page_lsn u64, 40 hash of the canonical content 16
@@ -96,15 +97,15 @@ struct verify {
     void encode(std::byte* record) const noexcept {
         detail::record_writer{record}.u32(page.value).zero(4).at(page_lsn).raw(hash).pad();
     }
-    [[nodiscard]] static result<verify> parse(const_bytes record) noexcept {
+    [[nodiscard]] static bool read(const_bytes record, verify& r) noexcept {
         auto in = detail::record_reader{record};
-        auto r = verify{};
         r.page = {in.u32()};
         in.skip(4);
         r.page_lsn = in.at();
         r.hash = in.id().raw;
-        return in.finish(r);
+        return in.complete();
     }
+    static constexpr detail::record_parse<verify> parse{};
 };
 
 // 24 wall i64, 32 label length u16, 34 zero 6, 40 label (1..255 bytes of UTF-8)
@@ -118,16 +119,16 @@ struct restore_point {
     void encode(std::byte* record) const noexcept {
         detail::record_writer{record}.time(wall).u16(label.size()).zero(6).raw(label).pad();
     }
-    [[nodiscard]] static result<restore_point> parse(const_bytes record) noexcept {
+    [[nodiscard]] static bool read(const_bytes record, restore_point& r) noexcept {
         auto in = detail::record_reader{record};
-        auto r = restore_point{};
         r.wall = in.time();
         auto const label_size = in.u16();
         in.refuse_unless(label_size >= 1 && label_size <= label_size_max);
         in.skip(6);
         r.label = in.raw(label_size);
-        return in.finish(r);
+        return in.complete();
     }
+    static constexpr detail::record_parse<restore_point> parse{};
 };
 
 // 24 application kind u32, 28 length u32, 32 bytes
@@ -140,14 +141,14 @@ struct user {
     void encode(std::byte* record) const noexcept {
         detail::record_writer{record}.u32(kind).u32(payload.size()).raw(payload).pad();
     }
-    [[nodiscard]] static result<user> parse(const_bytes record) noexcept {
+    [[nodiscard]] static bool read(const_bytes record, user& r) noexcept {
         auto in = detail::record_reader{record};
-        auto r = user{};
         r.kind = in.u32();
         auto const payload_size = in.u32();
         r.payload = in.raw(payload_size);
-        return in.finish(r);
+        return in.complete();
     }
+    static constexpr detail::record_parse<user> parse{};
 };
 
 // No payload: zeroes that fill a block of the device, 24..8192 bytes in all.
@@ -159,12 +160,14 @@ struct pad {
     void encode(std::byte* record) const noexcept {
         detail::record_writer{record}.zero(length - record_header_size);
     }
-    [[nodiscard]] static result<pad> parse(const_bytes record) noexcept {
+    [[nodiscard]] static bool read(const_bytes record, pad& r) noexcept {
         if (record.size() < record_header_size || record.size() > pad_size_max ||
             record.size() % 8 != 0)
-            return bad_record();
-        return pad{static_cast<std::uint32_t>(record.size())};
+            return false;
+        r = {static_cast<std::uint32_t>(record.size())};
+        return true;
     }
+    static constexpr detail::record_parse<pad> parse{};
 };
 
 // 24 next_generation u64, 32 next_nonce u64, 40 durable_hint u64,
@@ -181,16 +184,16 @@ struct segment_end {
         detail::record_writer{record}
             .u64(next_generation).u64(next_nonce).at(durable_hint).u32(content_crc).zero(4).pad();
     }
-    [[nodiscard]] static result<segment_end> parse(const_bytes record) noexcept {
+    [[nodiscard]] static bool read(const_bytes record, segment_end& r) noexcept {
         auto in = detail::record_reader{record};
-        auto r = segment_end{};
         r.next_generation = in.u64();
         r.next_nonce = in.u64();
         r.durable_hint = in.at();
         r.content_crc = in.u32();
         in.skip(4);
-        return in.finish(r);
+        return in.complete();
     }
+    static constexpr detail::record_parse<segment_end> parse{};
 };
 
 // A type this version does not know, which its writer declared ignorable by bit 7.
@@ -205,13 +208,13 @@ struct unknown {
     void encode(std::byte* record) const noexcept {
         detail::record_writer{record}.raw(payload).pad();
     }
-    [[nodiscard]] static result<unknown> parse(const_bytes record) noexcept {
-        if (record.size() < record_header_size) return bad_record();
-        return unknown{
-            .actual = static_cast<record_type>(record[8]),
-            .payload = record.subspan(record_header_size)
-        };
+    [[nodiscard]] static bool read(const_bytes record, unknown& r) noexcept {
+        if (record.size() < record_header_size) return false;
+        r.actual = static_cast<record_type>(record[8]);
+        r.payload = record.subspan(record_header_size);
+        return true;
     }
+    static constexpr detail::record_parse<unknown> parse{};
 };
 
 } // namespace jetpp::inline v1::record

@@ -55,16 +55,16 @@ struct insert {
         detail::record_writer{record}
             .part(part).u16(key.size()).u16(value.size()).raw(key).raw(value).pad();
     }
-    [[nodiscard]] static result<insert> parse(const_bytes record) noexcept {
+    [[nodiscard]] static bool read(const_bytes record, insert& r) noexcept {
         auto in = detail::record_reader{record};
-        auto r = insert{};
         r.part = in.part();
         auto const key_size = in.u16();
         auto const value_size = in.u16();
         r.key = in.raw(key_size);
         r.value = in.raw(value_size);
-        return in.finish(r);
+        return in.complete();
     }
+    static constexpr detail::record_parse<insert> parse{};
 };
 
 // P, 48 klen u16, 50 vlen u16, 52 key, value left under the ghost: the value before, except in
@@ -85,16 +85,16 @@ struct ghost {
         detail::record_writer{record}
             .part(part).u16(key.size()).u16(value.size()).raw(key).raw(value).pad();
     }
-    [[nodiscard]] static result<ghost> parse(const_bytes record) noexcept {
+    [[nodiscard]] static bool read(const_bytes record, ghost& r) noexcept {
         auto in = detail::record_reader{record};
-        auto r = ghost{};
         r.part = in.part();
         auto const key_size = in.u16();
         auto const value_size = in.u16();
         r.key = in.raw(key_size);
         r.value = in.raw(value_size);
-        return in.finish(r);
+        return in.complete();
     }
+    static constexpr detail::record_parse<ghost> parse{};
 };
 
 // P, 48 klen u16, 50 old vlen u16, 52 new vlen u16, 54 zero 2, 56 key, value under the ghost,
@@ -119,9 +119,8 @@ struct revive {
             .part(part).u16(key.size()).u16(old_value.size()).u16(new_value.size()).zero(2)
             .raw(key).raw(old_value).raw(new_value).pad();
     }
-    [[nodiscard]] static result<revive> parse(const_bytes record) noexcept {
+    [[nodiscard]] static bool read(const_bytes record, revive& r) noexcept {
         auto in = detail::record_reader{record};
-        auto r = revive{};
         r.part = in.part();
         auto const key_size = in.u16();
         auto const old_size = in.u16();
@@ -130,8 +129,9 @@ struct revive {
         r.key = in.raw(key_size);
         r.old_value = in.raw(old_size);
         r.new_value = in.raw(new_size);
-        return in.finish(r);
+        return in.complete();
     }
+    static constexpr detail::record_parse<revive> parse{};
 };
 
 // P, 48 klen u16, 50 n ranges u16, 52 old value length u32, 56 new value length u32, 60 zero 4,
@@ -156,9 +156,8 @@ struct update {
             .raw(table).raw(key).raw(content).pad();
     }
     // Refuses ranges that overlap, descend, leave the old value or do not add up to the new size.
-    [[nodiscard]] static result<update> parse(const_bytes record) noexcept {
+    [[nodiscard]] static bool read(const_bytes record, update& r) noexcept {
         auto in = detail::record_reader{record};
-        auto r = update{};
         r.part = in.part();
         auto const key_size = in.u16();
         r.range_count = in.u16();
@@ -183,8 +182,9 @@ struct update {
         }
         in.refuse_unless(new_total == r.new_size);
         r.content = in.raw(content_size);
-        return in.finish(r);
+        return in.complete();
     }
+    static constexpr detail::record_parse<update> parse{};
 
     // f(changed_range const&) for each range in order. Requires: parsed, or built as parse demands.
     template <class F>
@@ -287,9 +287,8 @@ struct ghost_remove {
     void encode(std::byte* record) const noexcept {
         detail::record_writer{record}.part(part).u16(count).zero(2).raw(table).raw(keys).pad();
     }
-    [[nodiscard]] static result<ghost_remove> parse(const_bytes record) noexcept {
+    [[nodiscard]] static bool read(const_bytes record, ghost_remove& r) noexcept {
         auto in = detail::record_reader{record};
-        auto r = ghost_remove{};
         r.part = in.part();
         r.count = in.u16();
         in.skip(2);
@@ -303,8 +302,9 @@ struct ghost_remove {
             keys_size += load_le<std::uint16_t>(r.table.data() + i + 2);
         }
         r.keys = in.raw(keys_size);
-        return in.finish(r);
+        return in.complete();
     }
+    static constexpr detail::record_parse<ghost_remove> parse{};
     // f(removed_ghost const&) in ascending order of slots.
     template <class F>
     void for_each(F&& f) const noexcept {
@@ -349,24 +349,24 @@ struct insert_run {
         detail::record_writer{record}
             .part(part).u16(count).zero(2).u32(rows.size()).raw(rows).pad();
     }
-    [[nodiscard]] static result<insert_run> parse(const_bytes record) noexcept {
+    [[nodiscard]] static bool read(const_bytes record, insert_run& r) noexcept {
         auto in = detail::record_reader{record};
-        auto r = insert_run{};
         r.part = in.part();
         r.count = in.u16();
         in.skip(2);
         auto const rows_size = in.u32();
         r.rows = in.raw(rows_size);
-        if (!in.complete()) return bad_record();
+        if (!in.complete()) return false;
         auto row = detail::record_reader{r.rows, 0};
         for (std::size_t i = 0; i < r.count && !row.bad(); ++i) {
             auto const key_size = row.u16();
             auto const value_size = row.u16();
             row.skip(std::uint64_t{key_size} + value_size);
         }
-        if (row.bad() || !row.rest().empty()) return bad_record();
-        return r;
+        if (row.bad() || !row.rest().empty()) return false;
+        return true;
     }
+    static constexpr detail::record_parse<insert_run> parse{};
     // f(key_value const&) in ascending order of keys.
     template <class F>
     void for_each(F&& f) const noexcept {

@@ -30,17 +30,16 @@ struct structure {
             .u16(static_cast<std::uint16_t>(op)).u16(part_count).zero(4).raw(parts).pad();
     }
     // Refuses two parts of one page, and frames of parts or actions that leave the record.
-    [[nodiscard]] static result<structure> parse(const_bytes record) noexcept {
+    [[nodiscard]] static bool read(const_bytes record, structure& r) noexcept {
         auto in = detail::record_reader{record};
-        auto r = structure{};
         r.op = static_cast<structure_op>(in.u16());
         r.part_count = in.u16();
         in.skip(4);
         r.parts = in.rest();
-        if (!in.complete()) return bad_record();
-        BOOST_OUTCOME_TRY(detail::check_parts(r.parts, r.part_count));
-        return r;
+        if (!in.complete()) return false;
+        return detail::check_parts(r.parts, r.part_count).has_value();
     }
+    static constexpr detail::record_parse<structure> parse{};
 };
 
 // P (flag 1), 48 kind u8, level u8, zero 2, 52 head length u32, 56 tail length u32, 60 zero 4,
@@ -80,9 +79,8 @@ struct page_image {
             .part(part).u8(kind).u8(level).zero(2).u32(head.size()).u32(tail.size()).zero(4)
             .raw(page_header).raw(head).raw(tail).pad();
     }
-    [[nodiscard]] static result<page_image> parse(const_bytes record) noexcept {
+    [[nodiscard]] static bool read(const_bytes record, page_image& r) noexcept {
         auto in = detail::record_reader{record};
-        auto r = page_image{};
         r.part = in.part();
         r.kind = in.u8();
         r.level = in.u8();
@@ -93,8 +91,9 @@ struct page_image {
         r.page_header = in.raw(page_header_bytes);
         r.head = in.raw(head_size);
         r.tail = in.raw(tail_size);
-        return in.finish(r);
+        return in.complete();
     }
+    static constexpr detail::record_parse<page_image> parse{};
 };
 
 // 24 n u16, 26 zero 6, 32 n map parts. System, or compensation of page_alloc.
@@ -107,16 +106,15 @@ struct page_free {
     void encode(std::byte* record) const noexcept {
         detail::record_writer{record}.u16(part_count).zero(6).raw(parts).pad();
     }
-    [[nodiscard]] static result<page_free> parse(const_bytes record) noexcept {
+    [[nodiscard]] static bool read(const_bytes record, page_free& r) noexcept {
         auto in = detail::record_reader{record};
-        auto r = page_free{};
         r.part_count = in.u16();
         in.skip(6);
         r.parts = in.rest();
-        if (!in.complete()) return bad_record();
-        BOOST_OUTCOME_TRY(detail::check_map_parts(r.parts, r.part_count));
-        return r;
+        if (!in.complete()) return false;
+        return detail::check_map_parts(r.parts, r.part_count).has_value();
     }
+    static constexpr detail::record_parse<page_free> parse{};
 };
 
 // As page_free, bits set; with a transaction it is undoable (blobs).
@@ -129,10 +127,13 @@ struct page_alloc {
     void encode(std::byte* record) const noexcept {
         detail::record_writer{record}.u16(part_count).zero(6).raw(parts).pad();
     }
-    [[nodiscard]] static result<page_alloc> parse(const_bytes record) noexcept {
-        BOOST_OUTCOME_TRY(auto const same, page_free::parse(record));
-        return page_alloc{same.part_count, same.parts};
+    [[nodiscard]] static bool read(const_bytes record, page_alloc& r) noexcept {
+        auto same = page_free{};
+        if (!page_free::read(record, same)) return false;
+        r = {same.part_count, same.parts};
+        return true;
     }
+    static constexpr detail::record_parse<page_alloc> parse{};
 };
 
 // 24 old pages u32, 28 new pages u32. Redo formats the map page of every region that begins in
@@ -146,14 +147,14 @@ struct extend {
     void encode(std::byte* record) const noexcept {
         detail::record_writer{record}.u32(old_pages).u32(new_pages).pad();
     }
-    [[nodiscard]] static result<extend> parse(const_bytes record) noexcept {
+    [[nodiscard]] static bool read(const_bytes record, extend& r) noexcept {
         auto in = detail::record_reader{record};
-        auto r = extend{};
         r.old_pages = in.u32();
         r.new_pages = in.u32();
         in.refuse_unless(r.old_pages <= r.new_pages);
-        return in.finish(r);
+        return in.complete();
     }
+    static constexpr detail::record_parse<extend> parse{};
 };
 
 // 24 n parts u16, 26 name length u16, 28 root page u32, 32 parts (map part, root format), name.
@@ -172,13 +173,12 @@ struct tree_create {
         detail::record_writer{record}
             .u16(part_count).u16(name.size()).u32(root.value).raw(parts).raw(name).pad();
     }
-    [[nodiscard]] static result<tree_create> parse(const_bytes record) noexcept {
+    [[nodiscard]] static bool read(const_bytes record, tree_create& r) noexcept {
         auto in = detail::record_reader{record};
-        auto r = tree_create{};
         r.part_count = in.u16();
         auto const name_size = in.u16();
         r.root = {in.u32()};
-        if (in.bad() || r.part_count > structure_parts_max) return bad_record();
+        if (in.bad() || r.part_count > structure_parts_max) return false;
         // Nothing states the size of all parts: they are walked, and the name follows.
         auto walk = in;
         auto parts_size = std::uint64_t{0};
@@ -188,13 +188,13 @@ struct tree_create {
             walk.skip(actions_size);
             parts_size += std::uint64_t{structure_part_size} + actions_size;
         }
-        if (walk.bad()) return bad_record();
+        if (walk.bad()) return false;
         r.parts = in.raw(parts_size);
         r.name = in.raw(name_size);
-        if (!in.complete()) return bad_record();
-        BOOST_OUTCOME_TRY(detail::check_parts(r.parts, r.part_count));
-        return r;
+        if (!in.complete()) return false;
+        return detail::check_parts(r.parts, r.part_count).has_value();
     }
+    static constexpr detail::record_parse<tree_create> parse{};
 };
 
 // 24 root page u32, 28 name length u16, 30 new name length u16, 32 names. A marker.
@@ -211,16 +211,16 @@ struct tree_drop {
         detail::record_writer{record}
             .u32(root.value).u16(name.size()).u16(new_name.size()).raw(name).raw(new_name).pad();
     }
-    [[nodiscard]] static result<tree_drop> parse(const_bytes record) noexcept {
+    [[nodiscard]] static bool read(const_bytes record, tree_drop& r) noexcept {
         auto in = detail::record_reader{record};
-        auto r = tree_drop{};
         r.root = {in.u32()};
         auto const name_size = in.u16();
         auto const new_name_size = in.u16();
         r.name = in.raw(name_size);
         r.new_name = in.raw(new_name_size);
-        return in.finish(r);
+        return in.complete();
     }
+    static constexpr detail::record_parse<tree_drop> parse{};
 };
 
 struct tree_rename {
@@ -236,10 +236,13 @@ struct tree_rename {
         detail::record_writer{record}
             .u32(root.value).u16(name.size()).u16(new_name.size()).raw(name).raw(new_name).pad();
     }
-    [[nodiscard]] static result<tree_rename> parse(const_bytes record) noexcept {
-        BOOST_OUTCOME_TRY(auto const same, tree_drop::parse(record));
-        return tree_rename{same.root, same.name, same.new_name};
+    [[nodiscard]] static bool read(const_bytes record, tree_rename& r) noexcept {
+        auto same = tree_drop{};
+        if (!tree_drop::read(record, same)) return false;
+        r = {same.root, same.name, same.new_name};
+        return true;
     }
+    static constexpr detail::record_parse<tree_rename> parse{};
 };
 
 } // namespace jetpp::inline v1::record

@@ -94,12 +94,16 @@ struct map_runs {
             load_le<std::uint16_t>(p + 6) == 1
         };
     }
-    [[nodiscard]] static result<map_runs> parse(std::uint16_t count, const_bytes raw) noexcept {
-        if (raw.size() != std::size_t{8} * count) return bad_record();
+    [[nodiscard]] static bool read(
+        std::uint16_t count, const_bytes raw, map_runs& runs
+    ) noexcept {
+        if (raw.size() != std::size_t{8} * count) return false;
         for (std::size_t i = 0; i < count; ++i)
-            if (load_le<std::uint16_t>(raw.data() + 8 * i + 6) > 1) return bad_record();
-        return map_runs{count, raw};
+            if (load_le<std::uint16_t>(raw.data() + 8 * i + 6) > 1) return false;
+        runs = {count, raw};
+        return true;
     }
+    static constexpr detail::record_parse<map_runs> parse{};
 };
 
 // Rows of format and append: bounds are checked by parse().
@@ -107,12 +111,16 @@ struct moved_rows {
     std::uint16_t count{};
     const_bytes raw{};
 
-    [[nodiscard]] static result<moved_rows> parse(std::uint16_t count, const_bytes raw) noexcept {
+    [[nodiscard]] static bool read(
+        std::uint16_t count, const_bytes raw, moved_rows& rows
+    ) noexcept {
         auto in = detail::record_reader{raw, 0};
         for (std::size_t i = 0; i < count && !in.bad(); ++i) static_cast<void>(next(in));
-        if (in.bad() || !in.rest().empty()) return bad_record();
-        return moved_rows{count, raw};
+        if (in.bad() || !in.rest().empty()) return false;
+        rows = {count, raw};
+        return true;
     }
+    static constexpr detail::record_parse<moved_rows> parse{};
     // f(moved_row const&) in slot order.
     template <class F>
     void for_each(F&& f) const noexcept {
@@ -145,11 +153,10 @@ struct format_action {
     std::optional<const_bytes> upper_fence{};
     moved_rows rows{};
 
-    [[nodiscard]] static result<format_action> parse(
-        std::uint16_t argument, const_bytes action
+    [[nodiscard]] static bool read(
+        std::uint16_t argument, const_bytes action, format_action& a
     ) noexcept {
         auto in = detail::record_reader{action, 0};
-        auto a = format_action{};
         a.kind = in.u8();
         a.level = in.u8();
         a.page_flags = in.u16();
@@ -161,10 +168,10 @@ struct format_action {
         if (lower_size != infinite_fence) a.lower_fence = in.raw(lower_size);
         if (upper_size != infinite_fence) a.upper_fence = in.raw(upper_size);
         auto const rows = in.rest();
-        if (in.bad()) return bad_record();
-        BOOST_OUTCOME_TRY(a.rows, moved_rows::parse(argument, rows));
-        return a;
+        if (in.bad()) return false;
+        return moved_rows::read(argument, rows, a.rows);
     }
+    static constexpr detail::record_parse<format_action> parse{};
 };
 
 // new upper fence length u16 (0xFFFF = infinite), zero 2, new upper child u32, fence. Rows from
@@ -174,18 +181,18 @@ struct cut_right_action {
     page_number upper_child{};
     std::optional<const_bytes> upper_fence{};
 
-    [[nodiscard]] static result<cut_right_action> parse(
-        std::uint16_t argument, const_bytes action
+    [[nodiscard]] static bool read(
+        std::uint16_t argument, const_bytes action, cut_right_action& a
     ) noexcept {
         auto in = detail::record_reader{action, 0};
-        auto a = cut_right_action{.first_slot = argument};
+        a.first_slot = argument;
         auto const fence_size = in.u16();
         in.skip(2);
         a.upper_child = {in.u32()};
         if (fence_size != infinite_fence) a.upper_fence = in.raw(fence_size);
-        if (!in.rest().empty() || in.bad()) return bad_record();
-        return a;
+        return in.rest().empty() && !in.bad();
     }
+    static constexpr detail::record_parse<cut_right_action> parse{};
 };
 
 // child u32, suffix length u32, separator suffix. The child that was in the slot (or the upper
@@ -195,17 +202,17 @@ struct add_child_action {
     page_number child{};
     const_bytes separator_suffix{};
 
-    [[nodiscard]] static result<add_child_action> parse(
-        std::uint16_t argument, const_bytes action
+    [[nodiscard]] static bool read(
+        std::uint16_t argument, const_bytes action, add_child_action& a
     ) noexcept {
         auto in = detail::record_reader{action, 0};
-        auto a = add_child_action{.slot = argument};
+        a.slot = argument;
         a.child = {in.u32()};
         auto const suffix_size = in.u32();
         a.separator_suffix = in.raw(suffix_size);
-        if (!in.rest().empty() || in.bad()) return bad_record();
-        return a;
+        return in.rest().empty() && !in.bad();
     }
+    static constexpr detail::record_parse<add_child_action> parse{};
 };
 
 // child u32, zero 4
@@ -213,12 +220,14 @@ struct set_child_action {
     std::uint16_t slot = no_slot;
     page_number child{};
 
-    [[nodiscard]] static result<set_child_action> parse(
-        std::uint16_t argument, const_bytes action
+    [[nodiscard]] static bool read(
+        std::uint16_t argument, const_bytes action, set_child_action& a
     ) noexcept {
-        if (action.size() != 8) return bad_record();
-        return set_child_action{argument, {load_le<std::uint32_t>(action.data())}};
+        if (action.size() != 8) return false;
+        a = {argument, {load_le<std::uint32_t>(action.data())}};
+        return true;
     }
+    static constexpr detail::record_parse<set_child_action> parse{};
 };
 
 // n x {slot u16 (0xFFFF = upper child), zero 2, child u32}
@@ -231,12 +240,14 @@ struct drop_children_action {
         auto const* p = raw.data() + 8 * i;
         return {load_le<std::uint16_t>(p), {load_le<std::uint32_t>(p + 4)}};
     }
-    [[nodiscard]] static result<drop_children_action> parse(
-        std::uint16_t argument, const_bytes action
+    [[nodiscard]] static bool read(
+        std::uint16_t argument, const_bytes action, drop_children_action& a
     ) noexcept {
-        if (action.size() != std::size_t{8} * argument) return bad_record();
-        return drop_children_action{argument, action};
+        if (action.size() != std::size_t{8} * argument) return false;
+        a = {argument, action};
+        return true;
     }
+    static constexpr detail::record_parse<drop_children_action> parse{};
 };
 
 // new upper fence length u16 (0xFFFF = infinite), zero 2, new upper child u32, fence, rows
@@ -245,20 +256,19 @@ struct append_action {
     std::optional<const_bytes> upper_fence{};
     moved_rows rows{};
 
-    [[nodiscard]] static result<append_action> parse(
-        std::uint16_t argument, const_bytes action
+    [[nodiscard]] static bool read(
+        std::uint16_t argument, const_bytes action, append_action& a
     ) noexcept {
         auto in = detail::record_reader{action, 0};
-        auto a = append_action{};
         auto const fence_size = in.u16();
         in.skip(2);
         a.upper_child = {in.u32()};
         if (fence_size != infinite_fence) a.upper_fence = in.raw(fence_size);
         auto const rows = in.rest();
-        if (in.bad()) return bad_record();
-        BOOST_OUTCOME_TRY(a.rows, moved_rows::parse(argument, rows));
-        return a;
+        if (in.bad()) return false;
+        return moved_rows::read(argument, rows, a.rows);
     }
+    static constexpr detail::record_parse<append_action> parse{};
 };
 
 namespace detail {
@@ -323,8 +333,8 @@ template <class F>
         auto const run_count = in.u16();
         in.skip(6);
         auto const raw = in.raw(std::uint64_t{8} * run_count);
-        if (in.bad()) return bad_record();
-        BOOST_OUTCOME_TRY(auto const runs, map_runs::parse(run_count, raw));
+        auto runs = map_runs{};
+        if (in.bad() || !map_runs::read(run_count, raw, runs)) return bad_record();
         BOOST_OUTCOME_TRY(detail::call(f, part, runs));
     }
     if (!in.rest().empty()) return bad_record();

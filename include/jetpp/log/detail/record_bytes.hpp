@@ -118,13 +118,6 @@ public:
     // Was everything in bounds, and is the record exactly as long as its fields and their padding?
     [[nodiscard]] bool complete() const noexcept { return !bad_ && padded(at_) == record_.size(); }
 
-    // The value iff complete().
-    template <class T>
-    [[nodiscard]] result<T> finish(T const& value) const noexcept {
-        if (!complete()) return bad_record();
-        return value;
-    }
-
 private:
     [[nodiscard]] std::byte const* take(std::uint64_t count) noexcept {
         if (bad_ || count > record_.size() - at_) {
@@ -139,6 +132,25 @@ private:
     const_bytes record_;
     std::size_t at_;
     bool bad_;
+};
+
+// The `parse` of a struct that has `read`. An object, not a function of the struct: members of a
+// template are made when they are called, and a program that includes all the records would pay
+// for some forty results that only tests and tools ever hold. Replay reads in place.
+template <class Body>
+struct record_parse {
+    [[nodiscard]] result<Body> operator()(const_bytes record) const noexcept {
+        auto body = Body{};
+        if (!Body::read(record, body)) return bad_record();
+        return body;
+    }
+    [[nodiscard]] result<Body> operator()(
+        std::uint16_t argument, const_bytes content
+    ) const noexcept {
+        auto body = Body{};
+        if (!Body::read(argument, content, body)) return bad_record();
+        return body;
+    }
 };
 
 } // namespace jetpp::inline v1::detail

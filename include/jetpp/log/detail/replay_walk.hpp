@@ -168,9 +168,9 @@ result<typename replay<Env>::step> replay<Env>::take(lsn at, const_bytes raw) no
     if (is_first) end_.replaceable = true;
     else if (header.type != record_type::recovery_begin) end_.replaceable = false;
     if (is_end) {
-        auto const closing = record::segment_end::parse(raw);
-        if (!closing) return closing.assume_error().with_lsn(at);
-        closing_ = closing.assume_value();
+        auto closing = record::segment_end{};
+        if (!record::segment_end::read(raw, closing)) return bad_record().with_lsn(at);
+        closing_ = closing;
     }
     end_.last = segment_;
     end_.last_record = at;
