@@ -135,6 +135,44 @@ TEST_CASE("what is not the page that was asked for never becomes resident", "[bu
     must(bed.pool->load(*bed.file, {first + 2}));
 }
 
+TEST_CASE("prefetch brings in what is sound and absent, and nothing else", "[buffer]") {
+    auto bed = memory_bed{64};
+    for (auto p = first; p < first + 20; ++p) must(make_page(*bed.pool, *bed.file, bed.log, p, p));
+    must(bed.pool->flush());
+    bed.pool->detach(*bed.file);
+    must(bed.pool->attach(*bed.file));
+    auto image = home_of(bed, first + 2);
+    image[200] ^= std::byte{1};
+    must(bed.file->write_pages({first + 2}, image));
+    must(bed.pool->load(*bed.file, {first + 1}));
+    auto const before = bed.pool->statistics();
+
+    // Neighbours, one that is there, a damaged one, a gap, another stretch, one behind the end.
+    page_number const wanted[] = {{first},     {first + 1},  {first + 2},
+                                  {first + 3}, {first + 19}, {bed.file->page_count()}};
+    CHECK(bed.pool->prefetch(*bed.file, wanted).value() == 3);
+    auto const after = bed.pool->statistics();
+    CHECK(after.loads == before.loads + 3);
+    CHECK(after.free == before.free - 3);
+    for (auto const p : {first, first + 1, first + 3, first + 19})
+        CHECK_FALSE(bed.pool->is_absent(*bed.file, {p}));
+    for (auto const p : {first + 2, first + 4, first + 18})
+        CHECK(bed.pool->is_absent(*bed.file, {p}));
+    CHECK(bed.pool->load(*bed.file, {first + 2}).error().reason == damage::checksum);
+}
+
+TEST_CASE("prefetch leaves the last frames to who needs them", "[buffer]") {
+    auto bed = memory_bed{10};
+    for (auto p = first; p < first + 20; ++p) must(make_page(*bed.pool, *bed.file, bed.log, p, p));
+    must(bed.pool->flush());
+    bed.pool->detach(*bed.file);
+    must(bed.pool->attach(*bed.file));
+    page_number const three[] = {{first}, {first + 1}, {first + 2}};
+    CHECK(bed.pool->prefetch(*bed.file, three).value() == 0);
+    CHECK(bed.pool->prefetch(*bed.file, std::span{three}.first(2)).value() == 2);
+    CHECK(bed.pool->statistics().free == 8);
+}
+
 TEST_CASE("a re-dirtied page keeps the bound of its newest unwritten change", "[buffer]") {
     auto bed = memory_bed{8};
     must(make_page(*bed.pool, *bed.file, bed.log, first, 1));

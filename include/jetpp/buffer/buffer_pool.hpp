@@ -27,6 +27,7 @@
 #include <jetpp/buffer/page_guard.hpp>
 #include <jetpp/buffer/paged_file.hpp>
 #include <jetpp/buffer/write_out.hpp>
+#include <jetpp/core/aligned_buffer.hpp>
 #include <jetpp/core/array_list.hpp>
 #include <jetpp/core/result.hpp>
 
@@ -60,6 +61,7 @@ public:
     using file_type = paged_file<Traits>;
     static constexpr std::size_t page_size = Traits::page_size;
     static constexpr std::uint32_t frames_min = 8;
+    static constexpr std::size_t prefetch_bytes = std::size_t{256} << 10;
 
     // Of the double-write file that goes with so many frames, when it is made.
     [[nodiscard]] static constexpr std::uint32_t double_write_capacity(std::uint32_t frames) {
@@ -110,6 +112,23 @@ public:
     // Errors: page_damaged (database, page, reason; os_errno if the device refused), out_of_memory,
     //     and from eviction: log_failed, io, disk_full, instance_failed.
     [[nodiscard]] result<void> load(file_type& file, page_number page) noexcept;
+
+    // Brings in what of `pages` is absent, neighbours and near neighbours in one read: for who knows
+    // what will be wanted soon (redo, scans). A page that cannot be read or is damaged stays absent;
+    // load() says why. Takes free frames only, and leaves some to others; before each read it may
+    // evict and write home one batch for them.
+    // Requires: no latch held; `pages` ascend. Returns: how many came in.
+    // Errors: out_of_memory, and from eviction as load().
+    // Complexity: one read for each stretch of prefetch_bytes or less.
+    [[nodiscard]] result<std::uint32_t> prefetch(
+        file_type& file, std::span<page_number const> pages
+    ) noexcept;
+    // Is the page absent, at this moment? A hint, for prefetch().
+    [[nodiscard]] bool is_absent(file_type& file, page_number page) noexcept {
+        auto* const word = file.table().find(page);
+        return word == nullptr || word->peek().state() == detail::word_bits::absent;
+    }
+    [[nodiscard]] std::uint32_t frame_count() const noexcept { return frames_.count(); }
 
     // n free frames for create_page().
     // Requires: n <= frame_purse::frames_max; no latch held, no other purse in hand; kept for one
@@ -174,6 +193,14 @@ private:
     [[nodiscard]] result<bool> drop_dead(file_type* only) noexcept;
     [[nodiscard]] bool is_at_rest(file_type* only) noexcept;
     [[nodiscard]] damage look_at(file_type& file, page_number page, std::byte* data) noexcept;
+    // The end of a load: the verified page in `frame` becomes everybody's.
+    void land(
+        std::uint32_t frame, file_type& file, page_number page, page_word<Traits>* word
+    ) noexcept;
+    // One read of prefetch(): pages of one stretch that begins at the first of them.
+    [[nodiscard]] result<std::uint32_t> prefetch_stretch(
+        file_type& file, std::span<page_number const> pages, aligned_buffer& landing
+    ) noexcept;
     void settle(
         info_type& info, file_type& file, page_number page, page_word<Traits>* word
     ) noexcept {
@@ -224,3 +251,4 @@ void frame_purse<Traits>::give_back() noexcept {
 
 #include <jetpp/buffer/detail/buffer_pool_fix.hpp>
 #include <jetpp/buffer/detail/buffer_pool_flush.hpp>
+#include <jetpp/buffer/detail/buffer_pool_prefetch.hpp>

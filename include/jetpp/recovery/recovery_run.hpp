@@ -29,6 +29,7 @@
 #include <jetpp/recovery/analysis.hpp>
 #include <jetpp/recovery/harden.hpp>
 #include <jetpp/recovery/instance.hpp>
+#include <jetpp/recovery/look_ahead.hpp>
 #include <jetpp/recovery/losers.hpp>
 #include <jetpp/recovery/redo.hpp>
 #include <jetpp/txn/commit.hpp>
@@ -328,6 +329,19 @@ private:
         return earlier(slot_redo, known.file->min_required_floor());
     }
 
+    // The file that the record changed and may lack; null if there is nothing to redo.
+    [[nodiscard]] paged_file<Traits>* redone_in(log_record const& record) noexcept {
+        if (record.header.database == no_database) return nullptr;
+        auto known = in_->database_of(record.header.database);
+        if (!known) return nullptr; // detached before the end: its file is complete
+        auto& place = *known.assume_value();
+        if (record.at < place.attach_lsn || record.at < redo_from(place)) return nullptr;
+        auto const header = place.file->header();
+        if (header.state == database_state::clean && record.at < header.consistent_lsn)
+            return nullptr;
+        return place.file.get();
+    }
+
     [[nodiscard]] result<void> redo() noexcept {
         auto from = has_slot_ ? slot_.redo_lsn : no_lsn;
         for (auto& known : in_->databases_)
@@ -337,21 +351,17 @@ private:
         auto options = reading(later(from, no_lsn));
         options.up_to = end_.end;
         BOOST_OUTCOME_TRY(auto log, replay<env>::open(in_->env_, *in_->dir_, options));
+        BOOST_OUTCOME_TRY(auto log_ahead, replay<env>::open(in_->env_, *in_->dir_, options));
+        auto ahead = look_ahead<Traits>{*in_->pool_, log_ahead};
         auto pages = redoer<Traits>{*in_->pool_};
+        auto const file_of = [this](log_record const& record) noexcept { return redone_in(record); };
         for (auto const& r : log) {
             if (!r) return r.error();
             auto const& record = r.assume_value();
-            if (record.header.database == no_database) continue;
-            auto known = in_->database_of(record.header.database);
-            if (!known) continue; // detached before the end: its file is complete
-            auto& place = *known.assume_value();
-            if (record.at < place.attach_lsn || record.at < redo_from(place)) continue;
-            auto const header = place.file->header();
-            if (header.state == database_state::clean && record.at < header.consistent_lsn)
-                continue;
-            BOOST_OUTCOME_TRY(
-                pages.redo(*place.file, record, log.current_segment().timeline.low())
-            );
+            auto* const file = redone_in(record);
+            if (file == nullptr) continue;
+            BOOST_OUTCOME_TRY(ahead.reach(record.at, file_of));
+            BOOST_OUTCOME_TRY(pages.redo(*file, record, log.current_segment().timeline.low()));
         }
         for (auto& known : in_->databases_)
             if (known.file != nullptr) {
