@@ -14,6 +14,7 @@
 #include <jetpp/core/ids.hpp>
 #include <jetpp/core/lsn.hpp>
 #include <jetpp/core/result.hpp>
+#include <jetpp/env/large_pages.hpp>
 #include <jetpp/env/sync.hpp>
 
 #include <atomic>
@@ -79,14 +80,16 @@ public:
         if (infos_ != nullptr)
             for (std::uint32_t i = 0; i < count_; ++i) infos_[i].~info_type();
         ::operator delete(infos_, std::align_val_t{alignof(info_type)});
-        ::operator delete(memory_, std::align_val_t{alignment});
+        ::operator delete(memory_, std::align_val_t{alignment_});
         ::operator delete(free_);
     }
 
     // Once. Errors: out_of_memory.
     [[nodiscard]] result<void> create(std::uint32_t count) noexcept {
+        auto const size = count * page_size;
+        alignment_ = large_alignment(size, small_alignment);
         memory_ = static_cast<std::byte*>(
-            ::operator new(count * page_size, std::align_val_t{alignment}, std::nothrow)
+            ::operator new(size, std::align_val_t{alignment_}, std::nothrow)
         );
         free_ =
             static_cast<std::uint32_t*>(::operator new(count * sizeof(std::uint32_t), std::nothrow)
@@ -98,6 +101,7 @@ public:
             ::operator delete(raw, std::align_val_t{alignof(info_type)});
             return error{.code = errc::out_of_memory};
         }
+        prefer_large_pages(memory_, size);
         infos_ = static_cast<info_type*>(raw);
         for (std::uint32_t i = 0; i < count; ++i) {
             ::new (static_cast<void*>(infos_ + i)) info_type{};
@@ -139,8 +143,9 @@ public:
     }
 
 private:
-    static constexpr std::size_t alignment = page_size > 4096 ? page_size : 4096;
+    static constexpr std::size_t small_alignment = page_size > 4096 ? page_size : 4096;
 
+    std::size_t alignment_ = small_alignment;
     std::byte* memory_ = nullptr;
     info_type* infos_ = nullptr;
     std::uint32_t* free_ = nullptr; // a stack: the frame freed last is the warmest

@@ -1,7 +1,7 @@
 // jetpp/core/aligned_buffer.hpp - memory that direct I/O accepts.
 //
-// Zero-filled at creation: no uninitialised byte may ever reach a disk. Move-only; a failed
-// allocation leaves it empty, which create() reports as errc::out_of_memory.
+// Zero-filled at creation, unless asked not to: no uninitialised byte may ever reach a disk.
+// Move-only; a failed allocation leaves it empty, which create() reports as errc::out_of_memory.
 #pragma once
 
 #include <cstddef>
@@ -30,10 +30,16 @@ public:
 
     // Errors: out_of_memory.
     [[nodiscard]] static result<aligned_buffer> create(std::size_t size) noexcept {
+        BOOST_OUTCOME_TRY(auto made, create_unfilled(size));
+        std::memset(made.first_, 0, size);
+        return made;
+    }
+    // For who writes every byte before it reads one, often enough that zeros would be felt.
+    // Errors: out_of_memory.
+    [[nodiscard]] static result<aligned_buffer> create_unfilled(std::size_t size) noexcept {
         auto made = aligned_buffer{};
         void* memory = ::operator new(size, std::align_val_t{alignment}, std::nothrow);
         if (memory == nullptr) return error{.code = errc::out_of_memory};
-        std::memset(memory, 0, size);
         made.first_ = static_cast<std::byte*>(memory);
         made.size_ = size;
         return made;

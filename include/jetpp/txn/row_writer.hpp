@@ -42,7 +42,9 @@ public:
         log_credit& credit
     ) noexcept
         : system_{&system}, state_{&state}, view_{&view}, tree_{tree}, key_{key}, value_{value},
-          credit_{&credit}, hash_{version_hash(tree.file->id(), tree.id, key)}, request_{request} {}
+          credit_{&credit}, hash_{version_hash(tree.file->id(), tree.id, key)}, request_{request} {
+        system.versions().prefetch(hash_);
+    }
     row_writer(row_writer const&) = delete;
     row_writer& operator=(row_writer const&) = delete;
 

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <new>
 #include <utility>
 
@@ -19,6 +20,7 @@
 #include <jetpp/core/ids.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/env/environment.hpp>
+#include <jetpp/env/large_pages.hpp>
 #include <jetpp/txn/version_entry.hpp>
 
 namespace jetpp::inline v1 {
@@ -44,12 +46,20 @@ public:
     explicit version_store(Env env) noexcept : env_{env}, live_locks_{0} {}
     version_store(version_store const&) = delete;
     version_store& operator=(version_store const&) = delete;
-    ~version_store() { delete[] buckets_; }
+    ~version_store() {
+        if (buckets_ != nullptr) std::destroy_n(buckets_, mask_ + 1);
+        ::operator delete(buckets_, std::align_val_t{alignment_});
+    }
 
     // Requires: bucket_count is a power of two. Errors: out_of_memory.
     [[nodiscard]] result<void> create(std::size_t bucket_count) noexcept {
-        buckets_ = new (std::nothrow) cell[bucket_count]{};
-        if (buckets_ == nullptr) return error{.code = errc::out_of_memory};
+        auto const size = bucket_count * sizeof(cell);
+        alignment_ = large_alignment(size, alignof(cell));
+        void* const raw = ::operator new(size, std::align_val_t{alignment_}, std::nothrow);
+        if (raw == nullptr) return error{.code = errc::out_of_memory};
+        prefer_large_pages(raw, size);
+        buckets_ = static_cast<cell*>(raw);
+        std::uninitialized_value_construct_n(buckets_, bucket_count);
         mask_ = bucket_count - 1;
         return ok();
     }
@@ -96,6 +106,11 @@ public:
         return locked_bucket{buckets_[hash & mask_], env_};
     }
 
+    // The bucket will be wanted soon; it is nowhere near the last one.
+    void prefetch(std::uint64_t hash) const noexcept {
+        __builtin_prefetch(&buckets_[hash & mask_], 1);
+    }
+
     // Lock entries exist for keys without a row: while any does, every write must look.
     [[nodiscard]] std::uint64_t live_locks() const noexcept {
         return live_locks_.load(std::memory_order_acquire);
@@ -107,6 +122,7 @@ private:
     [[no_unique_address]] Env env_;
     cell* buckets_ = nullptr;
     std::size_t mask_ = 0;
+    std::size_t alignment_ = alignof(cell);
     typename Env::template atomic<std::uint64_t> live_locks_;
 };
 

@@ -91,7 +91,7 @@ public:
     [[nodiscard]] result<void> prepare(std::uint32_t frames = 0) noexcept {
         BOOST_OUTCOME_TRY(require_credit(*log_, *credit_, record_bytes_max, use_));
         if (scratch_.size() == 0) {
-            BOOST_OUTCOME_TRY(scratch_, aligned_buffer::create(record_bytes_max));
+            BOOST_OUTCOME_TRY(scratch_, aligned_buffer::create_unfilled(record_bytes_max));
         }
         if (purse_.left() < frames) {
             purse_.give_back();
