@@ -61,8 +61,20 @@ struct set_request {
     std::string repository{};
 };
 void back_up(set_request const& request);
-// The newest set.
-void restore(set_request const& request);
+
+struct restore_request {
+    std::string repository{};
+    std::string directory{}; // of the instance to be
+    std::string set{};       // the beginning of its id or name; empty: the newest
+    bool dry_run = false;    // say what would be restored, and that it is all there; write nothing
+};
+void restore(restore_request const& request);
+
+struct list_request {
+    std::string repository{};
+    bool json = false;
+};
+void list_repository(list_request const& request);
 
 // Both: of an instance, a repository or a set.
 void print_info(std::string const& path);

@@ -149,7 +149,8 @@ int run(int argc, char** argv) {
     auto to_scan = scan_request{};
     auto to_print = log_request{};
     auto to_back_up = set_request{};
-    auto to_restore = set_request{};
+    auto to_restore = restore_request{};
+    auto to_list = list_request{};
     auto to_verify = std::string{};
     auto to_describe = std::string{};
     add_load(app, to_load);
@@ -161,10 +162,19 @@ int run(int argc, char** argv) {
     add_directory(backup, to_back_up.directory);
     backup.add_option("REPO", to_back_up.repository, "a directory, created if missing")->required();
     auto& restoring = *add_command(
-        app, "restore", "make an instance of a repository's newest set", to_restore, restore
+        app, "restore", "make an instance of a set of a repository", to_restore, restore
     );
     restoring.add_option("REPO", to_restore.repository, "the repository")->required();
     restoring.add_option("DIR", to_restore.directory, "an empty or missing directory")->required();
+    restoring.add_option("--set", to_restore.set, "the beginning of its id, instead of the newest");
+    restoring.add_flag(
+        "--dry-run", to_restore.dry_run, "read and check the whole set, and write nothing"
+    );
+    auto& listing =
+        *add_command(app, "list", "print the sets of a repository, one a line: id, kind, base, "
+                                  "begin LSN, end LSN, time, bytes", to_list, list_repository);
+    listing.add_option("REPO", to_list.repository, "the repository")->required();
+    listing.add_flag("--json", to_list.json, "one JSON object a line");
     auto const places = "the directory of an instance, a repository or a set";
     add_command(
         app, "verify", "check every page, record and structure; change nothing", to_verify, verify

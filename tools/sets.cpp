@@ -1,4 +1,4 @@
-// The commands about backup sets: backup, restore, and info and verify where sets are.
+// The commands about backup sets: backup, restore, list, and info and verify where sets are.
 #include "sets.hpp"
 
 #include <jetpp/backup/repository.hpp>
@@ -18,6 +18,7 @@
 #include "log_text.hpp"
 #include "place.hpp"
 #include "progress.hpp"
+#include <nlohmann/json.hpp>
 
 namespace jetpp_tool {
 
@@ -156,12 +157,46 @@ void back_up(set_request const& request) {
         );
 }
 
-void restore(set_request const& request) {
+namespace {
+
+void restore_nowhere(std::string const& where, jetpp::catalogued_set const& chosen) {
+    auto bar = progress_bar{"verify"};
+    auto const total = bytes_of(chosen.manifest);
+    auto read = std::uint64_t{0};
+    auto options = jetpp::verify_options{};
+    options.on_read = [&](std::uint64_t bytes) -> jetpp::result<void> {
+        read += bytes;
+        bar.show(read, total);
+        return jetpp::ok();
+    };
+    auto const report = value_of(jetpp::verify_set_at(environment{}, where, options), where);
+    bar.wipe();
+    if (!report.is_good()) {
+        auto const& first = report.findings.front();
+        fail(below(where, first.file), first.why);
+    }
+    std::printf(
+        "%s: would restore %zu %s to LSN %llu; %llu pages and %llu log records verified%s\n",
+        chosen.name.c_str(),
+        chosen.manifest.databases.size(),
+        chosen.manifest.databases.size() == 1 ? "database" : "databases",
+        number(chosen.manifest.end_lsn.value),
+        number(report.pages),
+        number(report.records),
+        report.partial ? ", not replayed" : ""
+    );
+}
+
+} // namespace
+
+void restore(restore_request const& request) {
     auto sets = value_of(repository::open({}, request.repository), request.repository);
     auto const known = value_of(jetpp::list_sets(sets), request.repository);
-    auto const* const chosen = value_of(jetpp::choose_set(known), request.repository);
+    auto const* const chosen =
+        value_of(jetpp::choose_set(known, request.set), request.repository);
     auto const name = std::string{chosen->name.view()};
     auto const where = path_of_set(request.repository, name);
+    if (request.dry_run) return restore_nowhere(where, *chosen);
     auto set = value_of(sets.open_set(chosen->name), where);
     auto const& manifest = chosen->manifest;
     auto const* const build = find_build(manifest.page_size, manifest.checksum);
@@ -192,6 +227,48 @@ void restore(set_request const& request) {
         number(r.pages),
         number(r.records)
     );
+}
+
+// Oldest first, as the names sort. Of a damaged set only the name is known.
+void list_repository(list_request const& request) {
+    auto sets = value_of(repository::open({}, request.repository), request.repository);
+    auto const known = value_of(jetpp::list_sets(sets), request.repository);
+    auto const* damaged = static_cast<jetpp::catalogued_set const*>(nullptr);
+    for (auto const& one : known) {
+        auto const& m = one.manifest;
+        auto described = nlohmann::ordered_json::object();
+        if (one.problem) {
+            if (damaged == nullptr) damaged = &one;
+            described["name"] = one.name.view();
+            described["kind"] = "damaged";
+            described["why"] = jetpp_tool::text_of(*one.problem);
+        } else {
+            described["id"] = jetpp::text_of(m.set);
+            described["name"] = one.name.view();
+            described["kind"] = jetpp::name_of(m.kind);
+            described["base"] = m.bases.empty() ? nlohmann::ordered_json{}
+                                                : jetpp::text_of(m.bases.front().set);
+            described["begin_lsn"] = m.log_start.value;
+            described["end_lsn"] = m.end_lsn.value;
+            described["time"] = jetpp_tool::text_of(m.created);
+            described["bytes"] = bytes_of(m);
+        }
+        auto line = std::string{};
+        if (request.json)
+            line = described.dump();
+        else if (one.problem)
+            line = std::string{one.name.view()} + " damaged - - - - -";
+        else
+            line = jetpp::text_of(m.set) + ' ' + std::string{jetpp::name_of(m.kind)} + ' ' +
+                   (m.bases.empty() ? std::string{"-"} : jetpp::text_of(m.bases.front().set)) +
+                   ' ' + std::to_string(m.log_start.value) + ' ' +
+                   std::to_string(m.end_lsn.value) + ' ' + jetpp_tool::text_of(m.created) + ' ' +
+                   std::to_string(bytes_of(m));
+        std::printf("%s\n", line.c_str());
+    }
+    if (std::fflush(stdout) != 0) fail("standard output", "cannot be written");
+    if (damaged != nullptr)
+        fail(path_of_set(request.repository, damaged->name.view()), *damaged->problem);
 }
 
 bool print_sets(std::string const& path) {

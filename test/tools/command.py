@@ -384,6 +384,40 @@ class CommandTest(unittest.TestCase):
                         self.run_jetpp("verify", one)
                         self.run_jetpp("info", one)
 
+    def test_sets_are_listed_and_any_of_them_is_restored(self):
+        directory, repo = self.path("db"), self.path("repo")
+        states = []
+        for i in range(3):
+            self.load(directory, [(b"row-%d" % i, b"%d" % i)])
+            states.append(self.scan(directory))
+            self.run_jetpp("backup", directory, repo)
+        lines = self.run_jetpp("list", repo).stdout.decode().splitlines()
+        described = [json.loads(line) for line in self.run_jetpp("list", repo, "--json").stdout.splitlines()]
+        self.assertEqual(len(lines), 3)
+        ends = []
+        for line, one, state in zip(lines, described, states):
+            id_, kind, base, begin, end, when, size = line.split(" ")
+            self.assertEqual((id_, kind, base), (one["id"], "full", "-"))
+            self.assertEqual((int(begin), int(end)), (one["begin_lsn"], one["end_lsn"]))
+            self.assertEqual((when, int(size)), (one["time"], one["bytes"]))
+            self.assertIsNone(one["base"])
+            self.assertLess(int(begin), int(end))
+            ends.append(int(end))
+            said = self.run_jetpp("restore", repo, self.path("none"), "--set", id_, "--dry-run").stdout
+            self.assertIn(end.encode(), said)
+            self.assertFalse(os.path.exists(self.path("none")))
+            self.run_jetpp("restore", repo, self.path(id_), "--set", id_[:12])
+            self.assertEqual(self.scan(self.path(id_)), state)
+        self.assertEqual(ends, sorted(set(ends)))
+        self.assertIn(b"not_found", self.run_jetpp("restore", repo, self.path("x"), "--set", "zz", status=1).stderr)
+        self.assertIn(b"ambiguous", self.run_jetpp("restore", repo, self.path("x"), "--set", "2", status=1).stderr)
+        manifest = os.path.join(repo, "sets", described[1]["name"], "manifest.json")
+        self.flip(manifest, 40)
+        done = self.run_jetpp("list", repo, status=1)
+        self.assertEqual(done.stdout.decode().splitlines()[1], described[1]["name"] + " damaged - - - - -")
+        self.assertIn(described[1]["name"].encode(), done.stderr)
+        self.assertEqual(len(done.stdout.splitlines()), 3)
+
     def test_restore_refuses_a_directory_that_holds_something(self):
         directory, repo = self.path("db"), self.path("repo")
         self.load(directory, [(b"a", b"1")])
