@@ -31,7 +31,6 @@
 #include <cstdint>
 #include <iterator>
 #include <optional>
-#include <ranges>
 #include <utility>
 
 namespace jetpp::inline v1 {

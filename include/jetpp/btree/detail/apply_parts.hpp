@@ -82,25 +82,30 @@ private:
         switch (kind) {
         case action_kind::format: return format(argument, content);
         case action_kind::cut_right: {
-            BOOST_OUTCOME_TRY(auto const a, cut_right_action::parse(argument, content));
+            auto a = cut_right_action{};
+            if (!cut_right_action::read(argument, content, a)) return bad_record();
             return is_tree_page() && a.upper_fence.has_value() &&
                    editor_.cut_right(a.first_slot, *a.upper_fence, a.upper_child);
         }
         case action_kind::add_child: {
-            BOOST_OUTCOME_TRY(auto const a, add_child_action::parse(argument, content));
+            auto a = add_child_action{};
+            if (!add_child_action::read(argument, content, a)) return bad_record();
             return add_child(a);
         }
         case action_kind::set_child: {
-            BOOST_OUTCOME_TRY(auto const a, set_child_action::parse(argument, content));
+            auto a = set_child_action{};
+            if (!set_child_action::read(argument, content, a)) return bad_record();
             return is_inner() && editor_.set_child(slot_of(a.slot), a.child);
         }
         case action_kind::drop_children: {
-            BOOST_OUTCOME_TRY(auto const a, drop_children_action::parse(argument, content));
+            auto a = drop_children_action{};
+            if (!drop_children_action::read(argument, content, a)) return bad_record();
             return drop_children(a);
         }
         case action_kind::append: return append(argument, content);
         case action_kind::map_bits: {
-            BOOST_OUTCOME_TRY(auto const all, map_runs::parse(argument, content));
+            auto all = map_runs{};
+            if (!map_runs::read(argument, content, all)) return bad_record();
             return set_bits(all);
         }
         case action_kind::empty_inner: return is_inner() && editor_.empty_inner();
@@ -109,7 +114,8 @@ private:
     }
 
     [[nodiscard]] result<bool> format(std::uint16_t argument, const_bytes content) noexcept {
-        BOOST_OUTCOME_TRY(auto const a, format_action::parse(argument, content));
+        auto a = format_action{};
+        if (!format_action::read(argument, content, a)) return bad_record();
         auto const kind = static_cast<page_kind>(a.kind);
         if (kind != page_kind::leaf && kind != page_kind::inner) return false;
         if ((kind == page_kind::leaf) != (a.level == 0)) return false;
@@ -129,7 +135,8 @@ private:
         );
     }
     [[nodiscard]] result<bool> append(std::uint16_t argument, const_bytes content) noexcept {
-        BOOST_OUTCOME_TRY(auto const a, append_action::parse(argument, content));
+        auto a = append_action{};
+        if (!append_action::read(argument, content, a)) return bad_record();
         return is_tree_page() &&
                editor_.append(a.upper_fence, a.upper_child, a.rows.count, a.rows.raw);
     }

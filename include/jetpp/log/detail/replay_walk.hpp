@@ -11,7 +11,8 @@ template <any_environment Env>
 result<replay<Env>> replay<Env>::open(
     Env env, typename Env::directory& directory, replay_options options
 ) noexcept {
-    static_assert(std::ranges::input_range<replay>);
+    static_assert(std::input_iterator<iterator>);
+    static_assert(std::sentinel_for<decltype(std::declval<replay&>().end()), iterator>);
     BOOST_OUTCOME_TRY(auto listing, log_directory<Env>::list(env, directory));
     if (listing.segments().empty()) return problem(errc::log_missing, options.from);
     auto const window =
