@@ -5,6 +5,7 @@
 #include <jetpp/backup/set_catalogue.hpp>
 #include <jetpp/backup/verify_set.hpp>
 
+#include <algorithm>
 #include <cstdio>
 #include <span>
 #include <string>
@@ -229,10 +230,17 @@ void restore(restore_request const& request) {
     );
 }
 
-// Oldest first, as the names sort. Of a damaged set only the name is known.
+// Oldest first; damaged sets, of which only the name is known, before all.
 void list_repository(list_request const& request) {
     auto sets = value_of(repository::open({}, request.repository), request.repository);
-    auto const known = value_of(jetpp::list_sets(sets), request.repository);
+    auto known = value_of(jetpp::list_sets(sets), request.repository);
+    // Names and times tell seconds only.
+    std::stable_sort(known.begin(), known.end(), [](auto const& a, auto const& b) {
+        auto const key = [](auto const& one) {
+            return std::pair{one.manifest.created.ns, one.manifest.end_lsn.value};
+        };
+        return key(a) < key(b);
+    });
     auto const* damaged = static_cast<jetpp::catalogued_set const*>(nullptr);
     for (auto const& one : known) {
         auto const& m = one.manifest;
@@ -246,8 +254,8 @@ void list_repository(list_request const& request) {
             described["id"] = jetpp::text_of(m.set);
             described["name"] = one.name.view();
             described["kind"] = jetpp::name_of(m.kind);
-            described["base"] = m.bases.empty() ? nlohmann::ordered_json{}
-                                                : jetpp::text_of(m.bases.front().set);
+            described["base"] = nullptr;
+            if (!m.bases.empty()) described["base"] = jetpp::text_of(m.bases.front().set);
             described["begin_lsn"] = m.log_start.value;
             described["end_lsn"] = m.end_lsn.value;
             described["time"] = jetpp_tool::text_of(m.created);

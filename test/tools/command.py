@@ -414,7 +414,7 @@ class CommandTest(unittest.TestCase):
         manifest = os.path.join(repo, "sets", described[1]["name"], "manifest.json")
         self.flip(manifest, 40)
         done = self.run_jetpp("list", repo, status=1)
-        self.assertEqual(done.stdout.decode().splitlines()[1], described[1]["name"] + " damaged - - - - -")
+        self.assertEqual(done.stdout.decode().splitlines()[0], described[1]["name"] + " damaged - - - - -")
         self.assertIn(described[1]["name"].encode(), done.stderr)
         self.assertEqual(len(done.stdout.splitlines()), 3)
 
