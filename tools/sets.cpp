@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -235,9 +236,11 @@ void list_repository(list_request const& request) {
     auto sets = value_of(repository::open({}, request.repository), request.repository);
     auto known = value_of(jetpp::list_sets(sets), request.repository);
     // Names and times tell seconds only.
-    std::stable_sort(known.begin(), known.end(), [](auto const& a, auto const& b) {
+    std::sort(known.begin(), known.end(), [](auto const& a, auto const& b) {
         auto const key = [](auto const& one) {
-            return std::pair{one.manifest.created.ns, one.manifest.end_lsn.value};
+            return std::tuple{
+                one.manifest.created.ns, one.manifest.end_lsn.value, one.name.view()
+            };
         };
         return key(a) < key(b);
     });
