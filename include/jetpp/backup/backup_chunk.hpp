@@ -10,6 +10,7 @@
 #include <jetpp/backup/part.hpp>
 #include <jetpp/core/aligned_buffer.hpp>
 #include <jetpp/core/result.hpp>
+#include <jetpp/env/large_buffer.hpp>
 
 #include <array>
 #include <cstddef>
@@ -37,7 +38,7 @@ struct backup_chunk {
     [[nodiscard]] static result<backup_chunk> create() noexcept {
         auto made = backup_chunk{};
         BOOST_OUTCOME_TRY(
-            made.memory, aligned_buffer::create(static_cast<std::size_t>(chunk_bytes_max))
+            made.memory, create_large_buffer(static_cast<std::size_t>(chunk_bytes_max))
         );
         return made;
     }

@@ -17,6 +17,7 @@
 #include <jetpp/core/aligned_buffer.hpp>
 #include <jetpp/core/array_list.hpp>
 #include <jetpp/core/result.hpp>
+#include <jetpp/env/large_buffer.hpp>
 
 #include <algorithm>
 #include <array>
@@ -51,8 +52,8 @@ public:
         Source& source, part_place const& expected
     ) noexcept {
         auto made = part_reader{source, expected};
-        BOOST_OUTCOME_TRY(made.unit_, aligned_buffer::create(frame_stored_max));
-        BOOST_OUTCOME_TRY(made.raw_, aligned_buffer::create(frame_raw_max));
+        BOOST_OUTCOME_TRY(made.unit_, create_large_buffer(frame_stored_max));
+        BOOST_OUTCOME_TRY(made.raw_, create_large_buffer(frame_raw_max));
         BOOST_OUTCOME_TRY(made.headers_, sha256::create());
         BOOST_OUTCOME_TRY(auto const head, made.read_frame());
         auto const content = decode_wrapped_unit(made.stored(head));

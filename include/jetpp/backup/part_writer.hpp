@@ -16,6 +16,7 @@
 #include <jetpp/core/array_list.hpp>
 #include <jetpp/core/ensure.hpp>
 #include <jetpp/core/result.hpp>
+#include <jetpp/env/large_buffer.hpp>
 
 #include <array>
 #include <concepts>
@@ -49,7 +50,7 @@ public:
     [[nodiscard]] static result<part_writer> create() noexcept {
         auto made = part_writer{};
         BOOST_OUTCOME_TRY(
-            made.frame_, aligned_buffer::create(frame_header_bytes + frame_stored_max)
+            made.frame_, create_large_buffer(frame_header_bytes + frame_stored_max)
         );
         if (!made.index_.reserve(8 + index_frames_max * index_entry::size))
             return error{.code = errc::out_of_memory};

@@ -20,13 +20,15 @@ public:
 
     aligned_buffer() noexcept = default;
     aligned_buffer(aligned_buffer&& other) noexcept
-        : first_{std::exchange(other.first_, nullptr)}, size_{std::exchange(other.size_, 0)} {}
+        : first_{std::exchange(other.first_, nullptr)}, size_{std::exchange(other.size_, 0)},
+          alignment_{other.alignment_} {}
     aligned_buffer& operator=(aligned_buffer&& other) noexcept {
         std::swap(first_, other.first_);
         std::swap(size_, other.size_);
+        std::swap(alignment_, other.alignment_);
         return *this;
     }
-    ~aligned_buffer() { ::operator delete(first_, std::align_val_t{alignment}); }
+    ~aligned_buffer() { ::operator delete(first_, std::align_val_t{alignment_}); }
 
     // Errors: out_of_memory.
     [[nodiscard]] static result<aligned_buffer> create(std::size_t size) noexcept {
@@ -44,6 +46,22 @@ public:
         made.size_ = size;
         return made;
     }
+    // In a room of its own, of `room` bytes and coarser alignment; prepare(memory) comes before
+    // the first byte is touched (large_buffer.hpp). Errors: out_of_memory.
+    template <class Prepare>
+    [[nodiscard]] static result<aligned_buffer> create(
+        std::size_t size, std::size_t alignment_wanted, std::size_t room, Prepare&& prepare
+    ) noexcept {
+        auto made = aligned_buffer{};
+        void* memory = ::operator new(room, std::align_val_t{alignment_wanted}, std::nothrow);
+        if (memory == nullptr) return error{.code = errc::out_of_memory};
+        prepare(memory);
+        std::memset(memory, 0, size);
+        made.first_ = static_cast<std::byte*>(memory);
+        made.size_ = size;
+        made.alignment_ = alignment_wanted;
+        return made;
+    }
 
     [[nodiscard]] std::byte* data() noexcept { return first_; }
     [[nodiscard]] std::byte const* data() const noexcept { return first_; }
@@ -58,6 +76,7 @@ public:
 private:
     std::byte* first_ = nullptr;
     std::size_t size_ = 0;
+    std::size_t alignment_ = alignment;
 };
 
 } // namespace jetpp::inline v1
