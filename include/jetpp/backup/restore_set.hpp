@@ -127,6 +127,7 @@ template <class Traits>
                 .archival_from_files = true,
                 .buffer_bytes = options.buffer_bytes,
                 .process_durability = false,
+                .brief = true,
             };
             auto revived = std::make_unique<instance<Traits>>(environment);
             BOOST_OUTCOME_TRY(revived->open(target, sizes));

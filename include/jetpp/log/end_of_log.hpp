@@ -30,6 +30,7 @@ struct log_proofs {
     lsn slot_end{};                  // end_lsn of the checkpoint slot in use
     std::uint64_t slot_generation{}; // its generation and nonce
     std::uint64_t slot_nonce{};
+    bool slot_clean = false;         // it is of a clean close: nothing was written behind slot_end
     lsn max_required{};              // the largest max_required_lsn of attached databases
     lsn stamped_end{};               // the largest end_lsn a backup mark or restore plan names
 };

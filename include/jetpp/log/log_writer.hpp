@@ -188,7 +188,7 @@ private:
     ) noexcept
         : env_{env}, options_{options}, timeline_{start.timeline}, store_{env, where, options},
           tail_{env, ring_, options}, flusher_{env, ring_, tail_, store_},
-          preparer_{env, store_, tail_, flusher_}, tending_{env.runtime}, wall_{start.wall_floor} {}
+          preparer_{env, store_, tail_, flusher_, options_}, tending_{env.runtime}, wall_{start.wall_floor} {}
 
     [[nodiscard]] result<void> begin(directory& where, log_start const& start) noexcept;
     template <class Attempt>

@@ -4,6 +4,7 @@
 // errc::bad_option before a byte of log or data is written.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <chrono>
 #include <cstddef>
@@ -31,6 +32,7 @@ struct instance_options {
     mono_time checkpoint_every = std::chrono::seconds{30};
     mono_time lazy_interval = std::chrono::milliseconds{10};
     bool process_durability = true;
+    bool brief = false; // a life of a few records: its log is allocated only, and leaves no spares
 };
 
 inline constexpr std::uint32_t pool_frames_min = 8;
@@ -68,14 +70,26 @@ inline constexpr std::uint32_t pool_frames_min = 8;
 [[nodiscard]] inline log_options log_options_of(
     instance_options const& o, std::size_t page_size, std::uint64_t segment_bytes, bool archival
 ) noexcept {
-    return {
+    auto options = log_options{
         .segment_bytes = segment_bytes,
         .ring_bytes = ring_bytes_of(o, page_size, segment_bytes),
         .record_bytes_max = record_size_max(page_size),
         .archival = archival,
         .process_level = o.process_durability,
         .lazy_interval = o.lazy_interval,
+        // An open waits for what the first commits need. Housekeeping has the next one ready long
+        // before they have used it up.
+        .prepared_at_start = false,
+        .first_prewritten_bytes = std::uint64_t{1} << 20,
     };
+    if (o.brief) {
+        auto const least = std::bit_ceil(std::uint64_t{4} * record_size_max(page_size));
+        options.ring_bytes = std::min(options.ring_bytes, std::max(least, std::uint64_t{512} << 10));
+        options.first_prewritten_bytes = 0;
+        options.prewritten_bytes = 0;
+        options.spare_segments_max = 0; // whoever recycles one counts on written blocks
+    }
+    return options;
 }
 
 // Errors: bad_option: fewer than 8 frames; a ring or segment that is no power of two, too small for

@@ -117,6 +117,7 @@ private:
                 .slot_end = slot_.end_lsn,
                 .slot_generation = slot_.generation,
                 .slot_nonce = slot_.nonce,
+                .slot_clean = slot_.clean,
             };
         BOOST_OUTCOME_TRY(auto log, replay<env>::open(in_->env_, *in_->dir_, options));
         in_->segment_bytes_ = log.segment_bytes();

@@ -52,9 +52,12 @@ public:
     using runtime = typename Env::runtime_type;
 
     segment_preparer(
-        Env env, segment_store<Env>& store, log_tail<Env>& tail, log_flusher<Env>& flusher
+        Env env, segment_store<Env>& store, log_tail<Env>& tail, log_flusher<Env>& flusher,
+        log_options const& options
     ) noexcept
-        : env_{env}, store_{store}, tail_{tail}, flusher_{flusher}, preparing_{env.runtime} {}
+        : env_{env}, store_{store}, tail_{tail}, flusher_{flusher},
+          first_prewritten_{options.first_prewritten_bytes}, prewritten_{options.prewritten_bytes},
+          preparing_{env.runtime} {}
 
     [[nodiscard]] std::uint64_t draw_nonce() noexcept {
         for (;;)
@@ -63,7 +66,7 @@ public:
 
     // The first segment of this life, in the place of whatever bears its generation.
     [[nodiscard]] result<void> start(segment_header const& header) noexcept {
-        BOOST_OUTCOME_TRY(auto file, store_.prepare(header, rename_how::replace));
+        BOOST_OUTCOME_TRY(auto file, store_.prepare(header, rename_how::replace, first_prewritten_));
         tail_.start(header, std::move(file));
         return ok();
     }
@@ -134,7 +137,7 @@ private:
         if (flusher_.failed()) return flusher_.log_failed_at(tail_.tail());
         if (tail_.queue_full()) return error{.code = errc::would_block};
         auto const header = following(tail_.newest(), 0);
-        auto file = store_.prepare(header, rename_how::no_replace);
+        auto file = store_.prepare(header, rename_how::no_replace, prewritten_);
         if (!file) return judged(file.error());
         tail_.add(header, std::move(file).value());
         flusher_.space_came();
@@ -147,7 +150,7 @@ private:
         if (flusher_.failed()) return flusher_.log_failed_at(tail_.tail());
         auto const header = batch.size() == 0 ? following(growing, generation)
                                               : following(batch.slot(batch.size() - 1).header, 0);
-        auto file = store_.prepare(header, rename_how::no_replace);
+        auto file = store_.prepare(header, rename_how::no_replace, prewritten_);
         if (!file) return judged(file.error());
         batch.add(header, std::move(file).value());
         return ok();
@@ -175,6 +178,8 @@ private:
     segment_store<Env>& store_;
     log_tail<Env>& tail_;
     log_flusher<Env>& flusher_;
+    std::uint64_t const first_prewritten_;
+    std::uint64_t const prewritten_;
     basic_mutex<runtime> preparing_;
 };
 

@@ -6,6 +6,7 @@
 // Invariants
 //   * a file takes its final name only whole: full size, header synced; the directory is synced
 //     before anybody counts on it
+//   * every block of it is its own by then, written or allocated: no later write lacks space
 //   * a kept file's bytes are not touched before its rename to a spare is durable
 // Threads  prepare: one at a time (the writer's preparing lock). All else: any, under lock_.
 // Owns     nothing open; prepared files are handed out.
@@ -15,6 +16,7 @@
 #include <jetpp/core/array_list.hpp>
 #include <jetpp/env/environment.hpp>
 #include <jetpp/env/io.hpp>
+#include <jetpp/env/large_buffer.hpp>
 #include <jetpp/env/sync.hpp>
 #include <jetpp/log/log_options.hpp>
 #include <jetpp/log/segment.hpp>
@@ -39,7 +41,6 @@ public:
     // Takes stock of the directory for a log that will begin with `first`: older generations are
     // kept, later ones (prepared in a former life) become spares.
     [[nodiscard]] result<void> open(std::uint64_t first) noexcept {
-        BOOST_OUTCOME_TRY(zeroes_, aligned_buffer::create(zero_bytes));
         BOOST_OUTCOME_TRY(header_, aligned_buffer::create(segment_header::size));
         auto entries = array_list<directory_entry>{};
         if (auto listed = directory_.list(entries); !listed) return in_directory(listed.error());
@@ -64,10 +65,13 @@ public:
         return renamed ? sync_directory(sabotage::recycle_without_dir_sync) : result<void>{ok()};
     }
 
-    // Makes the file of a header: prewritten over its full size, header synced, under its final
-    // name in a synced directory. `replace` puts it in the place of a file of that generation.
+    // Makes the file of a header: of full size, the first `prewritten` bytes of a new one written,
+    // header synced, under its final name in a synced directory. `replace` puts it in the place of
+    // a file of that generation.
     // Errors: disk_full (nothing is left behind), io and its kin, out_of_memory.
-    [[nodiscard]] result<file> prepare(segment_header const& header, rename_how how) noexcept {
+    [[nodiscard]] result<file> prepare(
+        segment_header const& header, rename_how how, std::uint64_t prewritten
+    ) noexcept {
         {
             auto const hold = holding{lock_};
             // retire() must not fail: room for every file that may be open at once.
@@ -80,7 +84,7 @@ public:
         }
         auto const [number, fresh] = take_spare();
         auto const name = spare_file_name(number);
-        auto made = write_spare(name, fresh, header);
+        auto made = write_spare(name, fresh, header, prewritten);
         if (!made) {
             // A file half written is worth nothing, and its space may be what is lacking.
             auto const removed = directory_.remove(name);
@@ -199,7 +203,7 @@ private:
     }
 
     [[nodiscard]] result<file> write_spare(
-        file_name const& name, bool fresh, segment_header const& header
+        file_name const& name, bool fresh, segment_header const& header, std::uint64_t prewritten
     ) noexcept {
         auto const mode = fresh ? open_mode::create_new : open_mode::read_write;
         BOOST_OUTCOME_TRY(auto made, directory_.open(name, {.mode = mode}));
@@ -209,11 +213,19 @@ private:
         // A recycled file keeps its bytes: the new nonce makes nonsense of them. What it lacks in
         // size (a sealed segment may have been cut) is written, so that no later write allocates.
         BOOST_OUTCOME_TRY(auto const size, made.size());
+        auto const written = fresh ? std::min(prewritten, header.segment_bytes)
+                                   : header.segment_bytes;
         for (auto at = round_down(std::min(size, header.segment_bytes), std::uint64_t{4096});
-             at < header.segment_bytes;) {
-            auto const n = std::min<std::uint64_t>(zeroes_.size(), header.segment_bytes - at);
+             at < written;) {
+            if (zeroes_.size() == 0) {
+                BOOST_OUTCOME_TRY(zeroes_, create_large_buffer(zero_bytes));
+            }
+            auto const n = std::min<std::uint64_t>(zeroes_.size(), written - at);
             BOOST_OUTCOME_TRY(write_full(made, zeroes_.part(0, static_cast<std::size_t>(n)), at));
             at += n;
+        }
+        if (written < header.segment_bytes) {
+            BOOST_OUTCOME_TRY(made.allocate(written, header.segment_bytes - written));
         }
         if (size > header.segment_bytes) {
             BOOST_OUTCOME_TRY(made.truncate(header.segment_bytes));
@@ -226,7 +238,7 @@ private:
 
     typename Env::directory& directory_;
     log_options const options_;
-    aligned_buffer zeroes_;            // never written
+    aligned_buffer zeroes_;            // made when first needed, never written
     aligned_buffer header_;            // of the file under preparation
     basic_mutex<runtime> lock_;        // held over a release: its rename and directory sync
     array_list<std::uint64_t> kept_;   // generations, ascending
