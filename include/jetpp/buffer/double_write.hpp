@@ -175,22 +175,15 @@ public:
         ensure(area < 2, "there are two areas");
         ensure(count <= capacity_, "a batch fits its area");
         ensure(image.size() == area_bytes(count), "index and images are written whole");
-        index_of(area, count, redo_lsn).seal(image.first(double_write_index::size));
-        if (auto done = write_full(file_, image, area * area_bytes(capacity_)); !done)
-            return done.error().with_file(file_kind::double_write);
-        if (runtime::sabotaged(sabotage::skip_dw_sync)) return ok();
-        if (auto done = file_.sync(sync_how::data); !done)
-            return done.error().with_file(file_kind::double_write);
-        return ok();
+        BOOST_OUTCOME_TRY(put(area, image, count, redo_lsn));
+        return sync();
     }
 
-    // Both areas hold no image, durably: at a clean close and at the end of recovery.
+    // Both areas hold no image, durably: at a clean close and at the end of recovery. Neither has
+    // to be before the other.
     [[nodiscard]] result<void> empty() noexcept {
-        BOOST_OUTCOME_TRY(auto block, aligned_buffer::create(double_write_index::size));
-        for (std::uint32_t area = 0; area < 2; ++area) {
-            BOOST_OUTCOME_TRY(write(area, block.all(), 0, no_lsn));
-        }
-        return ok();
+        BOOST_OUTCOME_TRY(put_empty());
+        return sync();
     }
 
     // One area as it lies in the file: index, then images. Short if the file is.
@@ -200,6 +193,28 @@ public:
     }
 
 private:
+    [[nodiscard]] result<void> put(
+        std::uint32_t area, bytes image, std::uint32_t count, lsn redo_lsn
+    ) noexcept {
+        index_of(area, count, redo_lsn).seal(image.first(double_write_index::size));
+        if (auto done = write_full(file_, image, area * area_bytes(capacity_)); !done)
+            return done.error().with_file(file_kind::double_write);
+        return ok();
+    }
+    [[nodiscard]] result<void> put_empty() noexcept {
+        BOOST_OUTCOME_TRY(auto block, aligned_buffer::create(double_write_index::size));
+        for (std::uint32_t area = 0; area < 2; ++area) {
+            BOOST_OUTCOME_TRY(put(area, block.all(), 0, no_lsn));
+        }
+        return ok();
+    }
+    [[nodiscard]] result<void> sync() noexcept {
+        if (runtime::sabotaged(sabotage::skip_dw_sync)) return ok();
+        if (auto done = file_.sync(sync_how::data); !done)
+            return done.error().with_file(file_kind::double_write);
+        return ok();
+    }
+
     double_write_file(
         typename env::file file,
         double_write_owner owner,
@@ -298,7 +313,7 @@ result<double_write_file<Traits>> double_write_file<Traits>::open_or_create(
     auto file = std::move(created).value();
     if (auto done = file.allocate(0, 2 * area_bytes(capacity)); !done) return here(done.error());
     auto made = double_write_file{std::move(file), owner, capacity, 0};
-    BOOST_OUTCOME_TRY(made.empty());
+    BOOST_OUTCOME_TRY(made.put_empty());
     if (auto done = made.file_.sync(sync_how::full); !done) return here(done.error());
     runtime::point(point_id::before_rename);
     if (auto done = directory.rename(temporary, double_write_file_name, rename_how::replace); !done)
