@@ -163,7 +163,7 @@ public:
     // Lifetime: the repository outlives the sink.
     // Errors: out_of_memory.
     [[nodiscard]] static result<directory_sink> create(Env env, repository<Env>& into) noexcept {
-        BOOST_OUTCOME_TRY(auto part, appended_file<Env>::create());
+        BOOST_OUTCOME_TRY(auto part, appended_file<Env>::create(env));
         return directory_sink{env, into, std::move(part)};
     }
 

@@ -12,12 +12,12 @@
 #include <jetpp/backup/manifest.hpp>
 #include <jetpp/backup/restore_journal.hpp>
 #include <jetpp/backup/set_walker.hpp>
-#include <jetpp/buffer/paged_file.hpp>
 #include <jetpp/core/aligned_buffer.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/log/checkpoint_slot.hpp>
 #include <jetpp/log/log_writer.hpp>
-#include <jetpp/log/replay.hpp>
+#include <jetpp/log/log_record.hpp>
+#include <jetpp/page/database_header.hpp>
 #include <jetpp/recovery/analysis.hpp>
 #include <jetpp/recovery/attached_database.hpp>
 #include <jetpp/recovery/instance_options.hpp>
@@ -48,7 +48,7 @@ public:
         env environment, directory& target, backup_manifest const& manifest, progress on_read
     ) {
         auto made = restore_layout{environment, target, manifest, std::move(on_read)};
-        BOOST_OUTCOME_TRY(made.out_, appended_file<env>::create());
+        BOOST_OUTCOME_TRY(made.out_, appended_file<env>::create(environment));
         BOOST_OUTCOME_TRY(made.area_, aligned_buffer::create(database_header_area_bytes));
         return made;
     }
@@ -58,16 +58,12 @@ public:
     [[nodiscard]] result<void> begin_database(std::size_t i, database_header const& frozen) {
         database_ = i;
         BOOST_OUTCOME_TRY(auto const name, name_of(i));
-        BOOST_OUTCOME_TRY(out_->open(*target_, name));
-        auto header = frozen;
-        header.state = database_state::restoring;
-        std::memset(area_.data(), 0, area_.size());
-        for (auto const copy : {header_copy::a, header_copy::b}) {
-            ++header.sequence;
-            header.encode(
-                area_.part(static_cast<std::size_t>(offset_of(copy)), database_header::size)
-            );
-        }
+        BOOST_OUTCOME_TRY(
+            out_->open(*target_, name, std::uint64_t{manifest_->databases[i].pages} * page_size)
+        );
+        headers_[i] = frozen;
+        headers_[i].state = database_state::restoring;
+        encode_area(headers_[i]);
         return out_->append(area_.all());
     }
     [[nodiscard]] result<void> database_bytes(std::uint64_t, const_bytes image) {
@@ -82,7 +78,15 @@ public:
         skipping_ =
             segment_limit(segment.generation, segment.segment_bytes) <= manifest_->log_start;
         if (skipping_) return ok();
-        return out_->open(*target_, segment_file_name(segment.generation));
+        return out_->open(
+            *target_, segment_file_name(segment.generation), segment.segment_bytes
+        );
+    }
+    [[nodiscard]] result<void> see_record(log_record const& logged) {
+        auto const size = manifest_->segment_bytes;
+        if (segment_limit(generation_of(logged.at, size), size) <= manifest_->log_start)
+            return ok();
+        return analysis_.see(logged);
     }
     [[nodiscard]] result<void> segment_bytes(std::uint64_t, const_bytes image) {
         return skipping_ ? result<void>{ok()} : out_->append(image);
@@ -115,10 +119,9 @@ public:
     // Errors: database_not_in_sets (uuid unknown; at = where it was attached), history_break, those
     // of replay and of storage.
     [[nodiscard]] result<void> fork() noexcept {
-        auto analysis = log_analysis{manifest_->log_start};
-        BOOST_OUTCOME_TRY(read_log(analysis));
-        BOOST_OUTCOME_TRY(check_databases(analysis));
-        BOOST_OUTCOME_TRY(begin_timeline(analysis));
+        BOOST_OUTCOME_TRY(analysis_.finish());
+        BOOST_OUTCOME_TRY(check_databases(analysis_));
+        BOOST_OUTCOME_TRY(begin_timeline(analysis_));
         BOOST_OUTCOME_TRY(write_checkpoint());
         for (std::size_t i = 0; i < manifest_->databases.size(); ++i) {
             BOOST_OUTCOME_TRY(adopt(i));
@@ -130,33 +133,22 @@ private:
     restore_layout(
         env environment, directory& target, backup_manifest const& manifest, progress on_read
     )
-        : env_{environment}, target_{&target}, manifest_{&manifest}, on_read_{std::move(on_read)} {}
+        : env_{environment}, target_{&target}, manifest_{&manifest}, on_read_{std::move(on_read)},
+          analysis_{manifest.log_start} {}
 
     [[nodiscard]] result<file_name> name_of(std::size_t i) const noexcept {
         return database_file_name(manifest_->databases[i].name);
     }
 
-    [[nodiscard]] result<void> read_log(log_analysis& analysis) noexcept {
-        BOOST_OUTCOME_TRY(
-            auto log,
-            replay<env>::open(
-                env_,
-                *target_,
-                {.from = first_lsn(
-                     generation_of(manifest_->log_start, manifest_->segment_bytes),
-                     manifest_->segment_bytes
-                 ),
-                 .up_to = manifest_->end_lsn,
-                 .page_size = page_size,
-                 .instance = manifest_->instance,
-                 .segment_bytes = manifest_->segment_bytes}
-            )
-        );
-        for (auto const& r : log) {
-            if (!r) return r.error();
-            BOOST_OUTCOME_TRY(analysis.see(r.assume_value()));
+    // Both copies, of rising sequence.
+    void encode_area(database_header& header) noexcept {
+        std::memset(area_.data(), 0, area_.size());
+        for (auto const copy : {header_copy::a, header_copy::b}) {
+            ++header.sequence;
+            header.encode(
+                area_.part(static_cast<std::size_t>(offset_of(copy)), database_header::size)
+            );
         }
-        return analysis.finish();
     }
 
     // Every database that is attached at the end is in the set under its name, or is made by the
@@ -211,7 +203,9 @@ private:
         auto encoded = std::array<std::byte, record::attach_list::size_max>{};
         encode_header(encoded.data(), {.type = list.type, .flags = record_flags::system});
         list.encode(encoded.data());
-        auto options = log_options_of({}, page_size, manifest_->segment_bytes, manifest_->archival);
+        auto options = log_options_of(
+            {.brief = true}, page_size, manifest_->segment_bytes, manifest_->archival
+        );
         options.process_level = false;
         BOOST_OUTCOME_TRY(
             auto const writer,
@@ -258,30 +252,38 @@ private:
         return file.write(slot);
     }
 
-    // The database leaves the copy's state: it is one that crashed at the end of the set.
+    // The database leaves the copy's state: it is one that crashed at the end of the set. The
+    // journal stands for both copies: while it is there no crash leaves anything that is read.
     [[nodiscard]] result<void> adopt(std::size_t i) noexcept {
+        auto const here = [](error const& e) { return e.with_file(file_kind::database); };
+        auto& h = headers_[i];
+        h.fork(timeline_, log_end_);
+        h.clear_marks();
+        h.state = database_state::dirty;
+        h.source_set = {};
+        h.restored_from = manifest_->set;
+        h.restore_point = manifest_->end_lsn;
+        h.min_required_lsn = manifest_->log_start;
+        h.max_required_lsn = copy_ends_[i];
+        h.max_lsn = later(h.max_lsn, copy_ends_[i]);
+        encode_area(h);
         BOOST_OUTCOME_TRY(auto const name, name_of(i));
-        BOOST_OUTCOME_TRY(auto const file, paged_file<Traits>::open(env_, *target_, name));
-        BOOST_OUTCOME_TRY(file->change_header([&](database_header& h) noexcept {
-            h.fork(timeline_, log_end_);
-            h.clear_marks();
-            h.state = database_state::dirty;
-            h.source_set = {};
-            h.restored_from = manifest_->set;
-            h.restore_point = manifest_->end_lsn;
-            h.min_required_lsn = manifest_->log_start;
-            h.max_required_lsn = copy_ends_[i];
-            h.max_lsn = later(h.max_lsn, copy_ends_[i]);
-        }));
-        return file->close();
+        auto file = target_->open(name, {.mode = open_mode::read_write});
+        if (!file) return here(file.error());
+        if (auto done = write_full(file.assume_value(), area_.all(), 0); !done)
+            return here(done.error());
+        if (auto done = file.assume_value().sync(sync_how::data); !done) return here(done.error());
+        return file.assume_value().close();
     }
 
     [[no_unique_address]] env env_;
     directory* target_;
     backup_manifest const* manifest_;
     progress on_read_;
+    log_analysis analysis_; // of the set's log, from the segment of log_start on
     std::optional<appended_file<env>> out_;
     aligned_buffer area_;
+    std::array<database_header, databases_max> headers_{}; // as they are laid down
     std::size_t database_ = 0;
     std::array<lsn, databases_max> copy_ends_{};
     bool skipping_ = false;

@@ -49,7 +49,9 @@ template <class Engine, backup_sink Sink>
     return run_backup(db.core().store, sink, options);
 }
 
-// Into a repository, which is made if it is missing: one more set.
+// Into a repository, which is made if it is missing: one more set. The sink writes behind by itself,
+// so the calling thread reads, and hands nothing to a pool: on a busy machine each wake-up costs
+// more than the MiB that it is for.
 template <class Engine>
     requires requires(Engine& db) { db.core().store; }
 [[nodiscard]] result<backup_report> run_backup_to(
@@ -62,7 +64,7 @@ template <class Engine>
             auto sets, repository<env>::open_or_create(store.environment(), repository_path)
         );
         BOOST_OUTCOME_TRY(auto sink, directory_sink<env>::create(store.environment(), sets));
-        return run_backup(store, sink, options);
+        return run_in_place(store, sink, options);
     });
 }
 

@@ -44,7 +44,8 @@ concept set_visitor = requires(
     std::uint64_t at,
     const_bytes image,
     copy_trailer const& trailer,
-    segment_header const& segment
+    segment_header const& segment,
+    log_record const& logged
 ) {
     // The frozen header of a database whose pages follow.
     { visitor.begin_database(database, header) } -> std::same_as<result<void>>;
@@ -52,6 +53,8 @@ concept set_visitor = requires(
     { visitor.database_bytes(at, image) } -> std::same_as<result<void>>;
     { visitor.end_database(trailer) } -> std::same_as<result<void>>;
     { visitor.begin_segment(segment) } -> std::same_as<result<void>>;
+    // Each record, before the bytes that hold it; those of a segment's first bytes before it begins.
+    { visitor.see_record(logged) } -> std::same_as<result<void>>;
     { visitor.segment_bytes(at, image) } -> std::same_as<result<void>>;
     // `end`: behind the last record of the segment.
     { visitor.end_segment(segment, lsn{}) } -> std::same_as<result<void>>;
@@ -313,7 +316,7 @@ private:
             begun_ = true;
         }
         if (record.template as<record::commit>() != nullptr) last_commit_ = record.at;
-        return ok();
+        return guarded([&] { return visitor_->see_record(record); });
     }
 
     // The header of the segment at `at`: does it follow the one before?

@@ -60,6 +60,7 @@ struct verify_visitor {
     [[nodiscard]] result<void> database_bytes(std::uint64_t, const_bytes) noexcept { return ok(); }
     [[nodiscard]] result<void> end_database(copy_trailer const&) noexcept { return ok(); }
     [[nodiscard]] result<void> begin_segment(segment_header const&) noexcept { return ok(); }
+    [[nodiscard]] result<void> see_record(log_record const&) noexcept { return ok(); }
     [[nodiscard]] result<void> segment_bytes(std::uint64_t, const_bytes) noexcept { return ok(); }
     [[nodiscard]] result<void> end_segment(segment_header const&, lsn) noexcept { return ok(); }
     [[nodiscard]] result<void> read(std::uint64_t count) {

@@ -280,7 +280,10 @@ result<void> live_backup<Traits>::read_log(backup_step const& step, backup_chunk
         BOOST_OUTCOME_TRY(open_segment(step.segment));
     }
     auto const image = into.memory.part(0, static_cast<std::size_t>(step.end - step.first));
-    auto const got = read_up_to(*segment_, image, step.first);
+    // Behind the logical end nothing is of interest.
+    auto const ended = step.first != 0 && checker_->has_ended();
+    auto const got = ended ? result<std::size_t>{std::size_t{0}}
+                           : read_up_to(*segment_, image, step.first);
     if (!got) return got.error().with_file(file_kind::log_segment);
     if (got.assume_value() < segment_header_bytes && step.first == 0)
         return error{
