@@ -50,8 +50,7 @@ template <class Engine, backup_sink Sink>
 }
 
 // Into a repository, which is made if it is missing: one more set. The sink writes behind by itself,
-// so the calling thread reads, and hands nothing to a pool: on a busy machine each wake-up costs
-// more than the MiB that it is for.
+// so the calling thread reads, and hands nothing to a pool.
 template <class Engine>
     requires requires(Engine& db) { db.core().store; }
 [[nodiscard]] result<backup_report> run_backup_to(

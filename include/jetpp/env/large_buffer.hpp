@@ -1,7 +1,7 @@
 // jetpp/env/large_buffer.hpp - a buffer of a MiB or more, which costs one page fault instead of 256.
 //
-// Asks the system for huge pages before the memory is touched. Where each fault is dear (inside a
-// virtual machine it may take 15 us) the buffers of a backup cost more than its hashes otherwise.
+// Asks the system for huge pages before the memory is touched. Inside a virtual machine a fault may
+// take 15 us: 4 ms a MiB, for buffers that live as long as one backup.
 // A system that has none gives ordinary pages: nothing depends on it.
 // Threads  any. Owns: what aligned_buffer owns; the room is rounded up to 2 MiB.
 #pragma once
