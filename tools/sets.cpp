@@ -1,4 +1,4 @@
-// The commands about backup sets: backup, restore, list, and info and verify where sets are.
+// What sets are: list, and info and verify where sets lie.
 #include "sets.hpp"
 
 #include <jetpp/backup/repository.hpp>
@@ -20,43 +20,12 @@
 #include "log_text.hpp"
 #include "place.hpp"
 #include "progress.hpp"
+#include "set_paths.hpp"
 #include <nlohmann/json.hpp>
 
 namespace jetpp_tool {
 
 namespace {
-
-using repository = jetpp::repository<environment>;
-
-[[nodiscard]] unsigned long long number(std::uint64_t n) {
-    return n;
-}
-
-[[nodiscard]] std::string below(std::string const& path, std::string_view name) {
-    if (name.empty()) return path;
-    auto all = path;
-    if (all.empty() || all.back() != '/') all += '/';
-    return all + std::string{name};
-}
-// Of a set in a repository, or the path of a set itself.
-[[nodiscard]] std::string path_of_set(std::string const& path, std::string_view name) {
-    if (name.empty() || name == path) return path;
-    return below(below(path, jetpp::sets_directory_name.view()), name);
-}
-
-[[nodiscard]] std::string_view name_of(jetpp::backup_stage stage) {
-    switch (stage) {
-    case jetpp::backup_stage::pages: return "pages";
-    case jetpp::backup_stage::log: return "log";
-    default: return "";
-    }
-}
-
-[[nodiscard]] std::uint64_t bytes_of(jetpp::backup_manifest const& manifest) {
-    auto sum = std::uint64_t{0};
-    for (auto const& part : manifest.parts) sum += part.summary.bytes;
-    return sum;
-}
 
 [[nodiscard]] jetpp::backup_place kind_of(std::string const& path) {
     return value_of(jetpp::backup_place_at(environment{}, path), path);
@@ -118,118 +87,6 @@ void print_set(std::string_view name, jetpp::backup_manifest const& m) {
 }
 
 } // namespace
-
-void back_up(set_request const& request) {
-    auto engine = open_engine(request.directory, nullptr);
-    auto bar = progress_bar{"backup"};
-    auto options = jetpp::backup_options{};
-    options.on_progress = [&](jetpp::backup_progress const& p) -> jetpp::result<void> {
-        bar.show(p.bytes_done, p.bytes_total, name_of(p.stage));
-        return jetpp::ok();
-    };
-    auto const done = engine->back_up(request.repository, options);
-    bar.wipe();
-    auto const closed = engine->close();
-    if (!done) {
-        auto const of_source = done.error().file == jetpp::file_kind::database ||
-                               done.error().file == jetpp::file_kind::log_segment;
-        fail(of_source ? request.directory : request.repository, done.error());
-    }
-    if (!closed) fail(request.directory, closed.error());
-    auto const& r = done.assume_value();
-    std::printf(
-        "%s: %llu pages and %llu log records verified, %llu bytes, up to LSN %llu\n",
-        r.name.c_str(),
-        number(r.pages),
-        number(r.records),
-        number(r.stored_bytes),
-        number(r.end_lsn.value)
-    );
-    if (r.masked_pages != 0)
-        std::fprintf(
-            stderr,
-            "%llu pages are damaged in their file, and were copied from memory\n",
-            number(r.masked_pages)
-        );
-    if (r.stamp_problem)
-        std::fprintf(
-            stderr,
-            "the set is whole, but the databases do not name it: %s\n",
-            jetpp_tool::text_of(*r.stamp_problem).c_str()
-        );
-}
-
-namespace {
-
-void restore_nowhere(std::string const& where, jetpp::catalogued_set const& chosen) {
-    auto bar = progress_bar{"verify"};
-    auto const total = bytes_of(chosen.manifest);
-    auto read = std::uint64_t{0};
-    auto options = jetpp::verify_options{};
-    options.on_read = [&](std::uint64_t bytes) -> jetpp::result<void> {
-        read += bytes;
-        bar.show(read, total);
-        return jetpp::ok();
-    };
-    auto const report = value_of(jetpp::verify_set_at(environment{}, where, options), where);
-    bar.wipe();
-    if (!report.is_good()) {
-        auto const& first = report.findings.front();
-        fail(below(where, first.file), first.why);
-    }
-    std::printf(
-        "%s: would restore %zu %s to LSN %llu; %llu pages and %llu log records verified%s\n",
-        chosen.name.c_str(),
-        chosen.manifest.databases.size(),
-        chosen.manifest.databases.size() == 1 ? "database" : "databases",
-        number(chosen.manifest.end_lsn.value),
-        number(report.pages),
-        number(report.records),
-        report.partial ? ", not replayed" : ""
-    );
-}
-
-} // namespace
-
-void restore(restore_request const& request) {
-    auto sets = value_of(repository::open({}, request.repository), request.repository);
-    auto const known = value_of(jetpp::list_sets(sets), request.repository);
-    auto const* const chosen =
-        value_of(jetpp::choose_set(known, request.set), request.repository);
-    auto const name = std::string{chosen->name.view()};
-    auto const where = path_of_set(request.repository, name);
-    if (request.dry_run) return restore_nowhere(where, *chosen);
-    auto set = value_of(sets.open_set(chosen->name), where);
-    auto const& manifest = chosen->manifest;
-    auto const* const build = find_build(manifest.page_size, manifest.checksum);
-    if (build == nullptr)
-        fail(where, "has a page size or checksum that no engine here is built for");
-
-    auto bar = progress_bar{"restore"};
-    auto const total = bytes_of(manifest);
-    auto read = std::uint64_t{0};
-    auto const done =
-        build->restore(set, {manifest, chosen->hash}, request.directory, [&](std::uint64_t bytes) {
-            read += bytes;
-            bar.show(read, total);
-        });
-    bar.wipe();
-    if (!done) {
-        auto const& why = done.error();
-        auto const of_target =
-            why.file == jetpp::file_kind::directory || why.file == jetpp::file_kind::lock;
-        auto const part = jetpp::detail::file_of(why, manifest);
-        fail(of_target ? request.directory : below(where, part), why);
-    }
-    auto const& r = done.assume_value();
-    std::printf(
-        "%s: restored to LSN %llu; %llu pages and %llu log records verified\n",
-        name.c_str(),
-        number(r.reached.value),
-        number(r.pages),
-        number(r.records)
-    );
-}
 
 // Oldest first; damaged sets, of which only the name is known, before all.
 void list_repository(list_request const& request) {

@@ -31,9 +31,8 @@ struct log_options {
     std::size_t staging_bytes = 128 * 1024; // larger rounds go out in two writes and a sync
     std::uint32_t prepared_segments = 2;    // kept ready beyond the debts
     bool prepared_at_start = true;          // one of them by create(); else housekeeping() begins
-    // How much of a new segment is written with zeros: the first one of this life, and all others.
-    // The rest is allocated: a later write to it costs a change of metadata more.
-    std::uint64_t first_prewritten_bytes = ~std::uint64_t{0};
+    // How much of a new segment is written with zeros. The rest is allocated: a later write to it
+    // costs a change of metadata more, so this is for lives of a few records.
     std::uint64_t prewritten_bytes = ~std::uint64_t{0};
     std::uint32_t spare_segments_max = 4;   // recycled files above it are removed
     std::uint64_t log_bytes_limit = 0;      // of all segments; 0 = none

@@ -77,15 +77,13 @@ inline constexpr std::uint32_t pool_frames_min = 8;
         .archival = archival,
         .process_level = o.process_durability,
         .lazy_interval = o.lazy_interval,
-        // An open waits for what the first commits need. Housekeeping has the next one ready long
-        // before they have used it up.
+        // An open waits for the one segment that the first commits need. Housekeeping has the next
+        // one ready long before they have used it up.
         .prepared_at_start = false,
-        .first_prewritten_bytes = std::uint64_t{1} << 20,
     };
     if (o.brief) {
         auto const least = std::bit_ceil(std::uint64_t{4} * record_size_max(page_size));
         options.ring_bytes = std::min(options.ring_bytes, std::max(least, std::uint64_t{512} << 10));
-        options.first_prewritten_bytes = 0;
         options.prewritten_bytes = 0;
         options.spare_segments_max = 0; // whoever recycles one counts on written blocks
     }

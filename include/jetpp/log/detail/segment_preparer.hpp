@@ -56,8 +56,7 @@ public:
         log_options const& options
     ) noexcept
         : env_{env}, store_{store}, tail_{tail}, flusher_{flusher},
-          first_prewritten_{options.first_prewritten_bytes}, prewritten_{options.prewritten_bytes},
-          preparing_{env.runtime} {}
+          prewritten_{options.prewritten_bytes}, preparing_{env.runtime} {}
 
     [[nodiscard]] std::uint64_t draw_nonce() noexcept {
         for (;;)
@@ -66,7 +65,7 @@ public:
 
     // The first segment of this life, in the place of whatever bears its generation.
     [[nodiscard]] result<void> start(segment_header const& header) noexcept {
-        BOOST_OUTCOME_TRY(auto file, store_.prepare(header, rename_how::replace, first_prewritten_));
+        BOOST_OUTCOME_TRY(auto file, store_.prepare(header, rename_how::replace, prewritten_));
         tail_.start(header, std::move(file));
         return ok();
     }
@@ -178,7 +177,6 @@ private:
     segment_store<Env>& store_;
     log_tail<Env>& tail_;
     log_flusher<Env>& flusher_;
-    std::uint64_t const first_prewritten_;
     std::uint64_t const prewritten_;
     basic_mutex<runtime> preparing_;
 };
