@@ -41,6 +41,7 @@ struct manifest_database {
     database_id place{}; // in the instance's log
     std::uint64_t pages{};
     bool trailer = true;
+    bool whole = true; // every page is in the set; false: absent ones are as in the base
     friend bool operator==(manifest_database const&, manifest_database const&) = default;
 };
 
@@ -218,7 +219,7 @@ inline std::string backup_manifest::to_json() const {
         json.open_object().key("name").text(one.name).key("uuid").text(text_of(one.id));
         json.key("db_id").small(one.place.value);
         write_number(json, "pages", one.pages);
-        json.key("trailer").truth(one.trailer).close_object();
+        json.key("trailer").truth(one.trailer).key("whole").truth(one.whole).close_object();
     }
     json.close_array();
     json.key("log").open_array();

@@ -266,6 +266,9 @@ inline void read_index(
         d.place = {static_cast<std::uint16_t>(place)};
         d.pages = in.number(one, "pages");
         d.trailer = in.truth(one, "trailer");
+        // Sets of the first version do not say it: they are whole.
+        d.whole = in.at(one, "whole", true).is_null() || in.truth(one, "whole");
+        in.refuse_unless(d.whole || m.kind == backup_kind::pages);
         in.refuse_unless(d.pages < no_page.value);
         m.databases.push_back(std::move(d));
     });
