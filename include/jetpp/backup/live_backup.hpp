@@ -17,14 +17,16 @@
 
 #include <jetpp/backup/backup_chunk.hpp>
 #include <jetpp/backup/backup_kind.hpp>
+#include <jetpp/backup/backup_marks.hpp>
 #include <jetpp/backup/backup_planner.hpp>
+#include <jetpp/backup/frozen_database.hpp>
 #include <jetpp/backup/live_pages.hpp>
 #include <jetpp/backup/log_chain.hpp>
+#include <jetpp/backup/log_range.hpp>
 #include <jetpp/backup/page_copier.hpp>
-#include <jetpp/backup/segment_checker.hpp>
+#include <jetpp/backup/segment_source.hpp>
 #include <jetpp/core/array_list.hpp>
 #include <jetpp/core/result.hpp>
-#include <jetpp/page/copy_trailer.hpp>
 #include <jetpp/page/database_header.hpp>
 #include <jetpp/recovery/instance.hpp>
 
@@ -38,30 +40,6 @@
 #include <utility>
 
 namespace jetpp::inline v1 {
-
-// A database as it stands in the set.
-struct frozen_database {
-    file_name name{};
-    database_header header{}; // as it was, not yet that of a copy
-    std::uint32_t pages{};    // N
-    lsn copy_end{};           // durable end after its last page
-    std::uint64_t masked{};   // pages rotten in the file, good in memory
-};
-
-// The positions of a backup, and what was seen on the way.
-struct backup_bounds {
-    lsn redo_lsn{};
-    lsn undo_low_lsn{};
-    lsn log_start{};
-    lsn begin_lsn{};
-    lsn copy_end_lsn{};
-    lsn end_lsn{};
-    lsn last_commit{};
-    wall_time last_commit_time{};
-    lsn lost_log_from{}; // log since the chain's end that is gone: [from, to)
-    lsn lost_log_to{};
-    std::uint64_t records{};
-};
 
 template <class Traits>
 class live_backup {
@@ -96,7 +74,8 @@ public:
     [[nodiscard]] result<void> complete(std::uint64_t manifest_hash) noexcept;
     // Best effort. Nothing is stamped.
     void abandon() noexcept {
-        if (bounds_.begin_lsn) (void)log_end(backup_status::aborted, 0);
+        if (!bounds_.begin_lsn) return;
+        (void)log_backup_end(*in_, set_, kind_, backup_status::aborted, bounds_, 0, files());
     }
     void release() noexcept {
         if (pin_) in_->unpin_log(*std::exchange(pin_, std::nullopt));
@@ -112,19 +91,11 @@ public:
 
 private:
     [[nodiscard]] result<void> freeze() noexcept;
-    [[nodiscard]] result<void> log_begin() noexcept;
-    [[nodiscard]] result<void> log_end(backup_status status, std::uint64_t hash) noexcept;
-    template <class Body>
-    [[nodiscard]] result<lsn> log_alone(Body& body) noexcept;
-    [[nodiscard]] lsn wanted_log_start() noexcept;
+    [[nodiscard]] source_files<Traits> files() const noexcept { return {files_.data(), count_}; }
 
     [[nodiscard]] result<void> read_pages(backup_step const& step, backup_chunk& into) noexcept;
     [[nodiscard]] result<void> read_run(std::size_t file, chunk_run& run, bytes image) noexcept;
-    void write_header_area(std::size_t file, bytes area) const noexcept;
-    void write_trailer(std::size_t file, std::byte* page) const noexcept;
     [[nodiscard]] result<void> read_log(backup_step const& step, backup_chunk& into) noexcept;
-    [[nodiscard]] result<void> open_segment(std::size_t i) noexcept;
-    [[nodiscard]] result<void> close_segment(std::size_t i) const noexcept;
 
     instance<Traits>* in_;
     uuid set_{};
@@ -135,8 +106,7 @@ private:
     std::array<paged_file<Traits>*, databases_max> files_{};
     std::size_t count_ = 0;
     array_list<chained_segment> chain_;
-    std::optional<segment_checker> checker_;
-    std::optional<typename env::file> segment_;
+    std::optional<segment_source<env>> segment_;
 };
 
 } // namespace jetpp::inline v1
