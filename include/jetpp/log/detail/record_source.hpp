@@ -60,6 +60,11 @@ public:
         return file_.has_value() && generation_ == generation;
     }
     [[nodiscard]] std::uint64_t end() const noexcept { return file_bytes_; }
+    // The next call reads again: somebody may have written meanwhile.
+    void forget() noexcept {
+        begin_ = 0;
+        held_ = 0;
+    }
 
     // Up to `count` bytes from `offset` on; fewer only where the file ends.
     // Requires: count + io_unit <= window.
