@@ -7,6 +7,7 @@
 // Source   backup rules R30, R36, R49.
 #pragma once
 
+#include <jetpp/backup/lineage.hpp>
 #include <jetpp/backup/manifest.hpp>
 #include <jetpp/backup/manifest_text.hpp>
 #include <jetpp/backup/repository.hpp>
@@ -63,17 +64,6 @@ template <any_environment Env>
         }
         return sets;
     });
-}
-
-// Does history lead from `earlier` to `later`?
-[[nodiscard]] inline bool leads_to(
-    backup_manifest const& earlier, backup_manifest const& later
-) noexcept {
-    if (earlier.instance != later.instance) return false;
-    if (earlier.timeline == later.timeline) return true;
-    for (auto const& fork : later.ancestry)
-        if (fork.parent == earlier.timeline) return earlier.end_lsn <= later.end_lsn;
-    return false;
 }
 
 // The set with pages that a restore without further words means.

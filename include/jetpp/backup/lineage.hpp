@@ -1,0 +1,91 @@
+// jetpp/backup/lineage.hpp - which sets are of one history, and which of them is its newest.
+//
+//     t1 ----------o-------------x          bound(t1) = o: what was logged behind the fork is
+//                   \                       another history, although the timeline is the same
+//     t2             ----------------->     bound(t2) = none
+// A lineage is an instance and the timelines that lead to one, each with the LSN at which it was
+// left. Two restores that both went on are two lineages, and nobody but the caller can choose:
+// clocks decide nothing.
+// Threads  values; pure functions.
+// Source   backup rules R30, R36, R37.
+#pragma once
+
+#include <jetpp/backup/manifest.hpp>
+#include <jetpp/core/result.hpp>
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace jetpp::inline v1 {
+
+// A set as a planner sees it. Lifetime: the manifest outlives the plan.
+struct planned_set {
+    backup_manifest const* manifest{};
+    sha256_digest hash{};
+    bool usable = true; // false: it was found damaged, or its manifest was
+};
+
+struct lineage {
+    struct stretch {
+        timeline_id timeline{};
+        lsn bound{}; // records below it count
+    };
+    uuid instance{};
+    std::vector<stretch> stretches; // newest first
+
+    // Throws: std::bad_alloc.
+    [[nodiscard]] static lineage of(backup_manifest const& manifest) {
+        auto made = lineage{.instance = manifest.instance, .stretches = {}};
+        made.stretches.push_back({manifest.timeline, lsn_limit});
+        for (auto const& fork : manifest.ancestry)
+            made.stretches.push_back(
+                {fork.parent, earlier(fork.fork_lsn, made.stretches.back().bound)}
+            );
+        return made;
+    }
+    [[nodiscard]] std::optional<std::size_t> find(timeline_id timeline) const noexcept {
+        for (std::size_t i = 0; i < stretches.size(); ++i)
+            if (stretches[i].timeline == timeline) return i;
+        return std::nullopt;
+    }
+    // May pages of that set be the base of this history? They hold nothing from beyond the fork.
+    [[nodiscard]] bool holds_pages_of(backup_manifest const& m) const noexcept {
+        if (m.instance != instance || !m.has_pages()) return false;
+        auto const at = find(m.timeline);
+        return at && m.copy_end_lsn <= stretches[*at].bound;
+    }
+};
+
+// Is everything that was committed in `earlier` part of the history of `later`?
+[[nodiscard]] inline bool leads_to(
+    backup_manifest const& earlier, backup_manifest const& later
+) noexcept {
+    if (earlier.instance != later.instance) return false;
+    if (earlier.timeline == later.timeline) return true;
+    for (auto const& fork : later.ancestry)
+        if (fork.parent == earlier.timeline) return earlier.last_commit < fork.fork_lsn;
+    return false;
+}
+
+// The set whose end is the end of the one history that all sets are of.
+// Errors: not_found (no set); ambiguous_source (more than one lineage).
+[[nodiscard]] inline result<std::size_t> newest_set(std::span<planned_set const> sets) noexcept {
+    auto const* head = static_cast<planned_set const*>(nullptr);
+    for (auto const& one : sets) {
+        if (!one.usable) continue;
+        auto const same = head != nullptr && head->manifest->timeline == one.manifest->timeline;
+        auto const is_later = head == nullptr ||
+                              (same ? head->manifest->end_lsn < one.manifest->end_lsn
+                                    : leads_to(*head->manifest, *one.manifest));
+        if (is_later) head = &one;
+    }
+    if (head == nullptr) return error{.code = errc::not_found, .file = file_kind::manifest};
+    for (auto const& one : sets)
+        if (one.usable && !leads_to(*one.manifest, *head->manifest))
+            return error{.code = errc::ambiguous_source};
+    return static_cast<std::size_t>(head - sets.data());
+}
+
+} // namespace jetpp::inline v1
