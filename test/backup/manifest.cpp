@@ -143,7 +143,7 @@ TEST_CASE("fields that cannot be are damage", "[backup][manifest]") {
              pair{"\"db_id\":1", "\"db_id\":65536"},
              pair{"\"db_id\":1", "\"db_id\":0"},
              pair{"\"trailer\":true", "\"trailer\":1"},
-             pair{"\"whole\":true", "\"whole\":false"}, // a full set has every page
+             pair{"\"trailer\":true", "\"trailer\":true,\"delta\":true"}, // of a full set
              pair{"\"part\":1", "\"part\":7"},
              pair{"\"receipt\":\"durable\"", "\"receipt\":\"sure\""},
              pair{"\"created\":\"2025-03-01T12", "\"created\":\"2025-03-01T99"},

@@ -38,10 +38,10 @@ namespace jetpp::inline v1 {
 struct manifest_database {
     std::string name;
     uuid id{};
-    database_id place{}; // in the instance's log
-    std::uint64_t pages{};
-    bool trailer = true;
-    bool whole = true; // every page is in the set; false: absent ones are as in the base
+    database_id place{};   // in the instance's log
+    std::uint64_t pages{}; // of the file
+    bool trailer = true;   // false: the set has no pages of it
+    bool delta = false;    // pages that the set lacks are as in its base; else they are zero
     friend bool operator==(manifest_database const&, manifest_database const&) = default;
 };
 
@@ -219,7 +219,9 @@ inline std::string backup_manifest::to_json() const {
         json.open_object().key("name").text(one.name).key("uuid").text(text_of(one.id));
         json.key("db_id").small(one.place.value);
         write_number(json, "pages", one.pages);
-        json.key("trailer").truth(one.trailer).key("whole").truth(one.whole).close_object();
+        json.key("trailer").truth(one.trailer);
+        if (one.delta) json.key("delta").truth(true);
+        json.close_object();
     }
     json.close_array();
     json.key("log").open_array();

@@ -195,6 +195,8 @@ inline void read_index(
          m.log_start != earlier(m.redo_lsn, m.undo_low_lsn) || m.copy_end_lsn > m.end_lsn ||
          m.log_start > m.begin_lsn || m.databases.empty()))
         return false;
+    for (auto const& one : m.databases)
+        if (one.delta && m.kind != backup_kind::pages) return false;
     auto covered = no_lsn;
     for (auto const& range : m.log) {
         if (range.from >= range.to || range.from.value % m.segment_bytes != 0 ||
@@ -266,9 +268,7 @@ inline void read_index(
         d.place = {static_cast<std::uint16_t>(place)};
         d.pages = in.number(one, "pages");
         d.trailer = in.truth(one, "trailer");
-        // Sets of the first version do not say it: they are whole.
-        d.whole = in.at(one, "whole", true).is_null() || in.truth(one, "whole");
-        in.refuse_unless(d.whole || m.kind == backup_kind::pages);
+        if (one.contains("delta")) d.delta = in.truth(one, "delta");
         in.refuse_unless(d.pages < no_page.value);
         m.databases.push_back(std::move(d));
     });
