@@ -3,6 +3,7 @@
 #include <string>
 #include <string_view>
 
+#include "codecs.hpp"
 #include "commands.hpp"
 #include "failure.hpp"
 #include "log_text.hpp"
@@ -25,9 +26,11 @@ namespace {
 } // namespace
 
 void back_up(set_request const& request) {
+    auto const codec = codec_of(request.compress);
     auto engine = open_engine(request.directory, nullptr);
     auto bar = progress_bar{"backup"};
     auto options = jetpp::backup_options{};
+    options.codec = codec;
     options.on_progress = [&](jetpp::backup_progress const& p) -> jetpp::result<void> {
         bar.show(p.bytes_done, p.bytes_total, name_of(p.stage));
         return jetpp::ok();

@@ -59,6 +59,7 @@ void print_log(log_request const& request);
 struct set_request {
     std::string directory{}; // of the instance
     std::string repository{};
+    std::string compress{}; // codec[:level]
 };
 void back_up(set_request const& request);
 

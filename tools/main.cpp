@@ -161,6 +161,7 @@ int run(int argc, char** argv) {
         *add_command(app, "backup", "add a full backup set to a repository", to_back_up, back_up);
     add_directory(backup, to_back_up.directory);
     backup.add_option("REPO", to_back_up.repository, "a directory, created if missing")->required();
+    backup.add_option("--compress", to_back_up.compress, "zstd[:LEVEL], lz4 or none");
     auto& restoring = *add_command(
         app, "restore", "make an instance of a set of a repository", to_restore, restore
     );

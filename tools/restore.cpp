@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <string>
 
+#include "codecs.hpp"
 #include "commands.hpp"
 #include "failure.hpp"
 #include "log_text.hpp"
@@ -22,6 +23,7 @@ void restore_nowhere(std::string const& where, jetpp::catalogued_set const& chos
     auto const total = bytes_of(chosen.manifest);
     auto read = std::uint64_t{0};
     auto options = jetpp::verify_options{};
+    options.access.codecs = known_codecs;
     options.on_read = [&](std::uint64_t bytes) -> jetpp::result<void> {
         read += bytes;
         bar.show(read, total);

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "codecs.hpp"
 #include "commands.hpp"
 #include "escape.hpp"
 #include "failure.hpp"
@@ -56,6 +57,7 @@ void print_set(std::string_view name, jetpp::backup_manifest const& m) {
     say("checksum", m.checksum);
     say("segment bytes", std::to_string(m.segment_bytes));
     say("logging", m.archival ? "archival" : "circular");
+    say("codec", m.codec);
     for (auto const& one : m.databases)
         say("database",
             escaped(one.name) + ", " + std::to_string(one.pages) + " pages, " +
@@ -173,6 +175,7 @@ bool verify_sets(std::string const& path) {
     auto const total = bytes_to_verify(path, kind);
     auto read = std::uint64_t{0};
     auto options = jetpp::verify_options{};
+    options.access.codecs = known_codecs;
     options.on_read = [&](std::uint64_t bytes) -> jetpp::result<void> {
         read += bytes;
         bar.show(read, total);

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "check_database.hpp"
+#include "codecs.hpp"
 #include "tool_build.hpp"
 
 namespace jetpp_tool {
@@ -137,6 +138,7 @@ public:
         std::function<void(std::uint64_t)> const& on_read
     ) const override {
         auto options = jetpp::restore_options{};
+        options.access.codecs = known_codecs;
         options.on_read = [&](std::uint64_t bytes) -> jetpp::result<void> {
             on_read(bytes);
             return jetpp::ok();

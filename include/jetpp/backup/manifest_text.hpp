@@ -6,11 +6,12 @@
 // Include this header only where sets are read: it is what needs nlohmann-json.
 // Threads  pure functions.
 // Errors   set_damaged (seal, syntax, a field), unsupported (a later format, a critical key, a
-//          codec or cipher this build lacks), unsafe_name, limit_exceeded, out_of_memory.
+//          cipher this build lacks), unsafe_name, limit_exceeded, out_of_memory.
 #pragma once
 
 #include <jetpp/backup/manifest.hpp>
 #include <jetpp/backup/sealed_text.hpp>
+#include <jetpp/backup/unit_codec.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/env/file_name.hpp>
 #include <jetpp/log/segment.hpp>
@@ -279,7 +280,8 @@ inline void read_index(
     });
     m.codec = in.text(root, "codec");
     auto const plain = in.at(root, "cipher", true).is_null();
-    if (in.sound() && (m.codec != "none" || !plain || in.text(root, "hash") != "xxh3-128"))
+    in.refuse_unless(!codec_name(m.codec).empty());
+    if (in.sound() && (!plain || in.text(root, "hash") != "xxh3-128"))
         return error{.code = errc::unsupported};
     in.each(root, "parts", 65536, [&](nlohmann::json const& one) {
         m.parts.push_back(read_part(in, one, unsafe));

@@ -12,8 +12,10 @@
 #include <jetpp/backup/frame.hpp>
 #include <jetpp/backup/part.hpp>
 #include <jetpp/backup/part_writer.hpp>
+#include <jetpp/backup/set_access.hpp>
 #include <jetpp/backup/sha256.hpp>
 #include <jetpp/backup/stored_unit.hpp>
+#include <jetpp/backup/unit_codec.hpp>
 #include <jetpp/core/aligned_buffer.hpp>
 #include <jetpp/core/array_list.hpp>
 #include <jetpp/core/result.hpp>
@@ -24,6 +26,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <utility>
@@ -49,9 +52,10 @@ class part_reader {
 public:
     // Reads the stream header. Errors: as above, out_of_memory.
     [[nodiscard]] static result<part_reader> open(
-        Source& source, part_place const& expected
+        Source& source, part_place const& expected, set_access const& access = {}
     ) noexcept {
         auto made = part_reader{source, expected};
+        made.access_ = access;
         BOOST_OUTCOME_TRY(made.unit_, create_large_buffer(frame_stored_max));
         BOOST_OUTCOME_TRY(made.raw_, create_large_buffer(frame_raw_max));
         BOOST_OUTCOME_TRY(made.headers_, sha256::create());
@@ -137,15 +141,11 @@ private:
     [[nodiscard]] result<std::optional<part_run>> take_run(
         frame_header const& head, std::uint64_t offset
     ) noexcept {
-        if (head.codec != frame_codec::none)
-            return refuse(
-                head.codec == frame_codec::wrapped ? errc::set_damaged : errc::unsupported
-            );
         auto const ascends = raw_bytes_ == 0 || head.first >= done_.end;
         if (!ascends || head.raw_bytes != (head.end - head.first) * about_.unit_bytes())
             return refuse(errc::set_damaged);
         auto const raw = raw_.all().first(head.raw_bytes);
-        if (!decode_raw_unit(stored(head), raw)) return refuse(errc::set_damaged);
+        BOOST_OUTCOME_TRY(decode(head, raw));
         if (raw_bytes_ == 0) done_.first = head.first;
         done_.end = head.end;
         raw_bytes_ += raw.size();
@@ -156,6 +156,23 @@ private:
             return refuse(errc::set_damaged); // an index was due
         if (!index_.append(entry)) return error{.code = errc::out_of_memory};
         return std::optional{part_run{head.first, head.end, head.presence, raw}};
+    }
+
+    // The content of a data frame. Whatever the unit says, no more than raw.size() is written.
+    [[nodiscard]] result<void> decode(frame_header const& head, bytes raw) noexcept {
+        if (raw.empty() || head.codec == frame_codec::wrapped) return refuse(errc::set_damaged);
+        if (head.codec == frame_codec::none) {
+            if (!decode_raw_unit(stored(head), raw)) return refuse(errc::set_damaged);
+            return ok();
+        }
+        if (worker_ == nullptr || worker_codec_ != head.codec) {
+            auto const* const kind = access_.codecs.find(head.codec);
+            if (kind == nullptr) return refuse(errc::unsupported);
+            BOOST_OUTCOME_TRY(worker_, kind->create(kind->level_default));
+            worker_codec_ = head.codec;
+        }
+        if (!worker_->decode(stored(head), raw)) return refuse(errc::set_damaged);
+        return ok();
     }
 
     void reset_index() noexcept {
@@ -197,6 +214,9 @@ private:
 
     Source* source_;
     part_place place_;
+    set_access access_{};
+    std::unique_ptr<unit_codec> worker_;
+    frame_codec worker_codec_ = frame_codec::none;
     stream_about about_{};
     aligned_buffer unit_;
     aligned_buffer raw_;

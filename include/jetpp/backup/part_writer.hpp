@@ -5,13 +5,14 @@
 // Invariants
 //   * ranges ascend; a part ends with its trailer, which alone has the flag last_of_part
 // Threads  one owner.
-// Owns     a buffer for one stored frame, and at most 4096 index entries.
+// Owns     a buffer for one stored frame, and at most 4096 index entries. A codec outlives it.
 #pragma once
 
 #include <jetpp/backup/frame.hpp>
 #include <jetpp/backup/part.hpp>
 #include <jetpp/backup/sha256.hpp>
 #include <jetpp/backup/stored_unit.hpp>
+#include <jetpp/backup/unit_codec.hpp>
 #include <jetpp/core/aligned_buffer.hpp>
 #include <jetpp/core/array_list.hpp>
 #include <jetpp/core/ensure.hpp>
@@ -57,7 +58,13 @@ public:
         return made;
     }
 
-    // Errors (all three): those of the output; out_of_memory, unsupported (the hash).
+    // What data frames are compressed with from the next part on; null: raw blocks.
+    void use(frame_codec id, unit_codec* worker) noexcept {
+        codec_ = worker == nullptr ? frame_codec::none : id;
+        worker_ = worker;
+    }
+
+    // Errors (all three): those of the output and the codec; out_of_memory, unsupported (the hash).
     template <frame_output Output>
     [[nodiscard]] result<void> begin(
         Output& out, part_place const& place, stream_about const& about
@@ -88,10 +95,15 @@ public:
         done_.end = end;
         raw_bytes_ += raw.size();
         auto const offset = done_.bytes;
-        auto const stored = encode_raw_unit(raw, unit());
+        auto stored = std::size_t{0};
+        if (worker_ == nullptr) {
+            stored = encode_raw_unit(raw, unit());
+        } else {
+            BOOST_OUTCOME_TRY(stored, worker_->encode(raw, unit()));
+        }
         auto const header = frame_header{
             .type = data_type_of(about_.content),
-            .codec = frame_codec::none,
+            .codec = codec_,
             .first = first,
             .end = end,
             .raw_bytes = static_cast<std::uint32_t>(raw.size()),
@@ -193,6 +205,8 @@ private:
     }
 
     aligned_buffer frame_;
+    frame_codec codec_ = frame_codec::none;
+    unit_codec* worker_ = nullptr;
     array_list<std::byte> index_;
     sha256 headers_;
     part_place place_{};

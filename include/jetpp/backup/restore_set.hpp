@@ -12,6 +12,7 @@
 #include <jetpp/backup/repository.hpp>
 #include <jetpp/backup/restore_layout.hpp>
 #include <jetpp/backup/restore_target.hpp>
+#include <jetpp/backup/set_access.hpp>
 #include <jetpp/backup/set_catalogue.hpp>
 #include <jetpp/backup/set_walker.hpp>
 #include <jetpp/core/result.hpp>
@@ -30,6 +31,7 @@ namespace jetpp::inline v1 {
 
 struct restore_options {
     std::size_t buffer_bytes = std::size_t{64} << 20; // of the recovery
+    set_access access{};                              // codecs the set may have
     // Bytes of the set that were read since the last call; manifests say how many there are. An
     // error ends the restore with that error, and the target is empty again.
     std::function<result<void>(std::uint64_t)> on_read{};
@@ -108,7 +110,7 @@ template <class Traits>
                 env,
                 Traits::page_size,
                 typename Traits::checksum,
-                restore_layout<Traits>>{set, manifest, layout};
+                restore_layout<Traits>>{set, manifest, layout, options.access};
             BOOST_OUTCOME_TRY(report.read, walker.run());
             layout.draw_fork(report.read.incarnation);
             report.timeline = layout.timeline();

@@ -6,7 +6,7 @@
 // every page by its checksum, number and layout, its LSN below the copy's end, the trailer; the log:
 // every record, the chain of segments from the first to end_lsn, the begin record of this set.
 // Not proved here: that replay accepts the pages (recovery does that).
-// Errors   set_damaged, set_mixed, unsupported, limit_exceeded with part and frame; page_damaged and
+// Errors   set_damaged, set_mixed, unsupported (a codec that set_access does not bring), limit_exceeded with part and frame; page_damaged and
 //          incomplete_copy with database and page; log_damaged and log_gap with LSN; not_found (a
 //          part is missing); those of storage and of the visitor.
 // Threads  one owner.
@@ -17,6 +17,7 @@
 #include <jetpp/backup/manifest.hpp>
 #include <jetpp/backup/part_reader.hpp>
 #include <jetpp/backup/segment_checker.hpp>
+#include <jetpp/backup/set_access.hpp>
 #include <jetpp/backup/sink.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/page/copy_trailer.hpp>
@@ -83,12 +84,17 @@ class set_walker {
 public:
     // Lifetime: all of them outlive the walker.
     set_walker(
-        typename Env::directory& set, backup_manifest const& manifest, Visitor& visitor
+        typename Env::directory& set,
+        backup_manifest const& manifest,
+        Visitor& visitor,
+        set_access const& access = {}
     ) noexcept
-        : set_{&set}, manifest_{&manifest}, visitor_{&visitor} {}
+        : set_{&set}, manifest_{&manifest}, visitor_{&visitor}, access_{access} {}
 
     [[nodiscard]] result<set_tally> run() noexcept {
         return guarded([&]() -> result<set_tally> {
+            if (!access_.can_decode(manifest_->codec))
+                return error{.code = errc::unsupported, .file = file_kind::manifest};
             BOOST_OUTCOME_TRY(auto checker, segment_checker::create(PageSize));
             checker_.emplace(std::move(checker));
             auto file = std::size_t{0}; // the database whose parts come, or past all: the log
@@ -140,7 +146,8 @@ private:
                 opened.assume_value(),
                 {.set = manifest_->set,
                  .part = part.number,
-                 .file = static_cast<std::uint16_t>(ordinal)}
+                 .file = static_cast<std::uint16_t>(ordinal)},
+                access_
             )
         );
         auto const& about = reader.about();
@@ -355,6 +362,7 @@ private:
     typename Env::directory* set_;
     backup_manifest const* manifest_;
     Visitor* visitor_;
+    set_access access_;
     set_tally tally_{};
     std::optional<segment_checker> checker_;
 

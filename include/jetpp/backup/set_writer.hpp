@@ -11,11 +11,13 @@
 #include <jetpp/backup/part_writer.hpp>
 #include <jetpp/backup/sealed_text.hpp>
 #include <jetpp/backup/sink.hpp>
+#include <jetpp/backup/unit_codec.hpp>
 #include <jetpp/core/result.hpp>
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -33,10 +35,16 @@ namespace jetpp::inline v1 {
 template <backup_sink Sink>
 class set_writer {
 public:
-    // Errors: out_of_memory.
-    [[nodiscard]] static result<set_writer> create(Sink& sink) noexcept {
+    // Errors: out_of_memory, unsupported (the codec has no such level).
+    [[nodiscard]] static result<set_writer> create(
+        Sink& sink, codec_choice const& codec = {}
+    ) noexcept {
         BOOST_OUTCOME_TRY(auto frames, part_writer::create());
-        return set_writer{sink, std::move(frames)};
+        auto made = set_writer{sink, std::move(frames)};
+        made.codec_ = codec;
+        BOOST_OUTCOME_TRY(made.worker_, codec.create());
+        if (codec.kind != nullptr) made.frames_.use(codec.kind->id, made.worker_.get());
+        return made;
     }
 
     [[nodiscard]] backup_receipt promised() noexcept {
@@ -85,10 +93,11 @@ public:
         backup_receipt receipt{};
         sha256_digest hash{}; // of the manifest
     };
-    // `manifest` lacks its parts only.
+    // `manifest` lacks its parts only, and how they are stored.
     [[nodiscard]] result<published> publish(backup_manifest& manifest) noexcept {
         return guarded([&]() -> result<published> {
             manifest.parts = parts_;
+            manifest.codec = codec_.text();
             auto const json = manifest.to_json();
             BOOST_OUTCOME_TRY(auto const hash, sha256::of(as_bytes(json)));
             BOOST_OUTCOME_TRY(auto const sealed, seal_text(json));
@@ -123,6 +132,8 @@ private:
         : sink_{&sink}, frames_{std::move(frames)} {}
 
     Sink* sink_;
+    codec_choice codec_{};
+    std::unique_ptr<unit_codec> worker_;
     part_writer frames_;
     uuid set_{};
     std::vector<manifest_part> parts_;

@@ -10,6 +10,7 @@
 #include <jetpp/backup/manifest_text.hpp>
 #include <jetpp/backup/page_policies.hpp>
 #include <jetpp/backup/repository.hpp>
+#include <jetpp/backup/set_access.hpp>
 #include <jetpp/backup/set_catalogue.hpp>
 #include <jetpp/backup/set_walker.hpp>
 #include <jetpp/core/result.hpp>
@@ -45,6 +46,7 @@ struct verify_report {
 };
 
 struct verify_options {
+    set_access access{}; // codecs the sets may have
     // Bytes of sets that were read since the last call. An error ends the work with that error.
     std::function<result<void>(std::uint64_t)> on_read{};
 };
@@ -125,7 +127,7 @@ template <any_environment Env>
             manifest.checksum,
             [&]<std::size_t PageSize, class Checksum>() -> result<set_tally> {
                 return set_walker<Env, PageSize, Checksum, detail::verify_visitor>{
-                    set, manifest, visitor
+                    set, manifest, visitor, options.access
                 }
                     .run();
             }
