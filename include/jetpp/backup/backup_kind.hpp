@@ -29,6 +29,14 @@ enum class backup_kind : std::uint32_t {
     }
     return "unknown";
 }
+// Are there pages in it, all or some?
+[[nodiscard]] constexpr bool has_pages(backup_kind kind) noexcept {
+    return kind == backup_kind::full || kind == backup_kind::copy || kind == backup_kind::pages;
+}
+// May log below its end be given up once it stands? Then everything relies on it.
+[[nodiscard]] constexpr bool permits_truncation(backup_kind kind) noexcept {
+    return kind == backup_kind::full || kind == backup_kind::incremental;
+}
 [[nodiscard]] constexpr std::optional<backup_kind> parse_backup_kind(std::string_view name
 ) noexcept {
     for (auto const kind :

@@ -51,6 +51,9 @@ enum class errc : std::uint16_t {
     closed = 203,
     needs_recovery = 204,
     needs_restore = 205,
+    not_initialised = 206,
+    terminating = 207,
+    restoring = 208,
     // files that do not fit
     bad_magic = 300,
     bad_kind = 301,
@@ -112,6 +115,7 @@ enum class errc : std::uint16_t {
     freeze_timeout = 529,
     freeze_sequence = 530,
     freeze_refused = 531,
+    backup_not_allowed = 532,
 };
 
 [[nodiscard]] constexpr std::string_view name_of(errc code) noexcept {
@@ -152,6 +156,9 @@ enum class errc : std::uint16_t {
     case errc::closed: return "closed";
     case errc::needs_recovery: return "needs_recovery";
     case errc::needs_restore: return "needs_restore";
+    case errc::not_initialised: return "not_initialised";
+    case errc::terminating: return "terminating";
+    case errc::restoring: return "restoring";
     case errc::bad_magic: return "bad_magic";
     case errc::bad_kind: return "bad_kind";
     case errc::unsupported_format: return "unsupported_format";
@@ -210,6 +217,7 @@ enum class errc : std::uint16_t {
     case errc::freeze_timeout: return "freeze_timeout";
     case errc::freeze_sequence: return "freeze_sequence";
     case errc::freeze_refused: return "freeze_refused";
+    case errc::backup_not_allowed: return "backup_not_allowed";
     }
     return "unknown";
 }
@@ -252,6 +260,9 @@ enum class errc : std::uint16_t {
     case errc::closed: return "the engine is closed";
     case errc::needs_recovery: return "the files are not clean and this open may not recover them";
     case errc::needs_restore: return "the file is part of a restore or a backup copy; only restore opens it";
+    case errc::not_initialised: return "the instance is not open, or is still recovering";
+    case errc::terminating: return "the instance is shutting down";
+    case errc::restoring: return "the instance is being restored";
     case errc::bad_magic: return "the file does not begin as a file of this kind";
     case errc::bad_kind: return "the file is a jetpp file of another kind";
     case errc::unsupported_format: return "the file's format major version is another one";
@@ -310,6 +321,7 @@ enum class errc : std::uint16_t {
     case errc::freeze_timeout: return "the freeze ended by its time limit";
     case errc::freeze_sequence: return "freeze calls come out of order";
     case errc::freeze_refused: return "the instance cannot freeze now";
+    case errc::backup_not_allowed: return "the instance does not allow backups yet";
     }
     return "an error of a later version";
 }

@@ -32,6 +32,10 @@ namespace jetpp::inline v1 {
 
 enum class attach_how : std::uint8_t { create_if_missing, must_exist };
 enum class open_how_tree : std::uint8_t { create_if_missing, must_exist };
+enum class close_how : std::uint8_t {
+    unless_backed_up, // a backup that runs keeps the engine open
+    stop_sessions,    // an external session is torn down; other backups still refuse
+};
 
 template <class Policies = default_policies>
 class [[nodiscard]] engine {
@@ -204,14 +208,20 @@ public:
         return core_->store.checkpoint(checkpoint_how::flush_all);
     }
 
+    // Every further call but close is refused with service_stopped until resume_service(); calls
+    // that run go on, and so does what the engine does by itself.
+    void stop_service() noexcept { core_->store.service().stop(); }
+    void resume_service() noexcept { core_->store.service().resume(); }
+
     // Ends the engine: everything home, files marked clean, log sealed.
     // Errors: busy (transactions or snapshots still live) and backup_in_progress: the engine stays
     // open; whatever else kept the files from being clean: they are then as after a crash, and the
     // engine is closed.
-    [[nodiscard]] result<void> close() && noexcept {
+    [[nodiscard]] result<void> close(close_how how = close_how::unless_backed_up) && noexcept {
         if (core_ == nullptr) return error{.code = errc::closed};
         if (core_->open_snapshots.load() != 0 || core_->open_transactions.load() != 0)
             return error{.code = errc::busy};
+        if (how == close_how::stop_sessions) core_->store.sessions().close();
         if (core_->store.is_pinned()) return error{.code = errc::backup_in_progress};
         if (background_ != nullptr) background_->stop();
         background_.reset();

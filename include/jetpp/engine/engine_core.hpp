@@ -56,6 +56,7 @@ struct engine_core {
     }
     // What every call of a handle asks first.
     [[nodiscard]] result<void> check_alive() noexcept {
+        if (store.service().is_stopped()) return error{.code = errc::service_stopped};
         if (store.log().failed()) return error{.code = errc::instance_failed};
         return ok();
     }

@@ -23,6 +23,8 @@ enum class event_kind : std::uint8_t {
     snapshot_given_up,
     backup_finished,
     backup_failed,
+    backup_file_refused,    // an external session asked for a file that it was not offered
+    backup_database_failed, // it left an external session: a page or a read failed
 };
 
 struct event {

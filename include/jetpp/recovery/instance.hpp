@@ -37,6 +37,8 @@
 #include <jetpp/log/records.hpp>
 #include <jetpp/log/replay.hpp>
 #include <jetpp/recovery/attached_database.hpp>
+#include <jetpp/recovery/copy_sessions.hpp>
+#include <jetpp/recovery/entry_gate.hpp>
 #include <jetpp/recovery/instance_options.hpp>
 #include <jetpp/txn/catalogue_rows.hpp>
 #include <jetpp/txn/transaction_system.hpp>
@@ -75,7 +77,7 @@ public:
     using limits = page_limits<page_size>;
 
     explicit instance(env environment) noexcept
-        : env_{environment}, databases_lock_{environment.runtime} {}
+        : env_{environment}, databases_lock_{environment.runtime}, sessions_{environment} {}
     instance(instance const&) = delete;
     instance& operator=(instance const&) = delete;
 
@@ -96,6 +98,21 @@ public:
     [[nodiscard]] recovery_report const& report() const noexcept { return report_; }
     [[nodiscard]] bool is_archival() const noexcept { return archival_; }
     [[nodiscard]] std::uint64_t segment_bytes() const noexcept { return segment_bytes_; }
+    // Is the service stopped, and where in its life is the instance?
+    [[nodiscard]] instance_service& service() noexcept { return service_; }
+    // What a call from outside is asked before anything else. Errors: those of refusal_at_gate.
+    [[nodiscard]] result<void> pass_gate(bool begins_backup) noexcept {
+        auto const phase = service_.phase();
+        auto const refused = refusal_at_gate(
+            {.service_stopped = service_.is_stopped(),
+             .failed = log_ != nullptr && log_->failed(),
+             .phase = phase},
+            begins_backup
+        );
+        if (refused != errc::none) return error{.code = refused};
+        return ok();
+    }
+    [[nodiscard]] copy_sessions<env>& sessions() noexcept { return sessions_; }
     // The newest durable checkpoint.
     [[nodiscard]] checkpoint_slot durable_slot() noexcept {
         auto const held = holding{databases_lock_};
@@ -151,6 +168,8 @@ private:
     friend class recovery_run;
 
     // life
+    [[nodiscard]] result<void> open_files(path_view path) noexcept;
+    [[nodiscard]] result<void> close_files() noexcept;
     [[nodiscard]] result<void> open_directory(path_view path) noexcept;
     [[nodiscard]] result<bool> is_unborn() noexcept;
     [[nodiscard]] result<void> create_new() noexcept;
@@ -210,6 +229,8 @@ private:
     // The checkpoint lock: who changes the set of databases or the durable slot. Held over I/O.
     basic_mutex<runtime_type> databases_lock_;
     std::array<lsn, 16> pins_{}; // of running backups; zero: free
+    copy_sessions<env> sessions_;
+    instance_service service_;
     lsn last_checkpoint_tail_{};
     mono_time last_checkpoint_time_{};
 };

@@ -32,6 +32,14 @@ result<void> instance<Traits>::open_directory(path_view path) noexcept {
 template <class Traits>
 result<void> instance<Traits>::open(path_view path, instance_options const& options) noexcept {
     options_ = options;
+    service_.enter(instance_phase::recovering);
+    auto done = open_files(path);
+    service_.enter(done ? instance_phase::running : instance_phase::not_initialised);
+    return done;
+}
+
+template <class Traits>
+result<void> instance<Traits>::open_files(path_view path) noexcept {
     if (pool_frames(options_, page_size) < pool_frames_min) return error{.code = errc::bad_option};
     BOOST_OUTCOME_TRY(open_directory(path));
     auto entries = array_list<directory_entry>{};
@@ -243,6 +251,15 @@ void instance<Traits>::unpin_log(log_pin const& pin) noexcept {
 
 template <class Traits>
 result<void> instance<Traits>::close() noexcept {
+    service_.enter(instance_phase::terminating);
+    auto done = close_files();
+    auto const stays = !done && done.error().code == errc::backup_in_progress;
+    service_.enter(stays ? instance_phase::running : instance_phase::not_initialised);
+    return done;
+}
+
+template <class Traits>
+result<void> instance<Traits>::close_files() noexcept {
     auto const held = holding{databases_lock_};
     if (is_pinned_locked()) return error{.code = errc::backup_in_progress};
     if (log_->failed() && !runtime_type::sabotaged(sabotage::failed_writes_clean))

@@ -1,0 +1,488 @@
+// jetpp/backup/detail/external_backup_bodies.hpp - bodies of external_backup.
+//
+// Included by external_backup.hpp.
+#pragma once
+
+#include <jetpp/backup/external_backup.hpp>
+
+namespace jetpp::inline v1 {
+
+// ---- entry
+
+// Under lock_.
+template <class Traits>
+result<void> external_backup<Traits>::enter(locked& held, external_call call) noexcept {
+    if (in_ == nullptr) return error{.code = errc::invalid_argument};
+    BOOST_OUTCOME_TRY(in_->pass_gate(call == external_call::begin));
+    if (ending_) return error{.code = errc::busy};
+    auto const now = in_->environment().runtime.now();
+    if (state_.is_active() && now - last_call_ > options_.session_timeout && readers_ == 0) stop();
+    last_call_ = now;
+    if (stop_asked_.load(std::memory_order_acquire)) state_.stop();
+    auto const answer = state_.ask(call);
+    if (answer.refused == errc::none) return ok();
+    auto const why = error{.code = answer.refused};
+    if (answer.tears_down) tear_down(held, why);
+    return why;
+}
+
+template <class Traits>
+auto external_backup<Traits>::now() noexcept -> condition {
+    auto held = holding{lock_};
+    return {
+        .phase = state_.phase(),
+        .rolled = state_.is_rolled(),
+        .stopped = state_.is_stopped() || (state_.is_active() && stop_asked_.load()),
+        .truncating = state_.is_truncating(),
+        .handles = state_.handles(),
+    };
+}
+
+template <class Traits>
+external_backup<Traits>::~external_backup() {
+    if (in_ == nullptr) return;
+    in_->sessions().forget(*this);
+    auto held = holding{lock_};
+    if (state_.is_active()) tear_down(held, {.code = errc::backup_aborted});
+}
+
+// The instance goes: nothing of it is touched afterwards.
+template <class Traits>
+void external_backup<Traits>::close_with_instance() noexcept {
+    auto held = holding{lock_};
+    if (state_.is_active()) {
+        stop();
+        state_.stop();
+        tear_down(held, {.code = errc::backup_stopped});
+    }
+    in_ = nullptr;
+}
+
+template <class Traits>
+void external_backup<Traits>::wait_for_readers(locked& held) noexcept {
+    ending_ = true;
+    while (readers_ != 0) {
+        auto const ticket = idle_.ticket();
+        held.unlock();
+        idle_.wait(ticket);
+        held.lock();
+    }
+    ending_ = false;
+}
+
+// ---- begin
+
+template <class Traits>
+result<void> external_backup<Traits>::begin(
+    backup_kind kind, external_options const& options
+) noexcept {
+    {
+        auto held = holding{lock_};
+        if (!state_.is_active()) stop_asked_.store(false, std::memory_order_release);
+        BOOST_OUTCOME_TRY(enter(held, external_call::begin));
+    }
+    if (kind == backup_kind::pages) return error{.code = errc::unsupported};
+    auto const running = error{.code = errc::backup_in_progress};
+    if (!in_->sessions().claim(*this)) return running;
+    auto held = holding{lock_};
+    if (state_.is_active()) return running;
+    options_ = options;
+    kind_ = kind;
+    auto done = begin_locked();
+    if (!done) {
+        if (bounds_.begin_lsn)
+            (void)log_backup_end<Traits>(
+                *in_, set_, kind_, backup_status::aborted, bounds_, 0, files()
+            );
+        leave();
+    }
+    return done;
+}
+
+template <class Traits>
+result<void> external_backup<Traits>::begin_locked() noexcept {
+    auto& random = in_->environment().runtime;
+    set_ = make_uuid(random.random(), random.random());
+    auto const incremental = !has_pages(kind_);
+    if (incremental && !in_->is_archival()) return error{.code = errc::circular_logging};
+    if (options_.checkpoint_first && !incremental) {
+        BOOST_OUTCOME_TRY(in_->checkpoint(checkpoint_how::ordinary));
+    }
+    auto const pin = in_->pin_log([&](auto& known) noexcept {
+        files_[count_] = known.file.get();
+        frozen_[count_++].name = known.name;
+    });
+    if (!pin) return pin.error();
+    pin_ = pin.assume_value();
+    if (count_ == 0) return error{.code = errc::not_found, .file = file_kind::database};
+    bounds_.redo_lsn = incremental ? no_lsn : pin_->redo_lsn;
+    bounds_.undo_low_lsn = incremental ? no_lsn : pin_->undo_low_lsn;
+    bounds_.log_start = pin_->log_start;
+    BOOST_OUTCOME_TRY(
+        bounds_.begin_lsn, log_backup_begin<Traits>(*in_, set_, kind_, bounds_, files())
+    );
+    state_.begun(incremental, count_);
+    last_call_ = in_->environment().runtime.now();
+    return ok();
+}
+
+// ---- files
+
+template <class Traits>
+result<std::vector<external_database>> external_backup<Traits>::list_databases() noexcept {
+    return guarded([&]() -> result<std::vector<external_database>> {
+        auto held = holding{lock_};
+        BOOST_OUTCOME_TRY(enter(held, external_call::list_databases));
+        auto all = std::vector<external_database>{};
+        for (std::size_t i = 0; i < count_; ++i) {
+            if (state_.is_failed(i)) continue;
+            auto known = frozen_[i];
+            if (known.pages == 0) {
+                BOOST_OUTCOME_TRY(freeze_database(*files_[i], known));
+            }
+            all.push_back(
+                {.name = std::string{known.name.view()},
+                 .id = known.header.database,
+                 .bytes = (std::uint64_t{known.pages} + 1) * page_size}
+            );
+        }
+        return all;
+    });
+}
+
+// Which file is meant, and what the table calls it.
+template <class Traits>
+external_call external_backup<Traits>::named(
+    std::string_view name, std::size_t& index
+) const noexcept {
+    for (std::size_t i = 0; i < count_; ++i) {
+        if (frozen_[i].name.view() != name) continue;
+        index = i;
+        auto const gone = state_.is_failed(i) && state_.phase() == external_phase::databases;
+        return gone ? external_call::open_other : external_call::open_database;
+    }
+    auto const generation = parse_segment_name(name);
+    if (!generation) return external_call::open_other;
+    if (!state_.is_rolled()) return external_call::open_log;
+    for (std::size_t i = 0; i < chain_.size(); ++i) {
+        if (chain_[i].header.generation != *generation) continue;
+        index = i;
+        return external_call::open_log;
+    }
+    return external_call::open_other;
+}
+
+template <class Traits>
+result<external_handle> external_backup<Traits>::open(
+    std::string_view name, std::uint64_t offset
+) noexcept {
+    return guarded([&]() -> result<external_handle> {
+        auto held = holding{lock_};
+        return open_locked(held, name, offset);
+    });
+}
+
+template <class Traits>
+result<external_handle> external_backup<Traits>::open_locked(
+    locked& held, std::string_view name, std::uint64_t offset
+) {
+    auto index = std::size_t{0};
+    auto const call = named(name, index);
+    if (auto entered = enter(held, call); !entered) {
+        if (entered.error().code == errc::file_not_listed)
+            tell(event_kind::backup_file_refused, entered.error());
+        return entered.error();
+    }
+    auto file = std::shared_ptr<file_type>{};
+    if (call == external_call::open_log) {
+        if (offset != 0) return error{.code = errc::invalid_argument};
+        BOOST_OUTCOME_TRY(auto source, segment_source<env>::create(page_size));
+        auto opened = source.open(in_->where(), chain_[index]);
+        if (!opened) {
+            tear_down(held, opened.error());
+            return opened.error();
+        }
+        file = std::make_shared<file_type>(index, std::move(source), in_->segment_bytes());
+    } else {
+        BOOST_OUTCOME_TRY(auto made, database_at(index, offset));
+        file = std::make_shared<file_type>(std::move(made));
+    }
+    auto const number = last_handle_ + 1;
+    handles_.emplace(number, slot{file});
+    last_handle_ = number;
+    state_.opened();
+    return external_handle{.number = number, .bytes = file->image_bytes()};
+}
+
+// The first open freezes header and size. Errors: invalid_argument (offset), of storage.
+template <class Traits>
+auto external_backup<Traits>::database_at(std::size_t i, std::uint64_t offset) noexcept
+    -> result<file_type> {
+    auto& known = frozen_[i];
+    if (offset % page_size != 0) return error{.code = errc::invalid_argument};
+    if (known.pages == 0) {
+        BOOST_OUTCOME_TRY(freeze_database(*files_[i], known));
+        state_.frozen(i, known.pages);
+    }
+    if (offset / page_size > std::uint64_t{known.pages} + 1)
+        return error{.code = errc::invalid_argument};
+    return file_type{i, *files_[i], known, set_, offset / page_size};
+}
+
+template <class Traits>
+result<std::size_t> external_backup<Traits>::read(
+    external_handle const& from, bytes into
+) noexcept {
+    auto held = holding{lock_};
+    auto const found = handles_.find(from.number);
+    auto const fits = !into.empty() && into.size() % page_size == 0 && found != handles_.end();
+    BOOST_OUTCOME_TRY(enter(held, fits ? external_call::read : external_call::read_wrongly));
+    if (found->second.reading) return error{.code = errc::busy};
+    found->second.reading = true;
+    auto const file = found->second.file;
+    ++readers_;
+    held.unlock();
+    auto got = file->read(*in_, bounds_, into);
+    held.lock();
+    --readers_;
+    idle_.set_all();
+    last_call_ = in_->environment().runtime.now();
+    // While it read, the session may have ended, or its database may have failed elsewhere.
+    auto const still = handles_.find(from.number);
+    auto const is_open = still != handles_.end() && still->second.file == file;
+    if (!is_open)
+        return error{.code = state_.is_active() ? errc::file_not_listed : errc::backup_stopped};
+    still->second.reading = false;
+    if (!file->is_log()) state_.page_seen(file->index(), file->highest());
+    if (!got) read_failed(held, file, got.error());
+    return got;
+}
+
+// Of a database: it leaves the session, the others go on. Of a segment: nothing could be restored.
+template <class Traits>
+void external_backup<Traits>::read_failed(
+    locked& held, std::shared_ptr<file_type> const& file, error const& why
+) noexcept {
+    if (file->is_log()) return tear_down(held, why);
+    state_.failed(file->index());
+    for (auto i = handles_.begin(); i != handles_.end();) {
+        if (i->second.file->is_log() || i->second.file->index() != file->index()) {
+            ++i;
+            continue;
+        }
+        state_.closed();
+        i = handles_.erase(i);
+    }
+    tell(event_kind::backup_database_failed, why);
+}
+
+template <class Traits>
+result<void> external_backup<Traits>::close(external_handle const& which) noexcept {
+    auto held = holding{lock_};
+    auto const found = handles_.find(which.number);
+    auto const known = found != handles_.end();
+    BOOST_OUTCOME_TRY(enter(held, known ? external_call::close : external_call::close_unknown));
+    if (found->second.reading) return error{.code = errc::busy};
+    auto const& file = *found->second.file;
+    auto stored = true;
+    if (!file.is_log()) {
+        stored = state_.delivered(file.index(), file.delivered());
+        state_.trailer_delivered(file.index(), file.trailer_end());
+        frozen_[file.index()].masked += file.masked();
+    } else if (file.is_at_end()) {
+        state_.segment_read(file.index());
+    }
+    state_.closed();
+    handles_.erase(found);
+    if (!stored) return error{.code = errc::out_of_memory};
+    return ok();
+}
+
+// ---- log
+
+template <class Traits>
+result<std::vector<external_segment>> external_backup<Traits>::list_logs() noexcept {
+    return guarded([&]() -> result<std::vector<external_segment>> {
+        auto held = holding{lock_};
+        BOOST_OUTCOME_TRY(enter(held, external_call::list_logs));
+        BOOST_OUTCOME_TRY(roll(held));
+        auto all = std::vector<external_segment>{};
+        for (auto const& one : chain_)
+            all.push_back(
+                {.name = std::string{segment_file_name(one.header.generation).view()},
+                 .generation = one.header.generation,
+                 .timeline = one.header.timeline,
+                 .from = one.from(),
+                 .to = one.to(),
+                 .bytes = one.header.segment_bytes}
+            );
+        return all;
+    });
+}
+
+template <class Traits>
+result<std::vector<external_segment>> external_backup<Traits>::list_truncatable() noexcept {
+    return guarded([&]() -> result<std::vector<external_segment>> {
+        auto held = holding{lock_};
+        BOOST_OUTCOME_TRY(enter(held, external_call::list_truncatable));
+        BOOST_OUTCOME_TRY(roll(held));
+        return truncatable_;
+    });
+}
+
+// Under lock_, no reader. Once.
+template <class Traits>
+result<void> external_backup<Traits>::roll(locked& held) noexcept {
+    if (state_.is_rolled()) return ok();
+    auto const done = guarded([&]() -> result<void> {
+        BOOST_OUTCOME_TRY(bounds_.end_lsn, seal_log(*in_));
+        auto headers = frozen_; // of databases that were never opened: as they are now
+        for (std::size_t i = 0; i < count_; ++i)
+            if (headers[i].pages == 0) headers[i].header = files_[i]->header();
+        auto const wanted = kind_ == backup_kind::full
+                                ? wanted_log_start(
+                                      *in_, bounds_.log_start,
+                                      std::span<frozen_database const>{headers.data(), count_}
+                                  )
+                                : bounds_.log_start;
+        BOOST_OUTCOME_TRY(chain_, segments_of_copy(*in_, wanted, bounds_));
+        BOOST_OUTCOME_TRY(fix_truncatable());
+        if (!state_.rolled(chain_.size())) return error{.code = errc::out_of_memory};
+        return ok();
+    });
+    if (!done) tear_down(held, done.error());
+    return done;
+}
+
+template <class Traits>
+result<void> external_backup<Traits>::fix_truncatable() {
+    truncatable_.clear();
+    return ok();
+}
+
+template <class Traits>
+result<void> external_backup<Traits>::truncate() noexcept {
+    auto held = holding{lock_};
+    auto entered = enter(held, external_call::truncate);
+    if (!entered && entered.error().code == errc::logs_unread)
+        return entered.error().with_lsn(chain_[state_.first_unread()].from());
+    if (entered) state_.truncation_asked();
+    return entered;
+}
+
+// ---- end
+
+template <class Traits>
+result<external_report> external_backup<Traits>::end(
+    external_end how, std::optional<backup_kind> as
+) noexcept {
+    auto held = holding{lock_};
+    auto const call = how == external_end::normal  ? external_call::end_normal
+                      : how == external_end::abort ? external_call::end_abort
+                                                   : external_call::end_wrongly;
+    BOOST_OUTCOME_TRY(enter(held, call));
+    wait_for_readers(held);
+    if (!state_.is_active()) return error{.code = errc::backup_stopped}; // the instance closed
+    drop_handles();
+    auto report = external_report{};
+    auto const described = guarded([&]() -> result<void> {
+        fill_report(report);
+        return ok();
+    });
+    if (call == external_call::end_abort) {
+        tear_down(held, {.code = errc::backup_aborted});
+        return report;
+    }
+    auto const ending = state_.ending();
+    auto why = error{.code = ending.why};
+    if (ending.why == errc::logs_unread) why.at = chain_[ending.segment].from();
+    if (ending.why == errc::database_incomplete && ending.database < count_)
+        why = why.with_database(files_[ending.database]->id());
+    if (ending.why == errc::none && !described) why = described.error();
+    if (why.code != errc::none) {
+        tear_down(held, why);
+        return why;
+    }
+    kind_ = as.value_or(kind_);
+    report.kind = kind_;
+    auto good = guarded([&] { return end_well(kind_); });
+    if (!good) {
+        tear_down(held, good.error());
+        return good;
+    }
+    auto const done = std::move(good).assume_value();
+    report.stamped = done.stamped;
+    report.stamp_problem = done.stamp_problem;
+    report.truncate_problem = done.truncate_problem;
+    report.segments_deleted = done.segments_deleted;
+    report.segments_missing = done.segments_missing;
+    tell(event_kind::backup_finished);
+    leave();
+    return report;
+}
+
+// The end record, then the headers, then what was asked to be deleted. Past the record the session
+// is good, whatever follows.
+template <class Traits>
+result<external_report> external_backup<Traits>::end_well(backup_kind kind) {
+    auto report = external_report{};
+    report.stamped = true;
+    auto whole = std::array<paged_file<Traits>*, databases_max>{};
+    auto count = std::size_t{0};
+    for (std::size_t i = 0; i < count_; ++i)
+        if (state_.is_incremental() || state_.is_complete(i)) whole[count++] = files_[i];
+    auto const files = source_files<Traits>{whole.data(), count};
+    BOOST_OUTCOME_TRY(log_backup_end<Traits>(
+        *in_, set_, kind, backup_status::published, bounds_, 0, files
+    ));
+    if (auto stamped = stamp_headers<Traits>(*in_, set_, kind, bounds_, 0, files); !stamped)
+        report.stamp_problem = stamped.error();
+    in_->unpin_log(*std::exchange(pin_, std::nullopt));
+    return report;
+}
+
+template <class Traits>
+void external_backup<Traits>::fill_report(external_report& report) {
+    report.set = set_;
+    report.kind = kind_;
+    for (std::size_t i = 0; i < count_; ++i) {
+        auto const name = std::string{frozen_[i].name.view()};
+        if (state_.is_failed(i)) report.failed.push_back(name);
+        if (!state_.is_complete(i)) continue;
+        report.copied.push_back(name);
+        bounds_.copy_end_lsn = later(bounds_.copy_end_lsn, state_.trailer_end(i));
+    }
+    report.bounds = bounds_;
+}
+
+template <class Traits>
+void external_backup<Traits>::drop_handles() noexcept {
+    for (auto i = handles_.begin(); i != handles_.end(); i = handles_.erase(i)) state_.closed();
+}
+
+// Under lock_. Nothing is stamped; the log may go.
+template <class Traits>
+void external_backup<Traits>::tear_down(locked& held, error const& why) noexcept {
+    wait_for_readers(held); // they use files that the pin keeps attached
+    if (!state_.is_active()) return;
+    (void)log_backup_end<Traits>(*in_, set_, kind_, backup_status::aborted, bounds_, 0, {});
+    tell(event_kind::backup_failed, why);
+    leave();
+}
+
+template <class Traits>
+void external_backup<Traits>::leave() noexcept {
+    if (pin_) in_->unpin_log(*std::exchange(pin_, std::nullopt));
+    handles_.clear();
+    state_.ended();
+    stop_asked_.store(false, std::memory_order_release);
+    bounds_ = {};
+    frozen_ = {};
+    files_ = {};
+    count_ = 0;
+    chain_.clear();
+    truncatable_.clear();
+    this->active.store(0, std::memory_order_release);
+}
+
+} // namespace jetpp::inline v1
