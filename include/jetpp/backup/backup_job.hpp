@@ -59,13 +59,20 @@ public:
             auto const durable =
                 promised == backup_receipt::durable ||
                 (promised == backup_receipt::handed_over && options_.trust_receiver);
+            auto const full = options_.kind == backup_kind::full;
             name_ = {
                 .set = make_uuid(random.random(), random.random()),
-                .kind = durable ? backup_kind::full : backup_kind::copy,
+                .kind = full && !durable ? backup_kind::copy : options_.kind,
                 .created = random.wall(),
             };
-            BOOST_OUTCOME_TRY(source_.begin(name_.set, name_.kind, options_.checkpoint_first, plan_)
-            );
+            BOOST_OUTCOME_TRY(source_.begin(
+                {.set = name_.set,
+                 .kind = name_.kind,
+                 .checkpoint_first = options_.checkpoint_first,
+                 .find_base = &options_.find_base,
+                 .base = options_.base ? &*options_.base : nullptr},
+                plan_
+            ));
             total_.store(plan_.total_bytes(), std::memory_order_relaxed);
             return writer_->begin(name_);
         });
@@ -80,9 +87,7 @@ public:
         }
         if (!plan_.is_reading()) return false;
         auto const step = plan_.step();
-        wait_for_tokens(
-            (step.stage == backup_stage::pages ? Traits::page_size : 1) * (step.end - step.first)
-        );
+        wait_for_tokens(bytes_of(step));
         BOOST_OUTCOME_TRY(source_.read(step, into));
         plan_.done();
         return true;
@@ -124,10 +129,11 @@ public:
     // Tells the caller how far the chunk that was just written brought it.
     // Errors: what the callback returned; what it throws: io, or out_of_memory.
     [[nodiscard]] result<void> report_progress(backup_chunk const& chunk) noexcept {
+        done_bytes_ += bytes_of(chunk.step);
         if (!options_.on_progress) return ok();
         auto progress = backup_progress{
             .stage = chunk.step.stage,
-            .bytes_done = writer_->image_bytes(),
+            .bytes_done = done_bytes_,
             .bytes_total = 0,
             .file = file_name_of(chunk.step),
         };
@@ -149,6 +155,12 @@ public:
 
 private:
     [[nodiscard]] runtime& clock() noexcept { return in_->environment().runtime; }
+
+    // What a step reads.
+    [[nodiscard]] static std::uint64_t bytes_of(backup_step const& step) noexcept {
+        auto const unit = step.stage == backup_stage::pages ? Traits::page_size : 1;
+        return unit * (step.end - step.first);
+    }
 
     // A call whose failure ends the job.
     template <class Call>
@@ -196,6 +208,7 @@ private:
             .manifest_hash = done.hash,
             .name = std::string{set_directory_name(name_).view()},
         };
+        if (!has_pages(name_.kind)) return ok();
         for (auto const& one : source_.databases()) {
             report.pages += one.pages - page_limits<Traits::page_size>::first_page.value;
             report.masked_pages += one.masked;
@@ -222,6 +235,7 @@ private:
         m.end_lsn = b.end_lsn;
         m.last_commit = b.last_commit;
         m.last_commit_time = b.last_commit_time;
+        m.bases = source_.bases();
         m.page_size = static_cast<std::uint32_t>(Traits::page_size);
         m.segment_bytes = in_->segment_bytes();
         m.checksum = Traits::checksum::name;
@@ -232,7 +246,9 @@ private:
                 {.name = std::string{one.name.view()},
                  .id = one.header.database,
                  .place = one.header.id,
-                 .pages = one.pages}
+                 .pages = one.pages,
+                 .trailer = has_pages(name_.kind),
+                 .delta = source_.is_delta(m.databases.size())}
             );
             if (one.masked != 0)
                 m.warnings.push_back({"home_image_bad", m.databases.back().name, one.masked});
@@ -277,7 +293,8 @@ private:
     std::optional<set_writer<Sink>> writer_;
     set_name name_{};
     mono_time began_{};
-    std::uint64_t tokens_ = 0; // bytes given out
+    std::uint64_t tokens_ = 0;     // bytes given out
+    std::uint64_t done_bytes_ = 0; // read and written; what a delta left out counts
     typename Traits::template atomic<std::uint64_t> total_{0};
 };
 

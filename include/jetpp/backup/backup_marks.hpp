@@ -11,6 +11,7 @@
 #include <jetpp/buffer/paged_file.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/log/records_instance.hpp>
+#include <jetpp/recovery/backup_stamp.hpp>
 #include <jetpp/recovery/instance.hpp>
 
 #include <array>
@@ -64,6 +65,46 @@ template <class Traits>
     return log_backup_record(in, body);
 }
 
+namespace detail {
+
+using backup_end_members = std::array<std::byte, databases_max * record::backup_end::member_size>;
+
+// The record lives as long as `room`.
+template <class Traits>
+[[nodiscard]] record::backup_end backup_end_of(
+    instance<Traits>& in,
+    uuid const& set,
+    backup_kind kind,
+    backup_status status,
+    backup_bounds const& bounds,
+    std::uint64_t manifest_hash,
+    source_files<Traits> files,
+    backup_end_members& room
+) noexcept {
+    using body_type = record::backup_end;
+    for (std::size_t i = 0; i < files.size(); ++i)
+        std::memcpy(
+            room.data() + i * body_type::member_size,
+            files[i]->header().database.raw.data(),
+            body_type::member_size
+        );
+    return {
+        .set = set,
+        .status = status,
+        .kind = static_cast<std::uint32_t>(kind),
+        .redo_lsn = bounds.redo_lsn,
+        .log_start = bounds.log_start,
+        .end_lsn = bounds.end_lsn,
+        .time = in.environment().runtime.wall(),
+        .timeline = in.timeline(),
+        .manifest_hash = manifest_hash,
+        .count = static_cast<std::uint32_t>(files.size()),
+        .members = {room.data(), files.size() * body_type::member_size},
+    };
+}
+
+} // namespace detail
+
 // `files`: those whose headers are to be stamped. Errors: of the log.
 template <class Traits>
 [[nodiscard]] result<void> log_backup_end(
@@ -75,32 +116,13 @@ template <class Traits>
     std::uint64_t manifest_hash,
     source_files<Traits> files
 ) noexcept {
-    using body_type = record::backup_end;
-    auto members = std::array<std::byte, databases_max * body_type::member_size>{};
-    for (std::size_t i = 0; i < files.size(); ++i)
-        std::memcpy(
-            members.data() + i * body_type::member_size,
-            files[i]->header().database.raw.data(),
-            body_type::member_size
-        );
-    auto body = body_type{
-        .set = set,
-        .status = status,
-        .kind = static_cast<std::uint32_t>(kind),
-        .redo_lsn = bounds.redo_lsn,
-        .log_start = bounds.log_start,
-        .end_lsn = bounds.end_lsn,
-        .time = in.environment().runtime.wall(),
-        .timeline = in.timeline(),
-        .manifest_hash = manifest_hash,
-        .count = static_cast<std::uint32_t>(files.size()),
-        .members = {members.data(), files.size() * body_type::member_size},
-    };
+    auto room = detail::backup_end_members{};
+    auto body = detail::backup_end_of(in, set, kind, status, bounds, manifest_hash, files, room);
     BOOST_OUTCOME_TRY(log_backup_record(in, body));
     return ok();
 }
 
-// After the end record is durable. Errors: of the headers.
+// After the end record is durable: as recovery would stamp from it. Errors: of the headers.
 template <class Traits>
 [[nodiscard]] result<void> stamp_headers(
     instance<Traits>& in,
@@ -110,23 +132,24 @@ template <class Traits>
     std::uint64_t manifest_hash,
     source_files<Traits> files
 ) noexcept {
-    auto const mark = backup_mark{
-        .set = set,
-        .redo_lsn = bounds.redo_lsn,
-        .log_start = bounds.log_start,
-        .end_lsn = bounds.end_lsn,
-        .time = in.environment().runtime.wall(),
-        .timeline = in.timeline(),
-        .manifest_hash = manifest_hash,
-    };
+    static_assert(mark_of_backup(static_cast<std::uint32_t>(backup_kind::full)) == mark_kind::full);
+    static_assert(mark_of_backup(static_cast<std::uint32_t>(backup_kind::copy)) == mark_kind::copy);
+    static_assert(
+        mark_of_backup(static_cast<std::uint32_t>(backup_kind::incremental)) ==
+        mark_kind::incremental
+    );
+    static_assert(
+        mark_of_backup(static_cast<std::uint32_t>(backup_kind::differential)) ==
+        mark_kind::differential
+    );
+    if (!mark_of_backup(static_cast<std::uint32_t>(kind))) return ok();
+    auto room = detail::backup_end_members{};
+    auto const end = detail::backup_end_of(
+        in, set, kind, backup_status::published, bounds, manifest_hash, files, room
+    );
     for (auto* const file : files) {
         BOOST_OUTCOME_TRY(file->change_header([&](database_header& h) noexcept {
-            if (kind == backup_kind::copy) {
-                (void)h.stamp(mark_kind::copy, mark);
-            } else if (h.stamp(mark_kind::full, mark)) {
-                h.marks[static_cast<std::size_t>(mark_kind::incremental)] = {};
-                h.marks[static_cast<std::size_t>(mark_kind::differential)] = {};
-            }
+            (void)stamp_backup(h, end);
         }));
     }
     return ok();

@@ -1,6 +1,7 @@
 // jetpp/backup/backup_options.hpp - what a caller asks of a backup, hears of it, and gets from it.
 #pragma once
 
+#include <jetpp/backup/backup_base.hpp>
 #include <jetpp/backup/backup_kind.hpp>
 #include <jetpp/backup/backup_planner.hpp>
 #include <jetpp/backup/sha256.hpp>
@@ -28,6 +29,13 @@ struct backup_progress {
 };
 
 struct backup_options {
+    // What the set carries. A full is taken down as a copy where the sink is not durable.
+    backup_kind kind = backup_kind::full;
+    // For kind `pages`: the full, copy or pages set that it adds to.
+    std::optional<backup_base> base{};
+    // For incremental and differential: tells which sets lie where the new one will. run_backup_to
+    // looks into its repository, and asks this about those it does not find there.
+    base_finder find_base{};
     std::string tag{};
     codec_choice codec{}; // of a header included for it: {&zstd_codec}; raw blocks if none
     // Called between chunks, outside every lock. An error ends the backup with that error.
@@ -42,14 +50,14 @@ struct backup_report {
     uuid set{};
     backup_kind kind{};
     backup_receipt receipt{};
-    lsn redo_lsn{};
+    lsn redo_lsn{}; // of sets with pages, as copy_end_lsn
     lsn log_start{};
     lsn begin_lsn{};
     lsn copy_end_lsn{};
     lsn end_lsn{};
     lsn last_commit{}; // the newest commit that a restore of the set brings back
     std::uint64_t databases{};
-    std::uint64_t pages{};        // verified
+    std::uint64_t pages{};        // verified, whether the set holds them or its base does
     std::uint64_t records{};      // verified
     std::uint64_t image_bytes{};  // of pages and log
     std::uint64_t stored_bytes{}; // in the set

@@ -65,6 +65,11 @@ public:
         pages_[database_count_++] = std::uint64_t{pages} + 1;
         total_ += (std::uint64_t{pages} + 1) * page_size_;
     }
+    // A database that the set speaks of and carries no page of.
+    void add_database_without_pages() noexcept {
+        ensure(database_count_ < databases_max, "an instance has at most 16 databases");
+        pages_[database_count_++] = 0;
+    }
     // In answer to switch_log, in the order of the log.
     void add_segments(std::size_t count) noexcept {
         segment_count_ += count;
@@ -97,14 +102,15 @@ public:
         auto const now = step();
         switch (stage_) {
         case backup_stage::begin:
-            ensure(database_count_ != 0, "a backup of pages has a database");
-            stage_ = backup_stage::pages;
+            ensure(database_count_ != 0, "a backup is of some database");
+            find_pages();
             break;
         case backup_stage::pages:
             at_ = now.end;
             if (!now.closes_part) break;
             at_ = 0;
-            if (++file_ == database_count_) stage_ = backup_stage::switch_log;
+            ++file_;
+            find_pages();
             break;
         case backup_stage::switch_log:
             ensure(segment_count_ != 0, "a set has the log of its copy");
@@ -157,6 +163,11 @@ public:
     [[nodiscard]] std::uint64_t total_bytes() const noexcept { return total_; }
 
 private:
+    // The next database that has pages to read; if there is none, the log.
+    void find_pages() noexcept {
+        while (file_ < database_count_ && pages_[file_] == 0) ++file_;
+        stage_ = file_ < database_count_ ? backup_stage::pages : backup_stage::switch_log;
+    }
     [[nodiscard]] std::size_t segments_a_part() const noexcept {
         return static_cast<std::size_t>(log_part_bytes_max / segment_bytes_);
     }
@@ -164,7 +175,7 @@ private:
     std::uint32_t page_size_;
     std::uint64_t segment_bytes_;
     backup_stage stage_ = backup_stage::begin;
-    std::array<std::uint64_t, databases_max> pages_{}; // trailer included
+    std::array<std::uint64_t, databases_max> pages_{}; // trailer included; 0: none are read
     std::size_t database_count_ = 0;
     std::size_t segment_count_ = 0;
     std::size_t file_ = 0;

@@ -78,6 +78,9 @@ using presence_bits = std::array<std::byte, 16>;
 constexpr void set_present(presence_bits& bits, std::size_t i) noexcept {
     bits[i / 8] |= static_cast<std::byte>(1U << (i % 8));
 }
+constexpr void set_absent(presence_bits& bits, std::size_t i) noexcept {
+    bits[i / 8] &= ~static_cast<std::byte>(1U << (i % 8));
+}
 [[nodiscard]] constexpr bool is_present(presence_bits const& bits, std::size_t i) noexcept {
     return (bits[i / 8] & static_cast<std::byte>(1U << (i % 8))) != std::byte{0};
 }

@@ -12,9 +12,10 @@
 //   * no latch and no lock of the engine is held when a call returns
 // Threads  one caller at a time; every call may block. The instance outlives this.
 // Owns     the pin, from begin() to release().
-// Source   backup rules R2, R3, R8, R11, R13, R20, R21, R25.
+// Source   backup rules R2, R3, R8, R11, R13, R20, R21, R23, R24, R25.
 #pragma once
 
+#include <jetpp/backup/backup_bases.hpp>
 #include <jetpp/backup/backup_chunk.hpp>
 #include <jetpp/backup/backup_kind.hpp>
 #include <jetpp/backup/backup_marks.hpp>
@@ -25,6 +26,7 @@
 #include <jetpp/backup/log_range.hpp>
 #include <jetpp/backup/page_copier.hpp>
 #include <jetpp/backup/segment_source.hpp>
+#include <jetpp/backup/sink.hpp>
 #include <jetpp/core/array_list.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/page/database_header.hpp>
@@ -37,9 +39,20 @@
 #include <cstring>
 #include <new>
 #include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 namespace jetpp::inline v1 {
+
+// What is to be made.
+struct backup_order {
+    uuid set{};
+    backup_kind kind = backup_kind::full;
+    bool checkpoint_first = true;
+    base_finder const* find_base = nullptr; // incremental, differential
+    backup_base const* base = nullptr;      // pages
+};
 
 template <class Traits>
 class live_backup {
@@ -58,10 +71,9 @@ public:
     ~live_backup() { release(); }
 
     // Errors: not_found (no database is attached), resource (too many pins), those of a checkpoint
-    // and of the log.
-    [[nodiscard]] result<void> begin(
-        uuid const& set, backup_kind kind, bool checkpoint_first, backup_planner& plan
-    ) noexcept;
+    // and of the log. Of kinds that stand on others, before anything is logged: circular_logging,
+    // full_backup_required (database), base_not_here, log_gap (the first LSN that is missing).
+    [[nodiscard]] result<void> begin(backup_order const& order, backup_planner& plan) noexcept;
 
     // Carries out one pages or log step. Errors: page_damaged (database, page, reason), log_damaged
     // (LSN), log_gap, those of storage and of the log.
@@ -88,18 +100,27 @@ public:
     [[nodiscard]] std::span<chained_segment const> segments() const noexcept {
         return {chain_.data(), chain_.size()};
     }
+    // The sets it stands on, the newest first.
+    [[nodiscard]] std::vector<manifest_base> const& bases() const noexcept { return bases_; }
+    // Does the set lack pages of the i-th database that its base has?
+    [[nodiscard]] bool is_delta(std::size_t i) const noexcept { return !taken_[i].takes_all(); }
 
 private:
+    [[nodiscard]] result<void> check_order(backup_order const& order);
+    [[nodiscard]] result<void> find_log_start() noexcept;
     [[nodiscard]] result<void> freeze() noexcept;
     [[nodiscard]] source_files<Traits> files() const noexcept { return {files_.data(), count_}; }
 
     [[nodiscard]] result<void> read_pages(backup_step const& step, backup_chunk& into) noexcept;
-    [[nodiscard]] result<void> read_run(std::size_t file, chunk_run& run, bytes image) noexcept;
+    [[nodiscard]] result<bool> read_run(std::size_t file, chunk_run& run, bytes image) noexcept;
     [[nodiscard]] result<void> read_log(backup_step const& step, backup_chunk& into) noexcept;
 
     instance<Traits>* in_;
     uuid set_{};
     backup_kind kind_{};
+    lsn wanted_start_{}; // where the log of the set shall begin
+    std::vector<manifest_base> bases_;
+    std::array<page_selection, databases_max> taken_{}; // of each database
     std::optional<typename instance<Traits>::log_pin> pin_;
     backup_bounds bounds_{};
     std::array<frozen_database, databases_max> frozen_{};

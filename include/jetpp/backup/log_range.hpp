@@ -6,6 +6,8 @@
 // Source   backup rules R18, R21, part 3.
 #pragma once
 
+#include <jetpp/backup/backup_bases.hpp>
+#include <jetpp/backup/backup_kind.hpp>
 #include <jetpp/backup/frozen_database.hpp>
 #include <jetpp/backup/log_chain.hpp>
 #include <jetpp/core/array_list.hpp>
@@ -35,38 +37,60 @@ template <class Traits>
     instance<Traits>& in, lsn log_start, std::span<frozen_database const> databases
 ) noexcept {
     if (!in.is_archival()) return log_start;
-    auto chain_end = no_lsn;
+    if (auto const end = chain_end_of(databases)) return earlier(end, log_start);
     auto copied = false;
-    for (auto const& one : databases) {
-        auto const& h = one.header;
-        copied = copied || h.mark(mark_kind::copy).exists() || h.ancestor_count != 0;
-        auto const end =
-            later(h.mark(mark_kind::full).end_lsn, h.mark(mark_kind::incremental).end_lsn);
-        if (end) chain_end = chain_end ? earlier(chain_end, end) : end;
-    }
-    if (chain_end) return earlier(chain_end, log_start);
+    for (auto const& one : databases)
+        copied =
+            copied || one.header.mark(mark_kind::copy).exists() || one.header.ancestor_count != 0;
     return copied ? earlier(in.log().oldest_kept(), log_start) : log_start;
 }
 
-// The segments from the one that holds `wanted` to bounds.end_lsn. Where log from before the copy
-// is gone, those from log_start on, and bounds tells what is lost.
-// Errors: log_gap, of storage, out_of_memory.
+// The segments from the one that holds `from` to `end`.
+// Errors: log_gap (the first LSN that is missing, as far as that can be told), of storage,
+// out_of_memory.
+template <class Traits>
+[[nodiscard]] result<array_list<chained_segment>> segments_from(
+    instance<Traits>& in, lsn from, lsn end
+) noexcept {
+    auto const segment_bytes = in.segment_bytes();
+    auto chain = chain_below(in.environment(), in.where(), from, end, segment_bytes);
+    if (chain || chain.error().code != errc::log_gap) return chain;
+    // The chain is walked from its end: what it met is the last hole.
+    auto const generation = generation_of(from, segment_bytes);
+    auto const first =
+        in.where().open(segment_file_name(generation), {.mode = open_mode::read_only});
+    auto why = chain.error();
+    if (!first) why.at = first_lsn(generation, segment_bytes);
+    return why;
+}
+
+// The same to bounds.end_lsn. Where log from before the copy is gone, those from log_start on, and
+// bounds tells what is lost. Errors: log_gap, of storage, out_of_memory.
 template <class Traits>
 [[nodiscard]] result<array_list<chained_segment>> segments_of_copy(
     instance<Traits>& in, lsn wanted, backup_bounds& bounds
 ) noexcept {
-    auto const below_end = [&](lsn from) noexcept {
-        return chain_below(
-            in.environment(), in.where(), from, bounds.end_lsn, in.segment_bytes()
-        );
-    };
-    auto chain = below_end(wanted);
+    auto chain = segments_from(in, wanted, bounds.end_lsn);
     if (!chain && chain.error().code == errc::log_gap && wanted < bounds.log_start) {
         bounds.lost_log_from = wanted;
         bounds.lost_log_to = bounds.log_start;
-        chain = below_end(bounds.log_start);
+        chain = segments_from(in, bounds.log_start, bounds.end_lsn);
     }
     return chain;
+}
+
+// Keeps the log from `from` on, by a pin that is out, and sees that it is there: a gap is found
+// before anything is copied, not at the end.
+// Errors: log_gap, of storage, out_of_memory.
+template <class Traits>
+[[nodiscard]] result<void> keep_log_from(
+    instance<Traits>& in, typename instance<Traits>::log_pin const& pin, lsn from
+) noexcept {
+    in.keep_log(pin, from);
+    auto const writing = lsn{in.log().durable_segment().generation * in.segment_bytes()};
+    if (from >= writing) return ok();
+    BOOST_OUTCOME_TRY(segments_from(in, from, writing));
+    return ok();
 }
 
 } // namespace jetpp::inline v1

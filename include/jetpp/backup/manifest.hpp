@@ -92,7 +92,7 @@ struct backup_manifest {
     lsn end_lsn{};
     lsn last_commit{};
     wall_time last_commit_time{};
-    std::vector<manifest_base> bases;
+    std::vector<manifest_base> bases; // the one it continues or needs pages of first
     std::uint32_t page_size{};
     std::uint64_t segment_bytes{};
     std::string checksum; // name of the page checksum
@@ -107,9 +107,7 @@ struct backup_manifest {
 
     friend bool operator==(backup_manifest const&, backup_manifest const&) = default;
 
-    [[nodiscard]] bool has_pages() const noexcept {
-        return kind == backup_kind::full || kind == backup_kind::copy || kind == backup_kind::pages;
-    }
+    [[nodiscard]] bool has_pages() const noexcept { return jetpp::has_pages(kind); }
     // Throws: std::bad_alloc.
     [[nodiscard]] std::string to_json() const;
 };

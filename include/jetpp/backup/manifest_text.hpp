@@ -196,8 +196,12 @@ inline void read_index(
          m.log_start != earlier(m.redo_lsn, m.undo_low_lsn) || m.copy_end_lsn > m.end_lsn ||
          m.log_start > m.begin_lsn || m.databases.empty()))
         return false;
+    if (!m.has_pages() && (m.redo_lsn || m.undo_low_lsn || m.copy_end_lsn || m.bases.empty()))
+        return false;
+    if (m.kind == backup_kind::pages && m.bases.size() != 1) return false;
     for (auto const& one : m.databases)
-        if (one.delta && m.kind != backup_kind::pages) return false;
+        if (one.trailer != m.has_pages() || (one.delta && m.kind != backup_kind::pages))
+            return false;
     auto covered = no_lsn;
     for (auto const& range : m.log) {
         if (range.from >= range.to || range.from.value % m.segment_bytes != 0 ||

@@ -86,6 +86,27 @@ public:
     [[nodiscard]] result<directory> open_set(file_name const& name) noexcept {
         return sets_->open_dir(name, directory_how::must_exist);
     }
+    // The hash of the manifest of a set that lies here, whatever its directory is called: no other
+    // manifest has that hash, so none is parsed. Manifests that cannot be read are passed over.
+    // Errors: base_not_here; of storage, out_of_memory.
+    [[nodiscard]] result<sha256_digest> find_set(uuid const& set, std::uint64_t hash) noexcept {
+        BOOST_OUTCOME_TRY(auto const entries, list());
+        auto const hex = hex_of(set);
+        for (auto const by_name : {true, false}) { // names are hints
+            for (auto const& one : entries) {
+                auto const called = one.name.view().ends_with({hex.data(), hex.size()});
+                if (!one.has_manifest || called != by_name) continue;
+                BOOST_OUTCOME_TRY(auto where, open_set(one.name));
+                auto const content = read_file<Env>(where, manifest_file_name, manifest_bytes_max);
+                if (!content) continue;
+                auto const json = unseal_text(as_text(content.assume_value().all()));
+                if (!json) continue;
+                BOOST_OUTCOME_TRY(auto const found, sha256::of(as_bytes(json.assume_value())));
+                if (short_of(found) == hash) return found;
+            }
+        }
+        return error{.code = errc::base_not_here, .file = file_kind::repository};
+    }
     // A directory for a new set, its entry durable.
     [[nodiscard]] result<directory> make_set(file_name const& name) noexcept {
         BOOST_OUTCOME_TRY(auto made, sets_->open_dir(name, directory_how::create_if_missing));

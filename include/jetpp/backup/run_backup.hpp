@@ -63,7 +63,13 @@ template <class Engine>
             auto sets, repository<env>::open_or_create(store.environment(), repository_path)
         );
         BOOST_OUTCOME_TRY(auto sink, directory_sink<env>::create(store.environment(), sets));
-        return run_in_place(store, sink, options);
+        auto all = options;
+        all.find_base = [&](uuid const& set, std::uint64_t hash) -> result<sha256_digest> {
+            auto here = sets.find_set(set, hash);
+            auto const elsewhere = !here && here.error().code == errc::base_not_here;
+            return elsewhere && options.find_base ? options.find_base(set, hash) : here;
+        };
+        return run_in_place(store, sink, all);
     });
 }
 

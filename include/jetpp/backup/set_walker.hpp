@@ -50,7 +50,8 @@ concept set_visitor = requires(
 ) {
     // The frozen header of a database whose pages follow.
     { visitor.begin_database(database, header) } -> std::same_as<result<void>>;
-    // The image from byte `at` of the file on; the header area and the trailer are left out.
+    // The image from byte `at` of the file on; the header area and the trailer are left out, and of
+    // a delta every page that it has not.
     { visitor.database_bytes(at, image) } -> std::same_as<result<void>>;
     { visitor.end_database(trailer) } -> std::same_as<result<void>>;
     { visitor.begin_segment(segment) } -> std::same_as<result<void>>;
@@ -97,7 +98,8 @@ public:
                 return error{.code = errc::unsupported, .file = file_kind::manifest};
             BOOST_OUTCOME_TRY(auto checker, segment_checker::create(PageSize));
             checker_.emplace(std::move(checker));
-            auto file = std::size_t{0}; // the database whose parts come, or past all: the log
+            // The database whose parts come, or past all: the log.
+            auto file = manifest_->has_pages() ? std::size_t{0} : manifest_->databases.size();
             for (auto const& part : manifest_->parts) {
                 BOOST_OUTCOME_TRY(walk_part(part, file));
             }
@@ -185,8 +187,11 @@ private:
 
     [[nodiscard]] result<void> take_pages(part_run const& run) {
         auto const pages = manifest_->databases[database_].pages;
-        if (run.first != page_ || run.end > pages + 1)
+        // A delta leaves out runs that are as in its base.
+        auto const may_skip = manifest_->databases[database_].delta && page_ != 0;
+        if (may_skip ? run.first < page_ : run.first != page_)
             return damaged_page(page_, damage::none, errc::incomplete_copy);
+        if (run.end > pages + 1) return damaged_page(page_, damage::none, errc::incomplete_copy);
         auto first = run.first;
         auto const page_at = [&](std::uint64_t page) {
             return run.raw.data() + (page - run.first) * PageSize;
@@ -203,15 +208,32 @@ private:
                 is_present(run.presence, static_cast<std::size_t>(page - run.first))
             ));
         }
-        if (first < last) {
-            BOOST_OUTCOME_TRY(visitor_->database_bytes(
-                first * PageSize,
-                {page_at(first), static_cast<std::size_t>((last - first) * PageSize)}
-            ));
-        }
+        BOOST_OUTCOME_TRY(hand_out(run, first, last));
         page_ = run.end;
         if (run.end != pages + 1) return ok();
         return take_trailer(page_at(pages));
+    }
+
+    // Pages [first, last) of the run; of a delta those that it has, stretch by stretch.
+    [[nodiscard]] result<void> hand_out(
+        part_run const& run, std::uint64_t first, std::uint64_t last
+    ) {
+        auto const delta = manifest_->databases[database_].delta;
+        auto const is_wanted = [&](std::uint64_t page) {
+            return !delta || is_present(run.presence, static_cast<std::size_t>(page - run.first));
+        };
+        while (first < last) {
+            auto end = first;
+            while (end < last && is_wanted(end)) ++end;
+            if (end != first) {
+                auto const* const from = run.raw.data() + (first - run.first) * PageSize;
+                BOOST_OUTCOME_TRY(visitor_->database_bytes(
+                    first * PageSize, {from, static_cast<std::size_t>((end - first) * PageSize)}
+                ));
+            }
+            first = end + 1;
+        }
+        return ok();
     }
 
     [[nodiscard]] result<void> check_page(std::byte const* page, std::uint64_t number, bool there) {

@@ -109,6 +109,11 @@ enum class sabotage : std::uint16_t {
     publish_before_sync,
     pool_copy_before_durable,
     restore_without_sync,
+    delta_from_begin,
+    reattached_as_delta,
+    full_without_chain,
+    base_from_elsewhere,
+    truncate_unstamped,
     ring_index_from_lsn,
     credit_too_small,
     credit_without_segment,
@@ -166,6 +171,11 @@ enum class sabotage : std::uint16_t {
     case sabotage::publish_before_sync: return "publish_before_sync";
     case sabotage::pool_copy_before_durable: return "pool_copy_before_durable";
     case sabotage::restore_without_sync: return "restore_without_sync";
+    case sabotage::delta_from_begin: return "delta_from_begin";
+    case sabotage::reattached_as_delta: return "reattached_as_delta";
+    case sabotage::full_without_chain: return "full_without_chain";
+    case sabotage::base_from_elsewhere: return "base_from_elsewhere";
+    case sabotage::truncate_unstamped: return "truncate_unstamped";
     case sabotage::ring_index_from_lsn: return "ring_index_from_lsn";
     case sabotage::credit_too_small: return "credit_too_small";
     case sabotage::credit_without_segment: return "credit_without_segment";

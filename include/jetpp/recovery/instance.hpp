@@ -134,6 +134,8 @@ public:
     [[nodiscard]] result<log_pin> pin_log() noexcept {
         return pin_log([](database&) noexcept {});
     }
+    // A pin that is out keeps log from `from` on too, as far as it is still there.
+    void keep_log(log_pin const& pin, lsn from) noexcept;
     void unpin_log(log_pin const& pin) noexcept;
     [[nodiscard]] bool is_pinned() noexcept {
         auto const held = holding{databases_lock_};

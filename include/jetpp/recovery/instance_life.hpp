@@ -244,6 +244,11 @@ auto instance<Traits>::pin_log(F&& attached) noexcept -> result<log_pin> {
     return error{.code = errc::resource};
 }
 template <class Traits>
+void instance<Traits>::keep_log(log_pin const& pin, lsn from) noexcept {
+    auto const held = holding{databases_lock_};
+    pins_[pin.place] = earlier(pins_[pin.place], from);
+}
+template <class Traits>
 void instance<Traits>::unpin_log(log_pin const& pin) noexcept {
     auto const held = holding{databases_lock_};
     pins_[pin.place] = no_lsn;

@@ -27,6 +27,7 @@
 #include <jetpp/core/result.hpp>
 #include <jetpp/log/replay.hpp>
 #include <jetpp/recovery/analysis.hpp>
+#include <jetpp/recovery/backup_stamp.hpp>
 #include <jetpp/recovery/harden.hpp>
 #include <jetpp/recovery/instance.hpp>
 #include <jetpp/recovery/look_ahead.hpp>
@@ -330,6 +331,19 @@ private:
         return earlier(slot_redo, known.file->min_required_floor());
     }
 
+    // The crash may have come between the record and the headers.
+    [[nodiscard]] result<void> stamp_again(record::backup_end const& end) noexcept {
+        for (auto& known : in_->databases_) {
+            if (known.file == nullptr) continue;
+            auto header = known.file->header();
+            if (!stamp_backup(header, end)) continue;
+            BOOST_OUTCOME_TRY(known.file->change_header([&](database_header& h) noexcept {
+                (void)stamp_backup(h, end);
+            }));
+        }
+        return ok();
+    }
+
     // The file that the record changed and may lack; null if there is nothing to redo.
     [[nodiscard]] paged_file<Traits>* redone_in(log_record const& record) noexcept {
         if (record.header.database == no_database) return nullptr;
@@ -359,6 +373,9 @@ private:
         for (auto const& r : log) {
             if (!r) return r.error();
             auto const& record = r.assume_value();
+            if (auto const* end = record.template as<record::backup_end>()) {
+                BOOST_OUTCOME_TRY(stamp_again(*end));
+            }
             auto* const file = redone_in(record);
             if (file == nullptr) continue;
             BOOST_OUTCOME_TRY(ahead.reach(record.at, file_of));

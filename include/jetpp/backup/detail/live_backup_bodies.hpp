@@ -10,28 +10,77 @@ namespace jetpp::inline v1 {
 // ---- begin
 
 template <class Traits>
-result<void> live_backup<Traits>::begin(
-    uuid const& set, backup_kind kind, bool checkpoint_first, backup_planner& plan
-) noexcept {
-    set_ = set;
-    kind_ = kind;
-    if (checkpoint_first) {
+result<void> live_backup<Traits>::begin(backup_order const& order, backup_planner& plan) noexcept {
+    set_ = order.set;
+    kind_ = order.kind;
+    if (!has_pages(kind_) && !in_->is_archival()) return error{.code = errc::circular_logging};
+    if (order.checkpoint_first && has_pages(kind_)) {
         BOOST_OUTCOME_TRY(in_->checkpoint(checkpoint_how::ordinary));
     }
     auto const pin = in_->pin_log([&](auto& known) noexcept {
         files_[count_] = known.file.get();
+        frozen_[count_].header = known.file->header();
         frozen_[count_++].name = known.name;
     });
     if (!pin) return pin.error();
     pin_ = pin.assume_value();
-    bounds_.redo_lsn = pin_->redo_lsn;
-    bounds_.undo_low_lsn = pin_->undo_low_lsn;
-    bounds_.log_start = pin_->log_start;
     if (count_ == 0) return error{.code = errc::not_found, .file = file_kind::database};
+    if (has_pages(kind_)) {
+        bounds_.redo_lsn = pin_->redo_lsn;
+        bounds_.undo_low_lsn = pin_->undo_low_lsn;
+        bounds_.log_start = pin_->log_start;
+    }
+    BOOST_OUTCOME_TRY(guarded([&] { return check_order(order); }));
+    BOOST_OUTCOME_TRY(find_log_start());
     BOOST_OUTCOME_TRY(bounds_.begin_lsn, log_backup_begin(*in_, set_, kind_, bounds_, files()));
     BOOST_OUTCOME_TRY(freeze());
-    for (auto const& one : databases()) plan.add_database(one.pages);
+    for (auto const& one : databases()) {
+        if (has_pages(kind_))
+            plan.add_database(one.pages);
+        else
+            plan.add_database_without_pages();
+    }
     return ok();
+}
+
+// May this kind be made here and now, and what does it stand on?
+template <class Traits>
+result<void> live_backup<Traits>::check_order(backup_order const& order) {
+    if (kind_ == backup_kind::pages) {
+        if (order.base == nullptr)
+            return error{.code = errc::base_not_here, .file = file_kind::manifest};
+        auto since = order.base->manifest;
+        BOOST_OUTCOME_TRY(check_page_base(since, in_->id(), page_size, databases()));
+        bases_.push_back({since.set, order.base->hash, std::string{name_of(since.kind)}});
+        if (runtime::sabotaged(sabotage::delta_from_begin)) since.redo_lsn = since.begin_lsn;
+        for (std::size_t i = 0; i < count_; ++i) {
+            taken_[i] = pages_since(frozen_[i].header, since);
+            if (runtime::sabotaged(sabotage::reattached_as_delta))
+                taken_[i] = page_selection{since};
+        }
+        return ok();
+    }
+    if (has_pages(kind_)) return ok();
+    BOOST_OUTCOME_TRY(bounds_.log_start, log_base_end(kind_, in_->timeline(), databases()));
+    if (runtime::sabotaged(sabotage::base_from_elsewhere)) return ok();
+    auto const nowhere = base_finder{};
+    auto const& find = order.find_base != nullptr ? *order.find_base : nowhere;
+    BOOST_OUTCOME_TRY(bases_, find_log_bases(kind_, databases(), find));
+    return ok();
+}
+
+// Of log sets it is the end of what they stand on; a copy or pages set needs its own log alone; a
+// full goes back to the chain's end.
+template <class Traits>
+result<void> live_backup<Traits>::find_log_start() noexcept {
+    wanted_start_ = bounds_.log_start;
+    if (kind_ == backup_kind::full && !runtime::sabotaged(sabotage::full_without_chain))
+        wanted_start_ = wanted_log_start(*in_, bounds_.log_start, databases());
+    if (has_pages(kind_)) { // where log from before the copy is gone, the manifest will say so
+        in_->keep_log(*pin_, wanted_start_);
+        return ok();
+    }
+    return keep_log_from(*in_, *pin_, wanted_start_);
 }
 
 // After the begin record is durable.
@@ -63,7 +112,7 @@ result<void> live_backup<Traits>::read_pages(backup_step const& step, backup_chu
     };
     constexpr auto pages_a_run = std::uint64_t{run_bytes / page_size};
     for (auto first = step.first; first < step.end;) {
-        auto& run = into.runs[into.run_count++];
+        auto& run = into.runs[into.run_count];
         auto const end = std::min(step.end, (first / pages_a_run + 1) * pages_a_run);
         run = {
             .first = first,
@@ -71,19 +120,23 @@ result<void> live_backup<Traits>::read_pages(backup_step const& step, backup_chu
             .offset = static_cast<std::size_t>((first - step.first) * page_size),
             .bytes = static_cast<std::size_t>((end - first) * page_size),
         };
-        auto done = read_run(step.file, run, into.memory.part(run.offset, run.bytes));
-        if (!done)
-            return done.error()
+        auto const taken = read_run(step.file, run, into.memory.part(run.offset, run.bytes));
+        if (!taken)
+            return taken.error()
                 .with_database(files_[step.file]->id())
                 .with_file(file_kind::database);
+        if (taken.assume_value()) ++into.run_count;
         first = end;
     }
     return ok();
 }
 
+// Returns: does the run belong in the set? Header area and trailer do, and with them the first and
+// the last run of every database.
 template <class Traits>
-result<void> live_backup<Traits>::read_run(std::size_t file, chunk_run& run, bytes image) noexcept {
+result<bool> live_backup<Traits>::read_run(std::size_t file, chunk_run& run, bytes image) noexcept {
     auto& known = frozen_[file];
+    auto taken = !is_delta(file) || run.first == 0 || run.end > known.pages;
     auto first = run.first;
     auto const page_at = [&](std::uint64_t page) {
         return image.data() + (page - run.first) * page_size;
@@ -106,6 +159,7 @@ result<void> live_backup<Traits>::read_run(std::size_t file, chunk_run& run, byt
             static_cast<std::size_t>(first - run.first)
         ));
         known.masked += copier.masked();
+        if (is_delta(file) && leave_out<page_size>(taken_[file], run, image, first)) taken = true;
         runtime::point(point_id::backup_page_copied);
     }
     if (run.end > known.pages) { // the last run: all pages are there
@@ -116,7 +170,7 @@ result<void> live_backup<Traits>::read_run(std::size_t file, chunk_run& run, byt
         );
         set_present(run.presence, static_cast<std::size_t>(known.pages - run.first));
     }
-    return ok();
+    return taken;
 }
 
 // ---- log
@@ -124,8 +178,7 @@ result<void> live_backup<Traits>::read_run(std::size_t file, chunk_run& run, byt
 template <class Traits>
 result<void> live_backup<Traits>::switch_log(backup_planner& plan) noexcept {
     BOOST_OUTCOME_TRY(bounds_.end_lsn, seal_log(*in_));
-    auto const wanted = wanted_log_start(*in_, bounds_.log_start, databases());
-    BOOST_OUTCOME_TRY(chain_, segments_of_copy(*in_, wanted, bounds_));
+    BOOST_OUTCOME_TRY(chain_, segments_of_copy(*in_, wanted_start_, bounds_));
     BOOST_OUTCOME_TRY(auto source, segment_source<env>::create(page_size));
     segment_.emplace(std::move(source));
     plan.add_segments(chain_.size());
@@ -166,9 +219,9 @@ result<void> live_backup<Traits>::read_log(backup_step const& step, backup_chunk
 
 template <class Traits>
 result<void> live_backup<Traits>::complete(std::uint64_t manifest_hash) noexcept {
-    BOOST_OUTCOME_TRY(log_backup_end(
-        *in_, set_, kind_, backup_status::published, bounds_, manifest_hash, files()
-    ));
+    BOOST_OUTCOME_TRY(
+        log_backup_end(*in_, set_, kind_, backup_status::published, bounds_, manifest_hash, files())
+    );
     return stamp_headers(*in_, set_, kind_, bounds_, manifest_hash, files());
 }
 
