@@ -343,3 +343,119 @@ TEST_CASE("an idle session is stopped by the clock, and only end leaves it", "[b
     b.store().sessions().stop();
     CHECK(code_of(session.list_databases()) == errc::backup_stopped);
 }
+
+TEST_CASE("an incremental session needs archival logging and a full mark", "[backup][external]") {
+    struct circular : bed_policies {
+        using logging = circular_logging;
+    };
+    {
+        auto b = bed<circular>{};
+        auto session = external_backup<bed<circular>::traits>{b.db};
+        CHECK(code_of(session.begin(backup_kind::incremental)) == errc::circular_logging);
+        CHECK_FALSE(b.store().is_pinned());
+        good(session.begin()); // a full is alone, and allowed
+        (void)good(session.end(external_end::abort));
+    }
+    auto t = session_bed{"none"};
+    CHECK(code_of(t.session.begin(backup_kind::incremental)) == errc::full_backup_required);
+    CHECK(t.state() == "none");
+    CHECK(code_of(t.session.begin(backup_kind::pages)) == errc::unsupported);
+    CHECK_FALSE(t.b.store().is_pinned());
+    t.full();
+    auto const mark = [&](mark_kind kind) {
+        return t.b.store().databases()[0].file->header().mark(kind);
+    };
+    auto const full_end = mark(mark_kind::full).end_lsn;
+    auto end = full_end;
+    for (auto const kind : {backup_kind::incremental, backup_kind::differential,
+                            backup_kind::incremental}) {
+        t.b.work(300, 9);
+        good(t.session.begin(kind));
+        auto files = copied_files{};
+        copy_logs(t.session, files);
+        auto const report = good(t.session.end(external_end::normal));
+        // What it lists begins where its base ended.
+        CHECK(report.bounds.log_start == (kind == backup_kind::differential ? full_end : end));
+        auto const slot = kind == backup_kind::differential ? mark_kind::differential
+                                                            : mark_kind::incremental;
+        CHECK(mark(slot).set == report.set);
+        CHECK(mark(mark_kind::full).end_lsn == full_end);
+        if (kind == backup_kind::incremental) end = report.bounds.end_lsn;
+    }
+    good(t.b.db.attach("late"));
+    CHECK(code_of(t.session.begin(backup_kind::incremental)) == errc::full_backup_required);
+    t.full();
+    CHECK_FALSE(mark(mark_kind::incremental).exists());
+    CHECK_FALSE(mark(mark_kind::differential).exists());
+}
+
+TEST_CASE("a damaged page costs a session that database and no other", "[backup][external]") {
+    auto t = session_bed{"none"};
+    auto& b = t.b;
+    good(b.db.attach("other"));
+    auto const rows = good(b.db.open_tree("other", "rows"));
+    (void)good(b.db.put(rows, "a", "b"));
+    good(b.db.checkpoint());
+    // A bit of a page that is not in memory: the engine is opened anew for that.
+    good(std::move(b.db).close());
+    {
+        auto directory = good(b.env.storage.open_dir("/db", directory_how::must_exist));
+        auto file = good(directory.open(file_name{"main"}, {.mode = open_mode::read_write}));
+        auto byte = std::array<std::byte, 1>{};
+        auto const at = database_header_area_bytes + 4 * 4096 + 200;
+        good(read_full(file, byte, at));
+        byte[0] ^= std::byte{1};
+        good(write_full(file, byte, at));
+    }
+    auto db = good(engine<bed_policies>::open("/db", small_engine, b.env));
+    auto session = session_type{db};
+    good(session.begin(backup_kind::full, t.options()));
+    auto const other = good(session.open("main", 0)); // a second handle of the same file
+    auto const failed = read_whole(session, "main");
+    REQUIRE(code_of(failed) == errc::page_damaged);
+    CHECK(failed.error().page == page_number{database_header_area_bytes / 4096 + 4});
+    CHECK(t.events.count(event_kind::backup_database_failed) == 1);
+    auto page = std::vector<std::byte>(4096);
+    CHECK(code_of(session.read(other, page)) == errc::invalid_argument); // closed with it
+    CHECK(code_of(session.open("main")) == errc::file_not_listed);
+    auto const left = good(session.list_databases());
+    REQUIRE(left.size() == 1);
+    CHECK(left.front().name == "other");
+    auto files = copied_files{};
+    copy_databases(session, files);
+    copy_logs(session, files);
+    auto const report = good(session.end(external_end::normal));
+    CHECK(report.copied == std::vector<std::string>{"other"});
+    CHECK(report.failed == std::vector<std::string>{"main"});
+    auto& store = db.core().store;
+    CHECK(good(store.find_database("other"))->file->header().mark(mark_kind::full).exists());
+    CHECK_FALSE(good(store.find_database("main"))->file->header().mark(mark_kind::full).exists());
+
+    // Alone it could not be stamped.
+    good(session.begin());
+    CHECK(code_of(read_whole(session, "main")) == errc::page_damaged);
+    copy_logs(session, files);
+    CHECK(code_of(session.end(external_end::normal)) == errc::database_incomplete);
+}
+
+TEST_CASE("a damaged segment ends the session, and nothing is stamped", "[backup][external]") {
+    auto t = session_bed{"log+R"};
+    auto& b = t.b;
+    {
+        auto directory = good(b.env.storage.open_dir("/db", directory_how::must_exist));
+        auto file = good(directory.open(
+            good(file_name::make(t.logs.front().name)), {.mode = open_mode::read_write}
+        ));
+        auto byte = std::array<std::byte, 1>{};
+        good(read_full(file, byte, segment_header_bytes + 40));
+        byte[0] ^= std::byte{1};
+        good(write_full(file, byte, segment_header_bytes + 40));
+    }
+    auto const read = read_whole(t.session, t.logs.front().name);
+    CHECK(code_of(read) == errc::log_damaged);
+    CHECK(t.state() == "none");
+    CHECK_FALSE(t.is_stamped());
+    CHECK_FALSE(b.store().is_pinned());
+    CHECK(t.events.count(event_kind::backup_failed) == 1);
+    CHECK(code_of(t.session.end(external_end::normal)) == errc::no_backup);
+}

@@ -71,8 +71,9 @@ public:
 
     // full and copy begin with the databases; incremental and differential with the log.
     // Errors: backup_in_progress (this or another session), not_found (no database is attached),
-    // resource (too many pins), unsupported (pages), circular_logging, full_backup_required,
-    // log_gap, those of a checkpoint and of the log. No session is open then.
+    // resource (too many pins), unsupported (pages), those of a checkpoint and of the log; of the
+    // last two kinds circular_logging, full_backup_required (database), log_gap (the first LSN that
+    // is missing). No session is open then.
     [[nodiscard]] result<void> begin(
         backup_kind kind = backup_kind::full, external_options const& options = {}
     ) noexcept;
@@ -138,6 +139,7 @@ private:
     }
     [[nodiscard]] result<void> enter(locked& held, external_call call) noexcept;
     [[nodiscard]] result<void> begin_locked() noexcept;
+    [[nodiscard]] result<void> find_log_start() noexcept;
     [[nodiscard]] external_call named(std::string_view name, std::size_t& index) const noexcept;
     [[nodiscard]] result<external_handle> open_locked(
         locked& held, std::string_view name, std::uint64_t offset
@@ -180,6 +182,7 @@ private:
     std::array<frozen_database, databases_max> frozen_{};
     std::array<paged_file<Traits>*, databases_max> files_{};
     std::size_t count_ = 0;
+    lsn wanted_start_{}; // where the log of the session shall begin
     array_list<chained_segment> chain_;
     std::vector<external_segment> truncatable_;
     std::map<std::uint64_t, slot> handles_;

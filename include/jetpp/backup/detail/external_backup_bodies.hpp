@@ -110,19 +110,36 @@ result<void> external_backup<Traits>::begin_locked() noexcept {
     }
     auto const pin = in_->pin_log([&](auto& known) noexcept {
         files_[count_] = known.file.get();
+        frozen_[count_].header = known.file->header();
         frozen_[count_++].name = known.name;
     });
     if (!pin) return pin.error();
     pin_ = pin.assume_value();
     if (count_ == 0) return error{.code = errc::not_found, .file = file_kind::database};
-    bounds_.redo_lsn = incremental ? no_lsn : pin_->redo_lsn;
-    bounds_.undo_low_lsn = incremental ? no_lsn : pin_->undo_low_lsn;
-    bounds_.log_start = pin_->log_start;
+    BOOST_OUTCOME_TRY(find_log_start());
     BOOST_OUTCOME_TRY(
         bounds_.begin_lsn, log_backup_begin<Traits>(*in_, set_, kind_, bounds_, files())
     );
     state_.begun(incremental, count_);
     last_call_ = in_->environment().runtime.now();
+    return ok();
+}
+
+// Of log sessions it is the end of what they stand on; a full goes back to the chain's end.
+template <class Traits>
+result<void> external_backup<Traits>::find_log_start() noexcept {
+    auto const known = std::span<frozen_database const>{frozen_.data(), count_};
+    if (!has_pages(kind_)) {
+        BOOST_OUTCOME_TRY(bounds_.log_start, log_base_end(kind_, in_->timeline(), known));
+        wanted_start_ = bounds_.log_start;
+        return keep_log_from(*in_, *pin_, wanted_start_);
+    }
+    bounds_.redo_lsn = pin_->redo_lsn;
+    bounds_.undo_low_lsn = pin_->undo_low_lsn;
+    bounds_.log_start = pin_->log_start;
+    wanted_start_ = kind_ == backup_kind::full ? wanted_log_start(*in_, bounds_.log_start, known)
+                                               : bounds_.log_start;
+    in_->keep_log(*pin_, wanted_start_);
     return ok();
 }
 
@@ -336,16 +353,11 @@ result<void> external_backup<Traits>::roll(locked& held) noexcept {
     if (state_.is_rolled()) return ok();
     auto const done = guarded([&]() -> result<void> {
         BOOST_OUTCOME_TRY(bounds_.end_lsn, seal_log(*in_));
-        auto headers = frozen_; // of databases that were never opened: as they are now
-        for (std::size_t i = 0; i < count_; ++i)
-            if (headers[i].pages == 0) headers[i].header = files_[i]->header();
-        auto const wanted = kind_ == backup_kind::full
-                                ? wanted_log_start(
-                                      *in_, bounds_.log_start,
-                                      std::span<frozen_database const>{headers.data(), count_}
-                                  )
-                                : bounds_.log_start;
-        BOOST_OUTCOME_TRY(chain_, segments_of_copy(*in_, wanted, bounds_));
+        if (state_.is_incremental()) {
+            BOOST_OUTCOME_TRY(chain_, segments_from(*in_, wanted_start_, bounds_.end_lsn));
+        } else {
+            BOOST_OUTCOME_TRY(chain_, segments_of_copy(*in_, wanted_start_, bounds_));
+        }
         BOOST_OUTCOME_TRY(fix_truncatable());
         if (!state_.rolled(chain_.size())) return error{.code = errc::out_of_memory};
         return ok();
