@@ -192,12 +192,8 @@ lsn log_writer<Env>::oldest_kept() const noexcept {
 template <any_environment Env>
 result<void> log_writer<Env>::prepare_ahead() noexcept {
     auto const debt = debt_.load(std::memory_order_relaxed);
-    // The last of them is not needed before the growing one is half full: after a switch, or at
-    // the start, others have more use for the disk.
-    auto const early = options_.prepared_segments > 1 &&
-                       offset_of(tail(), options_.segment_bytes) < options_.segment_bytes / 2;
     auto const wanted =
-        options_.prepared_segments - (early ? 1 : 0) + (debt + options_.segment_bytes - 1) / options_.segment_bytes;
+        options_.prepared_segments + (debt + options_.segment_bytes - 1) / options_.segment_bytes;
     auto more = true;
     while (more) {
         auto made = preparer_.prepare_unless([&]() noexcept {
