@@ -1,4 +1,4 @@
-// jetpp/restore.hpp - everything to read backup sets with: catalogue, verify, restore.
+// jetpp/restore.hpp - everything to read backup sets with: catalogue, verify, restore, their log.
 //
 // Needs OpenSSL's libcrypto and nlohmann-json; no Asio.
 #pragma once
@@ -6,4 +6,5 @@
 #include <jetpp/backup/repository.hpp>
 #include <jetpp/backup/restore_set.hpp>
 #include <jetpp/backup/set_catalogue.hpp>
+#include <jetpp/backup/set_log.hpp>
 #include <jetpp/backup/verify_set.hpp>

@@ -32,6 +32,7 @@
 #include <jetpp/log/log_source.hpp>
 
 #include <chrono>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -45,6 +46,18 @@ struct durable_bound {
     lsn (*ask)(void* whom) noexcept = nullptr;
     void* whom = nullptr;
 };
+
+// Engine: an engine of this process, or its log_writer.
+template <class Engine>
+    requires requires(Engine& one) {
+        { one.durable_lsn() } noexcept -> std::same_as<lsn>;
+    }
+[[nodiscard]] durable_bound bound_of(Engine& one) noexcept {
+    return {
+        .ask = [](void* whom) noexcept { return static_cast<Engine*>(whom)->durable_lsn(); },
+        .whom = &one
+    };
+}
 
 struct follow_options {
     lsn from{}; // first LSN wanted; 0: from the oldest segment on

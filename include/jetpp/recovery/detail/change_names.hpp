@@ -101,11 +101,15 @@ private:
     [[nodiscard]] result<void> join(
         lsn at, database_id id, uuid const& database, const_bytes name
     ) noexcept {
-        for (auto const& one : databases_)
-            if (one.id == id && one.database == database) return ok();
+        auto is_other = false;
+        for (auto const& one : databases_) {
+            if (one.id != id) continue;
+            if (one.database == database) return ok();
+            is_other = true;
+        }
         auto const made = file_name::make(as_text(name));
         if (!made || id == no_database) return bad_record().with_lsn(at);
-        forget(id); // the number is another's now
+        if (is_other) forget(id); // but names of trees may be known before the database's
         if (!databases_.push_back({id, database, made.assume_value()}))
             return error{.code = errc::out_of_memory};
         return ok();
