@@ -51,8 +51,14 @@ struct scan_request {
 void scan(scan_request const& request);
 
 struct log_request {
-    std::string directory{};
+    std::string path{}; // of an instance, or of a set
     bool json = false;
+    bool follow = false;
+    bool committed = false;    // transactions instead of records
+    jetpp::lsn from{};         // of records
+    std::string after{};       // a token: of transactions
+    std::optional<std::string> database{}; // by name, of changes
+    std::optional<std::string> tree{};
 };
 void print_log(log_request const& request);
 

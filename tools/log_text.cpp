@@ -73,6 +73,19 @@ void add_part(json& into, jetpp::page_part const& part) {
     if (part.undo_lsn) into["undo_lsn"] = text(part.undo_lsn);
 }
 
+void add_ranges(json& into, jetpp::record::update const& update) {
+    into["old_size"] = update.old_size;
+    into["new_size"] = update.new_size;
+    into["ranges"] = json::array();
+    update.for_each_range([&](jetpp::changed_range const& range) {
+        into["ranges"].push_back(
+            {{"offset", range.offset},
+             {"old", text(range.old_bytes)},
+             {"new", text(range.new_bytes)}}
+        );
+    });
+}
+
 [[nodiscard]] std::string_view name_of(jetpp::structure_op op) {
     switch (op) {
     case jetpp::structure_op::split: return "split";
@@ -253,16 +266,7 @@ public:
     void operator()(jetpp::record::update const& r) const {
         add_part(j_, r.part);
         j_["key"] = text(r.key);
-        j_["old_size"] = r.old_size;
-        j_["new_size"] = r.new_size;
-        j_["ranges"] = json::array();
-        r.for_each_range([&](jetpp::changed_range const& range) {
-            j_["ranges"].push_back(
-                {{"offset", range.offset},
-                 {"old", text(range.old_bytes)},
-                 {"new", text(range.new_bytes)}}
-            );
-        });
+        add_ranges(j_, r);
     }
     void operator()(jetpp::record::ghost const& r) const {
         add_part(j_, r.part);
@@ -473,12 +477,43 @@ json describe_record(jetpp::log_record const& record) {
     return j;
 }
 
+json describe_transaction(
+    jetpp::committed_transaction const& done, jetpp::change_token const& token
+) {
+    auto const word = token.text();
+    auto j = json::object();
+    j["lsn"] = text(done.at);
+    j["type"] = "transaction";
+    j["transaction"] = text(done.first);
+    j["wall"] = text_of(done.wall);
+    j["timeline"] = hex_of(done.timeline.value);
+    if (!done.tag.empty()) j["tag"] = text(done.tag);
+    j["token"] = std::string{word.data(), word.size()};
+    return j;
+}
+
+json describe_change(jetpp::logged_change const& change) {
+    auto j = json::object();
+    j["lsn"] = text(change.at);
+    j["type"] = jetpp::name_of(change.type);
+    j["database"] = text(jetpp::as_bytes(change.database_name));
+    j["tree"] = change.tree.value;
+    if (!change.tree_name.empty()) j["tree_name"] = text(jetpp::as_bytes(change.tree_name));
+    if (!change.is_row()) return j;
+    j["key"] = text(change.key);
+    if (change.type == jetpp::change_type::insert) j["new"] = text(change.new_value);
+    if (change.type == jetpp::change_type::erase) j["old"] = text(change.old_value);
+    if (change.type == jetpp::change_type::update) add_ranges(j, change.patch);
+    return j;
+}
+
 std::string line_of(json const& described) {
     auto line = std::string{};
     for (auto const& [name, value] : described.items()) {
         if (!line.empty()) line += ' ';
         if (name != "lsn" && name != "type") line += name + "=";
-        add_value(line, value);
+        if (name == "token") line += value.get<std::string>(); // to be copied: whole
+        else add_value(line, value);
     }
     return line;
 }

@@ -139,6 +139,24 @@ void add_scan(CLI::App& app, scan_request& request) {
     command.add_option("--limit", request.limit, "at most so many rows");
 }
 
+void add_log(CLI::App& app, log_request& request) {
+    auto& command = *add_command(
+        app, "log", "print the log, one record a line, or what was committed", request, print_log
+    );
+    command.add_option("PATH", request.path, "the directory of an instance, or a set")->required();
+    command.add_flag("--json", request.json, "one JSON object a line");
+    command.add_flag(
+        "--follow", request.follow, "wait for more, also beside a running engine; ends by a signal"
+    );
+    command.add_flag(
+        "--committed", request.committed, "transactions in the order of their commits, with tokens"
+    );
+    command.add_option("--from", request.from.value, "records from this LSN on");
+    command.add_option("--after", request.after, "transactions after the one with this token");
+    command.add_option("--database", request.database, "changes of this database only");
+    command.add_option("--tree", request.tree, "changes of trees of this name only");
+}
+
 int run(int argc, char** argv) {
     auto app = CLI::App{"jetpp - a transactional storage engine", "jetpp"};
     app.require_subcommand(1);
@@ -185,9 +203,7 @@ int run(int argc, char** argv) {
     add_command(app, "info", "print what the files say of themselves", to_describe, print_info)
         ->add_option("PATH", to_describe, places)
         ->required();
-    auto& log = *add_command(app, "log", "print the log, one record a line", to_print, print_log);
-    add_directory(log, to_print.directory);
-    log.add_flag("--json", to_print.json, "one JSON object a line");
+    add_log(app, to_print);
 
     try {
         app.parse(argc, argv);

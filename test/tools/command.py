@@ -55,6 +55,48 @@ def awkward_rows(seed, count, key_max=40, value_max=300):
     return shuffled
 
 
+def unescaped(text):
+    special = {"t": b"\t", "n": b"\n", "r": b"\r", "\\": b"\\"}
+    out, i = bytearray(), 0
+    while i < len(text):
+        if text[i] != "\\":
+            out += text[i].encode()
+            i += 1
+        elif text[i + 1] == "x":
+            out.append(int(text[i + 2:i + 4], 16))
+            i += 4
+        else:
+            out += special[text[i + 1]]
+            i += 2
+    return bytes(out)
+
+
+def apply_changes(trees, transactions):
+    """Rows by tree name, from what `log --committed --json` printed."""
+    names = {}
+    for transaction in transactions:
+        for change in transaction["changes"]:
+            name = names.setdefault(change["tree"], change.get("tree_name", "main"))
+            rows = trees.setdefault(name, {})
+            if change["type"] == "insert":
+                assert unescaped(change["key"]) not in rows
+                rows[unescaped(change["key"])] = unescaped(change["new"])
+            elif change["type"] == "erase":
+                assert rows.pop(unescaped(change["key"])) == unescaped(change["old"])
+            elif change["type"] == "update":
+                key = unescaped(change["key"])
+                old, new, at = rows[key], b"", 0
+                assert len(old) == change["old_size"]
+                for piece in change["ranges"]:
+                    gone = unescaped(piece["old"])
+                    assert old[piece["offset"]:piece["offset"] + len(gone)] == gone
+                    new += old[at:piece["offset"]] + unescaped(piece["new"])
+                    at = piece["offset"] + len(gone)
+                rows[key] = new + old[at:]
+                assert len(rows[key]) == change["new_size"]
+    return trees
+
+
 class CommandTest(unittest.TestCase):
     def setUp(self):
         self.root = tempfile.mkdtemp(prefix="jetpp-command-")
@@ -287,6 +329,123 @@ class CommandTest(unittest.TestCase):
         self.assertLessEqual({"db_create", "tree_create", "insert", "commit", "ghost", "attach_list"}, kinds)
         keys = {one["key"] for one in objects if one["type"] == "insert"}
         self.assertIn("\\t\\n\\r\\\\", keys)
+
+    # --- changes
+
+    def test_committed_changes_rebuild_the_rows(self):
+        directory = self.path("db")
+        self.load(directory, awkward_rows(3, 600), "--batch", "7")
+        self.load(directory, awkward_rows(4, 600), "--batch", "50")
+        again = [(key, value[:50] + b"!" + value[50:]) for key, value in awkward_rows(3, 300)]
+        self.load(directory, again, "--database", "main", "--tree", "main")
+        self.load(directory, [(b"a", b"1")], "--tree", "other")
+        self.run_jetpp("erase", directory, "empty value")
+        done = self.changes_of(directory)
+        lsns = [int(one["lsn"]) for one in done]
+        self.assertEqual(lsns, sorted(set(lsns)))
+        rows = apply_changes({}, done)
+        self.assertEqual(lines_of(sorted(rows["main"].items())), self.scan(directory))
+        self.assertEqual(rows["other"], {b"a": b"1"})
+        only = self.changes_of(directory, "--tree", "other")
+        self.assertEqual([change["type"] for one in only for change in one["changes"]], ["tree_create", "insert"])
+        for one in done:
+            self.assertRegex(one["lsn"], r"^\d+$")
+            self.assertRegex(one["timeline"], r"^[0-9a-f]{16}$")
+        text = self.run_jetpp("log", directory, "--committed").stdout.decode().splitlines()
+        self.assertEqual([line.split()[0] for line in text if not line.startswith(" ")], [one["lsn"] for one in done])
+        self.assertTrue(all(one["token"] in "\n".join(text) for one in done))
+
+    def test_a_token_goes_on_behind_its_transaction(self):
+        directory = self.path("db")
+        self.load(directory, awkward_rows(5, 300), "--batch", "20")
+        done = self.changes_of(directory)
+        for i, one in enumerate(done):
+            rest = self.changes_of(directory, "--after", one["token"])
+            self.assertEqual([r["token"] for r in rest], [r["token"] for r in done[i + 1:]])
+        self.load(directory, [(b"new", b"row")])
+        (new,) = self.changes_of(directory, "--after", done[-1]["token"])
+        self.assertEqual([(c["type"], c["key"], c["new"]) for c in new["changes"]], [("insert", "new", "row")])
+        stranger = self.path("stranger")
+        self.load(stranger, awkward_rows(5, 300), "--batch", "20")
+        refused = self.run_jetpp("log", stranger, "--committed", "--after", done[3]["token"], status=1)
+        self.assertRegex(refused.stderr.decode(), "log_foreign|log_gap|history_break")
+        self.run_jetpp("log", directory, "--committed", "--after", "x" * 92, status=2)
+        self.run_jetpp("log", directory, "--after", done[3]["token"], status=2)
+        self.run_jetpp("log", directory, "--committed", "--from", "5", status=2)
+
+    def test_follow_shows_commits_beside_a_running_load(self):
+        directory = self.path("db")
+        self.load(directory, [(b"a", b"1")])
+        busy = subprocess.Popen([JETPP, "load", directory, "--ack", "--batch", "1"], stdin=subprocess.PIPE,
+                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        busy.stdin.write(b"b\t2\n")
+        busy.stdin.flush()
+        self.assertEqual(busy.stdout.readline(), b"committed 1\n")
+        reader = self.follow(directory, "--committed")
+        raw = self.follow(directory)
+        seen = []
+        for i in range(20):  # each is shown before the next is written: by its proof, at most a second old
+            busy.stdin.write(b"k%d\tv%d\n" % (i, i))
+            busy.stdin.flush()
+            self.assertEqual(busy.stdout.readline(), b"committed %d\n" % (i + 2))
+            while i % 10 == 9 and (not seen or seen[-1]["changes"][-1].get("key") != f"k{i}"):
+                seen.append(json.loads(reader.stdout.readline()))
+        busy.stdin.close()
+        self.assertEqual(busy.wait(), 0)
+        busy.stdout.close()
+        rows = apply_changes({}, seen)["main"]
+        self.assertEqual(lines_of(sorted(rows.items())), self.scan(directory))
+        self.load(directory, [(b"z", b"26")])  # the readers hold no lock
+        more = json.loads(reader.stdout.readline())
+        self.assertEqual(more["changes"][0]["key"], "z")
+        lsns = []
+        while not lsns or lsns[-1] < int(more["lsn"]):
+            lsns.append(int(json.loads(raw.stdout.readline())["lsn"]))
+        self.assertEqual(lsns, sorted(set(lsns)))
+        self.stop(reader)
+        self.stop(raw)
+
+    def test_a_follower_sees_what_survives_a_kill_and_nothing_else(self):
+        directory = self.path("db")
+        self.load(directory, [(b"a", b"1")])
+        reader = self.follow(directory, "--committed")
+        self.kill_while_loading(directory)
+        self.run_jetpp("erase", directory, "a")  # recovers, and is the last to be seen
+        seen = []
+        while not seen or seen[-1]["changes"][0]["type"] != "erase":
+            seen.append(json.loads(reader.stdout.readline()))
+        self.assertEqual(lines_of(sorted(apply_changes({}, seen)["main"].items())), self.scan(directory))
+        self.stop(reader)
+
+    def test_the_log_of_a_set_is_read_without_restoring_it(self):
+        directory, repo = self.path("db"), self.path("repo")
+        self.load(directory, awkward_rows(8, 400), "--batch", "9")
+        self.run_jetpp("backup", directory, repo)
+        self.load(directory, [(b"later", b"row")])
+        (one,) = glob.glob(os.path.join(repo, "sets", "*"))
+        # A set's log begins with its backup: what was at home by then is in the pages.
+        live, of_set = self.changes_of(directory), self.changes_of(one)
+        self.assertEqual([t for t in of_set if t not in live], [])
+        raw = [json.loads(line) for line in self.run_jetpp("log", one, "--json").stdout.splitlines()]
+        self.assertLessEqual({"attach_list", "backup_begin", "segment_end"}, {r["type"] for r in raw})
+        self.assertIn(b"repository", self.run_jetpp("log", repo, status=1).stderr)
+        self.run_jetpp("log", one, "--follow", status=2)
+
+    def changes_of(self, path, *options):
+        printed = self.run_jetpp("log", path, "--committed", "--json", *options).stdout
+        return [json.loads(line) for line in printed.splitlines()]
+
+    def follow(self, directory, *options):
+        reader = subprocess.Popen([JETPP, "log", directory, "--follow", "--json", *options],
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.addCleanup(reader.kill)
+        return reader
+
+    def stop(self, reader):
+        reader.send_signal(signal.SIGTERM)
+        self.assertEqual(reader.wait(), 0, reader.stderr.read())
+        reader.stdout.close()
+        reader.stderr.close()
 
     # --- damage
 
