@@ -2,6 +2,7 @@
 #include "external_bed.hpp"
 #include "external_table.hpp"
 
+#include <jetpp/backup/external_phases.hpp>
 #include <jetpp/backup/run_backup.hpp>
 
 #include <optional>
@@ -458,4 +459,48 @@ TEST_CASE("a damaged segment ends the session, and nothing is stamped", "[backup
     CHECK_FALSE(b.store().is_pinned());
     CHECK(t.events.count(event_kind::backup_failed) == 1);
     CHECK(code_of(t.session.end(external_end::normal)) == errc::no_backup);
+}
+
+TEST_CASE("a session in phases stamps as the other shape does", "[backup][external]") {
+    auto b = bed{};
+    b.work(100, 1);
+    auto const copy = [](auto& phase, std::string const& name) {
+        auto const handle = good(phase.open(name));
+        auto buffer = std::vector<std::byte>(256 << 10);
+        while (good(phase.read(handle, buffer)) != 0) {}
+        good(phase.close(handle));
+    };
+    auto const marks = [&] { return b.store().databases()[0].file->header().marks; };
+    {
+        auto databases = good(begin_external(b.db));
+        CHECK(code_of(begin_external(b.db)) == errc::backup_in_progress);
+        for (auto const& one : good(databases.list())) copy(databases, one.name);
+        auto logs = good(std::move(databases).to_logs());
+        for (auto const& one : good(logs.list())) copy(logs, one.name);
+        auto const report = good(std::move(logs).finish());
+        CHECK(report.stamped);
+        CHECK(marks()[0].set == report.set);
+    }
+    auto const before = marks();
+    { // phases that are dropped, at any place
+        auto dropped = good(begin_external(b.db));
+        auto const handle = good(dropped.open("main"));
+        CHECK(handle.bytes != 0);
+    }
+    {
+        auto databases = good(begin_external(b.db));
+        auto const left = good(std::move(databases).to_logs());
+    }
+    {
+        auto logs = good(begin_external_logs(b.db));
+        CHECK(code_of(std::move(logs).finish()) == errc::invalid_backup_sequence);
+    }
+    {
+        auto logs = good(begin_external_logs(b.db));
+        CHECK_FALSE(good(std::move(logs).abort()).stamped);
+    }
+    CHECK(code_of(begin_external(b.db, backup_kind::incremental)) == errc::invalid_argument);
+    CHECK(code_of(begin_external_logs(b.db, backup_kind::full)) == errc::invalid_argument);
+    CHECK(marks() == before);
+    CHECK_FALSE(b.store().is_pinned());
 }
