@@ -103,6 +103,7 @@ public:
         core_->detaching.store(true, std::memory_order_seq_cst);
         auto done = result<void>{error{.code = errc::busy}};
         if (core_->open_snapshots.load() == 0 && core_->open_transactions.load() == 0) {
+            core_->await_lone_reads();
             background_->stop();
             done = detach_quiet(database);
             auto again = result<void>{ok()};
@@ -146,17 +147,20 @@ public:
     [[nodiscard]] result<transaction> begin() noexcept { return transaction::begin(*core_); }
 
     // The newest committed row, without a snapshot: one row alone is always consistent.
-    // Must not run while the tree's database is being detached.
+    // Errors: busy (a database is being detached), tree_dropped, misuse, page_damaged, io,
+    // instance_failed, out_of_memory.
     [[nodiscard]] result<bool> get(tree from, bytes_view key, value_buffer& into) noexcept {
         BOOST_OUTCOME_TRY(core_->check_alive());
         into.clear();
-        BOOST_OUTCOME_TRY(auto const place, core_->place_of(from, max_lsn));
-        auto& system = core_->transactions();
-        auto const view = read_view{.at = max_lsn, .settled = system.people().settled()};
-        return read_row(system, view, place, key.raw(), [&](const_bytes value, bool) noexcept {
-            return into.assign(value);
-        });
+        auto& running = core_->lone_read_count();
+        BOOST_OUTCOME_TRY(core_->enter(running));
+        auto found = get_counted(from, key, into);
+        running.fetch_sub(1, std::memory_order_release);
+        return found;
     }
+    // Every record below it, commits too, survives a loss of power: what a reader of the log in
+    // this process may believe (log_follower.hpp).
+    [[nodiscard]] lsn durable_lsn() const noexcept { return core_->store.log().durable_lsn(); }
     // One row, one transaction, no snapshot: it waits for an unfinished owner of the row instead of
     // conflicting with what others have committed meanwhile.
     // Errors: as transaction::put and commit; write_conflict if the owner does not end.
@@ -237,6 +241,17 @@ public:
 private:
     explicit engine(std::unique_ptr<engine_core<traits>> core) noexcept
         : core_{std::move(core)} {}
+
+    [[nodiscard]] result<bool> get_counted(
+        tree from, bytes_view key, value_buffer& into
+    ) noexcept {
+        BOOST_OUTCOME_TRY(auto const place, core_->place_of(from, max_lsn));
+        auto& system = core_->transactions();
+        auto const view = read_view{.at = max_lsn, .settled = system.people().settled()};
+        return read_row(system, view, place, key.raw(), [&](const_bytes value, bool) noexcept {
+            return into.assign(value);
+        });
+    }
 
     [[nodiscard]] static instance_options store_options(open_options const& o) noexcept {
         return {

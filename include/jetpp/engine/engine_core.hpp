@@ -5,7 +5,9 @@
 // Threads  any.
 #pragma once
 
+#include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 #include <jetpp/core/array_list.hpp>
@@ -32,8 +34,13 @@ struct engine_core {
     open_options options;
     std::atomic<std::uint32_t> open_snapshots{0};
     std::atomic<std::uint32_t> open_transactions{0};
-    // While set, nothing new begins: detach has looked at the two counts.
+    // While set, nothing new begins: detach has looked at the counts.
     std::atomic<bool> detaching{false};
+    // Reads without a handle, counted in many places so that threads do not meet in one.
+    struct alignas(64) read_count {
+        std::atomic<std::uint32_t> running{0};
+    };
+    std::array<read_count, 16> lone_reads{};
 
     // Trees whose drop is committed and whose pages wait until no older snapshot lives.
     struct doomed_tree {
@@ -66,6 +73,19 @@ struct engine_core {
         if (!detaching.load(std::memory_order_seq_cst)) return ok();
         count.fetch_sub(1, std::memory_order_seq_cst);
         return error{.code = errc::busy};
+    }
+    // The place for a read of this thread: stacks lie apart.
+    [[nodiscard]] std::atomic<std::uint32_t>& lone_read_count() noexcept {
+        auto const here = std::uint32_t{0};
+        auto const stack = reinterpret_cast<std::uintptr_t>(&here) >> 16;
+        return lone_reads[(stack * 0x9E3779B97F4A7C15u >> 32) % lone_reads.size()].running;
+    }
+    // Requires: detaching is set. A read without a handle is short: it is waited for.
+    void await_lone_reads() noexcept {
+        auto& runtime = store.environment().runtime;
+        for (auto& one : lone_reads)
+            for (std::uint32_t turn = 0; one.running.load(std::memory_order_seq_cst) != 0; ++turn)
+                runtime.relax(turn);
     }
 };
 
