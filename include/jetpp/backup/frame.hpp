@@ -12,7 +12,8 @@
 //   132  zero 28
 // The crc is over all 160 bytes with its own field as zero; the hash over the stored unit.
 // Invariants
-//   * lengths are capped before anybody allocates: at most 1 MiB raw, at most 1 MiB stored
+//   * lengths are capped before anybody allocates: at most 1 MiB raw, at most 1 MiB stored; a
+//     manifest, which only streams hold as a frame, 16 MiB
 //   * a frame names its set, part and place in the part: none can be moved, left out or repeated
 // Threads  pure functions.
 // Owns     nothing.
@@ -61,6 +62,8 @@ inline constexpr std::size_t frame_header_bytes = 160;
 inline constexpr std::uint32_t frame_raw_max = std::uint32_t{1} << 20;
 inline constexpr std::uint32_t frame_stored_max = std::uint32_t{1} << 20;
 inline constexpr std::uint32_t manifest_bytes_max = std::uint32_t{16} << 20;
+// What a manifest may take as the unit of a frame.
+inline constexpr std::uint32_t manifest_stored_max = manifest_bytes_max + 8;
 // One run of a file image, and what it may grow by when it is stored.
 inline constexpr std::uint32_t run_bytes = std::uint32_t{512} << 10;
 static_assert(run_bytes / 4096 == 128, "one presence bit a page at the smallest page size");
@@ -123,6 +126,13 @@ struct frame_header {
     return type >= frame_type::stream_header && type <= frame_type::trailer;
 }
 
+[[nodiscard]] constexpr std::uint32_t raw_max_of(frame_type type) noexcept {
+    return type == frame_type::manifest ? manifest_bytes_max : frame_raw_max;
+}
+[[nodiscard]] constexpr std::uint32_t stored_max_of(frame_type type) noexcept {
+    return type == frame_type::manifest ? manifest_stored_max : frame_stored_max;
+}
+
 namespace detail {
 
 inline constexpr std::uint32_t skippable_magic = 0x184D2A5A;
@@ -153,7 +163,8 @@ inline void frame_header::encode(bytes block) const noexcept {
     using at = detail::frame_at;
     ensure(block.size() == size, "a frame header is 160 bytes");
     ensure(
-        raw_bytes <= frame_raw_max && stored_bytes <= frame_stored_max, "a frame obeys its caps"
+        raw_bytes <= raw_max_of(type) && stored_bytes <= stored_max_of(type),
+        "a frame obeys its caps"
     );
     auto* p = block.data();
     std::memset(p, 0, size);
@@ -216,7 +227,7 @@ inline result<frame_header> frame_header::decode(const_bytes block) noexcept {
     case hash_id::sha_256: hash_bytes = 32; break;
     default: return refuse(errc::unsupported);
     }
-    if (h.raw_bytes > frame_raw_max || h.stored_bytes > frame_stored_max)
+    if (h.raw_bytes > raw_max_of(h.type) || h.stored_bytes > stored_max_of(h.type))
         return refuse(errc::limit_exceeded);
     if (!all_zero(block.subspan(at::zero, 28)) || h.end < h.first || h.set.is_nil() ||
         !all_zero(const_bytes{h.hash}.subspan(hash_bytes)))

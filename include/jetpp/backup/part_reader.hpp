@@ -131,6 +131,8 @@ private:
         if ((head.flags & frame_flag::encrypted) != 0 || head.key_slot != 0 ||
             head.hash_id != hash_id::xxh3_128)
             return refuse(errc::unsupported);
+        // The one type that may be longer than the buffer; parts hold none.
+        if (head.type == frame_type::manifest) return refuse(errc::set_damaged);
         BOOST_OUTCOME_TRY(fill(unit_.all().first(head.stored_bytes)));
         if (unit_hash(stored(head)) != head.hash) return refuse(errc::set_damaged);
         BOOST_OUTCOME_TRY(headers_.add(head_bytes));

@@ -1,0 +1,223 @@
+// jetpp/backup/stream_source.hpp - a stream of frames taken apart into parts again, and checked.
+//
+//     descriptor, socket, file --> read_stream --> part 0, part 1, ...  then the manifest
+//
+// Frames of several parts may come mixed; each says where it belongs. Everything is checked that
+// can be without reading what the frames hold: header crc, unit hash, set, order within the part,
+// and at the end each part against the manifest, which comes last. What a store was given is no set
+// before read_stream() has returned the manifest.
+// Errors   set_damaged (a byte is wrong; the stream ends before its manifest, or goes on behind it),
+//          set_mixed (frames of another set, or out of order), unsupported, limit_exceeded, those of
+//          the manifest (manifest_text.hpp), of the source and of the store.
+// Threads  one owner.
+// Owns     one frame of at most 1 MiB, the manifest (at most 16 MiB), one hash a part that is open.
+// Source   backup rules R45, R53, R56.
+#pragma once
+
+#include <jetpp/backup/frame.hpp>
+#include <jetpp/backup/manifest_text.hpp>
+#include <jetpp/backup/part_reader.hpp>
+#include <jetpp/backup/sha256.hpp>
+#include <jetpp/backup/sink.hpp>
+#include <jetpp/backup/stored_unit.hpp>
+#include <jetpp/core/aligned_buffer.hpp>
+#include <jetpp/core/bytes.hpp>
+#include <jetpp/core/result.hpp>
+#include <jetpp/env/large_buffer.hpp>
+
+#include <algorithm>
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace jetpp::inline v1 {
+
+// Parts of one stream that may be open at the same time, and parts in all.
+inline constexpr std::size_t stream_parts_open_max = 8;
+inline constexpr std::uint32_t stream_parts_max = 65536;
+
+// Where the frames of a stream go.
+template <class S>
+concept part_store = requires(S& store, uuid const& set, std::uint32_t part, const_bytes frame) {
+    { store.begin(set) } -> std::same_as<result<void>>;
+    { store.open_part(part) } -> std::same_as<result<void>>;
+    { store.write(part, frame) } -> std::same_as<result<void>>;
+    { store.close_part(part) } -> std::same_as<result<void>>; // its last frame was written
+};
+
+// Only checks.
+struct no_store {
+    [[nodiscard]] result<void> begin(uuid const&) noexcept { return ok(); }
+    [[nodiscard]] result<void> open_part(std::uint32_t) noexcept { return ok(); }
+    [[nodiscard]] result<void> write(std::uint32_t, const_bytes) noexcept { return ok(); }
+    [[nodiscard]] result<void> close_part(std::uint32_t) noexcept { return ok(); }
+};
+static_assert(part_store<no_store>);
+
+struct received_stream {
+    std::string sealed; // the manifest as its file holds it
+    read_manifest manifest;
+    std::uint64_t frames{};
+    std::uint64_t bytes{};
+};
+
+namespace detail {
+
+template <byte_source Source, part_store Store>
+class stream_splitter {
+public:
+    stream_splitter(Source& from, Store& into) noexcept : from_{&from}, into_{&into} {}
+
+    [[nodiscard]] result<received_stream> run() {
+        BOOST_OUTCOME_TRY(
+            frame_, create_large_buffer(frame_header_bytes + std::size_t{frame_stored_max})
+        );
+        for (;;) {
+            BOOST_OUTCOME_TRY(auto const head, read_header());
+            if (!set_) {
+                set_ = head.set;
+                BOOST_OUTCOME_TRY(into_->begin(head.set));
+            }
+            if (head.set != *set_) return refuse(errc::set_mixed, head);
+            if (head.type == frame_type::manifest) {
+                BOOST_OUTCOME_TRY(take_manifest(head));
+                return std::move(got_);
+            }
+            BOOST_OUTCOME_TRY(take_frame(head));
+        }
+    }
+
+private:
+    struct open_part {
+        std::uint32_t number{};
+        std::uint16_t file{};
+        std::uint64_t next{}; // sequence
+        std::uint64_t bytes{};
+        sha256 headers{};
+    };
+    struct closed_part {
+        std::uint64_t frames{};
+        std::uint64_t bytes{};
+        sha256_digest headers{};
+    };
+
+    [[nodiscard]] static error refuse(errc code, frame_header const& head) noexcept {
+        return frame_error(code, head.part, head.sequence);
+    }
+    // Where a stream ends is never clean: only the manifest ends one.
+    [[nodiscard]] error cut_short() const noexcept {
+        return frame_error(errc::set_damaged, part_count(), 0);
+    }
+    [[nodiscard]] std::uint32_t part_count() const noexcept {
+        return static_cast<std::uint32_t>(closed_.size());
+    }
+    [[nodiscard]] result<void> fill(bytes into) noexcept {
+        while (!into.empty()) {
+            BOOST_OUTCOME_TRY(auto const n, from_->read(into));
+            if (n == 0) return cut_short();
+            into = into.subspan(n);
+            got_.bytes += n;
+        }
+        return ok();
+    }
+    [[nodiscard]] result<frame_header> read_header() noexcept {
+        auto const raw = frame_.part(0, frame_header_bytes);
+        BOOST_OUTCOME_TRY(fill(raw));
+        ++got_.frames;
+        return frame_header::decode(raw);
+    }
+    [[nodiscard]] static result<void> check_unit(frame_header const& head, const_bytes unit) {
+        if (head.hash_id != hash_id::xxh3_128) return refuse(errc::unsupported, head);
+        if (unit_hash(unit) != head.hash) return refuse(errc::set_damaged, head);
+        return ok();
+    }
+
+    [[nodiscard]] result<void> take_frame(frame_header const& head) {
+        auto part = std::find_if(open_.begin(), open_.end(), [&](open_part const& one) {
+            return one.number == head.part;
+        });
+        if (part == open_.end()) {
+            // Parts begin in the order of their numbers, and never again.
+            if (head.part != part_count() || head.sequence != 0)
+                return refuse(errc::set_mixed, head);
+            if (head.type != frame_type::stream_header) return refuse(errc::set_damaged, head);
+            if (part_count() == stream_parts_max || open_.size() == stream_parts_open_max)
+                return refuse(errc::limit_exceeded, head);
+            part = open_.insert(open_.end(), {.number = head.part, .file = head.file});
+            closed_.emplace_back();
+            BOOST_OUTCOME_TRY(part->headers, sha256::create());
+            BOOST_OUTCOME_TRY(into_->open_part(head.part));
+        }
+        if (head.sequence != part->next || head.file != part->file)
+            return refuse(errc::set_mixed, head);
+        ++part->next;
+        auto const unit = frame_.part(frame_header_bytes, head.stored_bytes);
+        BOOST_OUTCOME_TRY(fill(unit));
+        BOOST_OUTCOME_TRY(check_unit(head, unit));
+        auto const whole = frame_header_bytes + head.stored_bytes;
+        BOOST_OUTCOME_TRY(part->headers.add(frame_.part(0, frame_header_bytes)));
+        BOOST_OUTCOME_TRY(into_->write(head.part, frame_.all().first(whole)));
+        part->bytes += whole;
+        if (!head.is_last()) return ok();
+        auto& done = closed_[head.part];
+        done.frames = part->next;
+        done.bytes = part->bytes;
+        BOOST_OUTCOME_TRY(done.headers, part->headers.finish());
+        open_.erase(part);
+        return into_->close_part(head.part);
+    }
+
+    [[nodiscard]] result<void> take_manifest(frame_header const& head) {
+        auto const in_place = open_.empty() && head.part == part_count() && head.sequence == 0 &&
+                              head.is_last() && head.file == 0;
+        if (!in_place) return refuse(errc::set_mixed, head);
+        if (head.codec != frame_codec::wrapped || head.stored_bytes < wrapped_head_bytes)
+            return refuse(errc::set_damaged, head);
+        auto unit = std::vector<std::byte>(head.stored_bytes);
+        BOOST_OUTCOME_TRY(fill(unit));
+        BOOST_OUTCOME_TRY(check_unit(head, unit));
+        auto const content = decode_wrapped_unit(unit);
+        if (content.size() != head.raw_bytes) return refuse(errc::set_damaged, head);
+        got_.sealed = std::string{as_text(content)};
+        BOOST_OUTCOME_TRY(got_.manifest, parse_manifest(got_.sealed));
+        BOOST_OUTCOME_TRY(agree(got_.manifest.manifest));
+        auto behind = std::array<std::byte, 1>{};
+        BOOST_OUTCOME_TRY(auto const more, from_->read(behind));
+        if (more != 0) return refuse(errc::set_damaged, head);
+        return ok();
+    }
+    [[nodiscard]] result<void> agree(backup_manifest const& manifest) const noexcept {
+        if (manifest.set != *set_ || manifest.parts.size() != closed_.size())
+            return error{.code = errc::set_mixed, .file = file_kind::manifest};
+        for (auto const& part : manifest.parts) {
+            auto const& seen = closed_[part.number];
+            if (part.summary.frames != seen.frames || part.summary.bytes != seen.bytes ||
+                part.summary.headers != seen.headers)
+                return frame_error(errc::set_damaged, part.number, seen.frames);
+        }
+        return ok();
+    }
+
+    Source* from_;
+    Store* into_;
+    aligned_buffer frame_;
+    std::optional<uuid> set_;
+    std::vector<open_part> open_;
+    std::vector<closed_part> closed_; // one for each part that began
+    received_stream got_{};
+};
+
+} // namespace detail
+
+// To the end of the source.
+template <byte_source Source, part_store Store>
+[[nodiscard]] result<received_stream> read_stream(Source& from, Store& into) noexcept {
+    return guarded([&] { return detail::stream_splitter<Source, Store>{from, into}.run(); });
+}
+
+} // namespace jetpp::inline v1
