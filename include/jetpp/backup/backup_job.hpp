@@ -52,7 +52,7 @@ public:
     // Errors: see live_backup::begin, and the sink's.
     [[nodiscard]] result<void> open() noexcept {
         return kept([&]() -> result<void> {
-            BOOST_OUTCOME_TRY(auto writer, set_writer<Sink>::create(*sink_, options_.codec));
+            BOOST_OUTCOME_TRY(auto writer, set_writer<Sink>::create(*sink_, options_.codec, options_.encryption));
             writer_.emplace(std::move(writer));
             auto& random = clock();
             auto const promised = writer_->promised();

@@ -4,6 +4,7 @@
 #include <jetpp/backup/backup_base.hpp>
 #include <jetpp/backup/backup_kind.hpp>
 #include <jetpp/backup/backup_planner.hpp>
+#include <jetpp/backup/key_ring.hpp>
 #include <jetpp/backup/sha256.hpp>
 #include <jetpp/backup/unit_codec.hpp>
 #include <jetpp/core/ids.hpp>
@@ -38,6 +39,7 @@ struct backup_options {
     base_finder find_base{};
     std::string tag{};
     codec_choice codec{}; // of a header included for it: {&zstd_codec}; raw blocks if none
+    encryption_choice encryption{}; // {&aes_256_gcm, &keys}; plain if none
     // Called between chunks, outside every lock. An error ends the backup with that error.
     std::function<result<void>(backup_progress const&)> on_progress{};
     std::uint32_t queue_buffers = 4;    // of 1 MiB; all the memory a backup takes, but fixed state

@@ -27,8 +27,10 @@
 #include <jetpp/env/runtime.hpp>
 #include <jetpp/page/database_header.hpp>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -76,6 +78,38 @@ struct manifest_base {
     friend bool operator==(manifest_base const&, manifest_base const&) = default;
 };
 
+// How a reader comes to the data key of an encrypted set (key_ring.hpp).
+enum class key_slot_kind : std::uint8_t { key, passphrase, x25519 };
+[[nodiscard]] constexpr std::string_view name_of(key_slot_kind kind) noexcept {
+    switch (kind) {
+    case key_slot_kind::key: return "key";
+    case key_slot_kind::passphrase: return "passphrase";
+    case key_slot_kind::x25519: return "x25519";
+    }
+    return "unknown";
+}
+inline constexpr std::size_t wrapped_key_bytes = 48; // by AES-256-GCM
+inline constexpr std::size_t sealed_box_bytes = 80;
+
+struct manifest_key_slot {
+    key_slot_kind kind{};
+    std::array<std::byte, 16> salt{};      // of key and passphrase
+    std::array<std::byte, 16> check{};     // of key and passphrase: is it the right one?
+    std::array<std::byte, 32> recipient{}; // of x25519: the public key
+    std::uint64_t kdf_memory{};            // of passphrase: Argon2id, in bytes
+    std::uint32_t kdf_passes{};
+    std::vector<std::byte> wrapped{}; // the data key
+    friend bool operator==(manifest_key_slot const&, manifest_key_slot const&) = default;
+};
+
+// What the manifest's HMAC is over. Belongs to the text that was read, not to what it says.
+struct manifest_mac_input {
+    sha256_digest value{};
+    friend bool operator==(manifest_mac_input const&, manifest_mac_input const&) noexcept {
+        return true;
+    }
+};
+
 struct backup_manifest {
     uuid set{};
     backup_kind kind = backup_kind::full;
@@ -101,6 +135,10 @@ struct backup_manifest {
     std::vector<manifest_database> databases;
     std::vector<manifest_log> log;
     std::string codec = "none";
+    std::string cipher;                       // empty: not encrypted
+    std::vector<manifest_key_slot> key_slots; // of an encrypted set
+    std::optional<sha256_digest> hmac;        // of an encrypted set
+    manifest_mac_input mac_input{};           // of one that was read
     std::vector<manifest_part> parts;
     backup_receipt receipt = backup_receipt::durable;
     std::vector<manifest_warning> warnings;
@@ -108,6 +146,13 @@ struct backup_manifest {
     friend bool operator==(backup_manifest const&, backup_manifest const&) = default;
 
     [[nodiscard]] bool has_pages() const noexcept { return jetpp::has_pages(kind); }
+    [[nodiscard]] bool is_encrypted() const noexcept { return !cipher.empty(); }
+    // Does the HMAC say who wrote the set? Who writes for a public key has no secret to prove by.
+    [[nodiscard]] bool has_author() const noexcept {
+        for (auto const& slot : key_slots)
+            if (slot.kind == key_slot_kind::x25519) return false;
+        return is_encrypted();
+    }
     // Throws: std::bad_alloc.
     [[nodiscard]] std::string to_json() const;
 };
@@ -154,6 +199,31 @@ inline void write_part(json_text& json, manifest_part const& part) {
     write_number(json, "frames", part.summary.frames);
     write_number(json, "raw_bytes", part.summary.raw_bytes);
     json.key("headers_sha256").text({hash.data(), hash.size()}).close_object();
+}
+
+[[nodiscard]] inline std::string hex_text(const_bytes raw) {
+    constexpr char digits[] = "0123456789abcdef";
+    auto text = std::string{};
+    text.reserve(2 * raw.size());
+    for (auto const b : raw) {
+        text += digits[std::to_integer<unsigned>(b >> 4)];
+        text += digits[std::to_integer<unsigned>(b & std::byte{15})];
+    }
+    return text;
+}
+
+inline void write_key_slot(json_text& json, manifest_key_slot const& slot) {
+    json.open_object().key("kind").text(name_of(slot.kind));
+    if (slot.kind == key_slot_kind::passphrase) {
+        json.key("kdf").text("argon2id");
+        write_number(json, "memory", slot.kdf_memory);
+        json.key("passes").small(slot.kdf_passes);
+    }
+    if (slot.kind == key_slot_kind::x25519)
+        json.key("recipient").text(hex_text(slot.recipient));
+    else
+        json.key("salt").text(hex_text(slot.salt)).key("check").text(hex_text(slot.check));
+    json.key("wrapped").text(hex_text(slot.wrapped)).close_object();
 }
 
 inline void write_index(json_text& json, backup_manifest const& m, part_content content) {
@@ -230,7 +300,14 @@ inline std::string backup_manifest::to_json() const {
         json.close_object();
     }
     json.close_array();
-    json.key("codec").text(codec).key("cipher").null().key("key_slots").open_array().close_array();
+    json.key("codec").text(codec).key("cipher");
+    if (is_encrypted())
+        json.text(cipher);
+    else
+        json.null();
+    json.key("key_slots").open_array();
+    for (auto const& slot : key_slots) write_key_slot(json, slot);
+    json.close_array();
     json.key("hash").text("xxh3-128");
     json.key("parts").open_array();
     for (auto const& part : parts) write_part(json, part);
@@ -242,7 +319,12 @@ inline std::string backup_manifest::to_json() const {
     json.close_object();
     json.key("receipt").text(name_of(receipt));
     json.key("drill").open_object().key("state").text("none").close_object();
-    json.key("authenticity").text("none").key("hmac").null().key("sig").null();
+    json.key("authenticity").text(has_author() ? "hmac" : "none").key("hmac");
+    if (hmac)
+        json.text(hex_text(*hmac));
+    else
+        json.null();
+    json.key("sig").null();
     json.key("epoch").null();
     json.key("warnings").open_array();
     for (auto const& warning : warnings) {

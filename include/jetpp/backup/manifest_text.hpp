@@ -6,7 +6,7 @@
 // Include this header only where sets are read: it is what needs nlohmann-json.
 // Threads  pure functions.
 // Errors   set_damaged (seal, syntax, a field), unsupported (a later format, a critical key, a
-//          cipher this build lacks), unsafe_name, limit_exceeded, out_of_memory.
+//          codec or cipher this version has no name for), unsafe_name, limit_exceeded, out_of_memory.
 #pragma once
 
 #include <jetpp/backup/manifest.hpp>
@@ -183,6 +183,76 @@ inline void read_index(
     });
 }
 
+[[nodiscard]] inline manifest_key_slot read_key_slot(
+    manifest_fields& in, nlohmann::json const& object, bool& foreign
+) {
+    auto slot = manifest_key_slot{};
+    auto const kind = in.text(object, "kind");
+    auto known = false;
+    for (auto const one :
+         {key_slot_kind::key, key_slot_kind::passphrase, key_slot_kind::x25519}) {
+        if (kind != name_of(one)) continue;
+        slot.kind = one;
+        known = true;
+    }
+    foreign = !known; // of a later version: other slots may do
+    if (foreign) return slot;
+    auto const wrapped = in.text(object, "wrapped");
+    slot.wrapped.resize(
+        slot.kind == key_slot_kind::x25519 ? sealed_box_bytes : wrapped_key_bytes
+    );
+    in.refuse_unless(parse_hex(wrapped, slot.wrapped));
+    if (slot.kind == key_slot_kind::x25519) {
+        in.refuse_unless(parse_hex(in.text(object, "recipient"), slot.recipient));
+        return slot;
+    }
+    in.refuse_unless(parse_hex(in.text(object, "salt"), slot.salt));
+    in.refuse_unless(parse_hex(in.text(object, "check"), slot.check));
+    if (slot.kind == key_slot_kind::passphrase) {
+        foreign = in.text(object, "kdf") != "argon2id";
+        slot.kdf_memory = in.number(object, "memory");
+        slot.kdf_passes = in.small(object, "passes");
+    }
+    return slot;
+}
+
+// Returns: false if the cipher is one of a later version.
+[[nodiscard]] inline bool read_encryption(
+    manifest_fields& in, nlohmann::json const& root, backup_manifest& m
+) {
+    if (in.at(root, "cipher", true).is_null()) {
+        in.refuse_unless(in.at(root, "hmac", true).is_null());
+        return true;
+    }
+    m.cipher = in.text(root, "cipher");
+    if (m.cipher != "aes-256-gcm" && m.cipher != "xchacha20-poly1305") return false;
+    in.each(root, "key_slots", 16, [&](nlohmann::json const& one) {
+        auto foreign = false;
+        auto slot = read_key_slot(in, one, foreign);
+        if (!foreign) m.key_slots.push_back(std::move(slot));
+    });
+    m.hmac.emplace();
+    in.refuse_unless(parse_hex(in.text(root, "hmac"), *m.hmac));
+    return true;
+}
+
+// The digest of the text with the value of its field `hmac` as null, which is what the HMAC is
+// over. Inside a string the quotes would be escaped: what looks like the field is the field.
+[[nodiscard]] inline result<sha256_digest> digest_for_mac(std::string_view json) {
+    constexpr auto field = std::string_view{"\"hmac\":\""};
+    auto const at = json.find(field);
+    if (at == json.npos || json.find(field, at + 1) != json.npos)
+        return error{.code = errc::set_damaged};
+    auto const value = at + field.size() - 1; // from its quote on
+    auto const behind = json.find('"', value + 1);
+    if (behind == json.npos) return error{.code = errc::set_damaged};
+    BOOST_OUTCOME_TRY(auto hasher, sha256::create());
+    BOOST_OUTCOME_TRY(hasher.add(as_bytes(json.substr(0, value))));
+    BOOST_OUTCOME_TRY(hasher.add(as_bytes("null")));
+    BOOST_OUTCOME_TRY(hasher.add(as_bytes(json.substr(behind + 1))));
+    return hasher.finish();
+}
+
 // Are the fields together what one set can be?
 [[nodiscard]] inline bool is_coherent(backup_manifest const& m) {
     auto const pages_fit =
@@ -283,9 +353,10 @@ inline void read_index(
         );
     });
     m.codec = in.text(root, "codec");
-    auto const plain = in.at(root, "cipher", true).is_null();
-    in.refuse_unless(!codec_name(m.codec).empty());
-    if (in.sound() && (!plain || in.text(root, "hash") != "xxh3-128"))
+    auto const codec = codec_name(m.codec);
+    auto const known = codec == "none" || codec == "zstd" || codec == "lz4";
+    auto const readable = read_encryption(in, root, m) && known;
+    if (in.sound() && (!readable || in.text(root, "hash") != "xxh3-128"))
         return error{.code = errc::unsupported};
     in.each(root, "parts", 65536, [&](nlohmann::json const& one) {
         m.parts.push_back(read_part(in, one, unsafe));
@@ -324,6 +395,11 @@ struct read_manifest {
         if (!root.is_object()) return here({.code = errc::set_damaged});
         auto fields = detail::read_manifest_fields(root);
         if (!fields) return here(fields.error());
+        if (fields.assume_value().is_encrypted()) {
+            auto const digest = detail::digest_for_mac(text.value());
+            if (!digest) return here(digest.error());
+            fields.assume_value().mac_input.value = digest.value();
+        }
         auto const hash = sha256::of(as_bytes(text.value()));
         if (!hash) return here(hash.error());
         return read_manifest{std::move(fields).value(), hash.value()};

@@ -4,9 +4,10 @@
 // and by the checksum inside, order by set, part and sequence, index and trailer by comparing with
 // what was read. What next() returned was all of that.
 // Errors name part and frame: set_damaged (a byte is wrong, or the part ends early), set_mixed
-// (sound frames of another set, part or place), unsupported, limit_exceeded, and the source's.
+// (sound frames of another set, part or place), unsupported, limit_exceeded, wrong_key (encrypted,
+// and no key was brought), authentication_failed, and the source's.
 // Threads  one owner.
-// Owns     two buffers of 1 MiB; the source must outlive it.
+// Owns     two buffers of 1 MiB (encrypted: three); the source must outlive it.
 #pragma once
 
 #include <jetpp/backup/frame.hpp>
@@ -60,10 +61,15 @@ public:
         BOOST_OUTCOME_TRY(made.raw_, create_large_buffer(frame_raw_max));
         BOOST_OUTCOME_TRY(made.headers_, sha256::create());
         BOOST_OUTCOME_TRY(auto const head, made.read_frame());
-        auto const content = decode_wrapped_unit(made.stored(head));
+        auto const content = decode_wrapped_unit(made.unit());
         if (head.type != frame_type::stream_header || head.raw_bytes != content.size() ||
             !made.about_.decode(content))
             return made.refuse(errc::set_damaged);
+        if (made.access_.key != nullptr) {
+            BOOST_OUTCOME_TRY(
+                made.cipher_, made.access_.key->part(expected.part, made.about_.salt)
+            );
+        }
         made.reset_index();
         return made;
     }
@@ -104,9 +110,8 @@ private:
     [[nodiscard]] error refuse(errc code) const noexcept {
         return frame_error(code, place_.part, sequence_ == 0 ? 0 : sequence_ - 1);
     }
-    [[nodiscard]] const_bytes stored(frame_header const& head) const noexcept {
-        return unit_.all().first(head.stored_bytes);
-    }
+    // Of the frame that was read last; decrypted, if it was sealed.
+    [[nodiscard]] const_bytes unit() const noexcept { return current_; }
     // Fills all of `into`; a source that ends before is a part cut short.
     [[nodiscard]] result<void> fill(bytes into) noexcept {
         while (!into.empty()) {
@@ -128,13 +133,24 @@ private:
         if (head.set != place_.set || head.part != place_.part || head.file != place_.file ||
             head.sequence != sequence_ - 1)
             return refuse(errc::set_mixed);
-        if ((head.flags & frame_flag::encrypted) != 0 || head.key_slot != 0 ||
-            head.hash_id != hash_id::xxh3_128)
-            return refuse(errc::unsupported);
+        if (head.hash_id != hash_id::xxh3_128) return refuse(errc::unsupported);
+        auto const sealed = (head.flags & frame_flag::encrypted) != 0;
+        if (sealed && access_.key == nullptr) return refuse(errc::wrong_key);
+        // Of an encrypted set all is sealed but what names the salt: nothing else passes for it.
+        if (sealed != (access_.key != nullptr && sequence_ > 1))
+            return refuse(sealed ? errc::set_damaged : errc::authentication_failed);
+        if (head.key_slot != (sealed ? data_key_slot : 0)) return refuse(errc::unsupported);
         // The one type that may be longer than the buffer; parts hold none.
         if (head.type == frame_type::manifest) return refuse(errc::set_damaged);
         BOOST_OUTCOME_TRY(fill(unit_.all().first(head.stored_bytes)));
-        if (unit_hash(stored(head)) != head.hash) return refuse(errc::set_damaged);
+        current_ = unit_.all().first(head.stored_bytes);
+        if (unit_hash(current_) != head.hash) return refuse(errc::set_damaged);
+        if (sealed) {
+            if (plain_.size() == 0) {
+                BOOST_OUTCOME_TRY(plain_, create_large_buffer(frame_stored_max));
+            }
+            BOOST_OUTCOME_TRY(current_, cipher_->open(head, current_, plain_.all()));
+        }
         BOOST_OUTCOME_TRY(headers_.add(head_bytes));
         done_.bytes += frame_header_bytes + head.stored_bytes;
         return head;
@@ -164,7 +180,7 @@ private:
     [[nodiscard]] result<void> decode(frame_header const& head, bytes raw) noexcept {
         if (raw.empty() || head.codec == frame_codec::wrapped) return refuse(errc::set_damaged);
         if (head.codec == frame_codec::none) {
-            if (!decode_raw_unit(stored(head), raw)) return refuse(errc::set_damaged);
+            if (!decode_raw_unit(unit(), raw)) return refuse(errc::set_damaged);
             return ok();
         }
         if (worker_ == nullptr || worker_codec_ != head.codec) {
@@ -173,7 +189,7 @@ private:
             BOOST_OUTCOME_TRY(worker_, kind->create(kind->level_default));
             worker_codec_ = head.codec;
         }
-        if (!worker_->decode(stored(head), raw)) return refuse(errc::set_damaged);
+        if (!worker_->decode(unit(), raw)) return refuse(errc::set_damaged);
         return ok();
     }
 
@@ -187,7 +203,7 @@ private:
         frame_header const& head, std::uint64_t offset
     ) noexcept {
         if (!index_kept_) return error{.code = errc::out_of_memory};
-        auto const content = decode_wrapped_unit(stored(head));
+        auto const content = decode_wrapped_unit(unit());
         if (head.codec != frame_codec::wrapped || index_.size() == 8 ||
             head.raw_bytes != index_.size() || head.first != done_.first || head.end != done_.end ||
             !std::ranges::equal(content, std::span{index_.data(), index_.size()}))
@@ -199,7 +215,7 @@ private:
     [[nodiscard]] result<void> check_trailer(frame_header const& head) noexcept {
         auto expected = std::array<std::byte, part_trailer::size>{};
         part_trailer{sequence_, raw_bytes_, done_.last_index}.encode(expected.data());
-        auto const content = decode_wrapped_unit(stored(head));
+        auto const content = decode_wrapped_unit(unit());
         if (head.codec != frame_codec::wrapped || index_.size() != 8 ||
             head.raw_bytes != part_trailer::size || head.first != done_.first ||
             head.end != done_.end || !std::ranges::equal(content, expected))
@@ -222,6 +238,9 @@ private:
     stream_about about_{};
     aligned_buffer unit_;
     aligned_buffer raw_;
+    aligned_buffer plain_; // of an encrypted set
+    const_bytes current_{};
+    std::unique_ptr<part_cipher> cipher_;
     array_list<std::byte> index_;
     bool index_kept_ = true;
     sha256 headers_;

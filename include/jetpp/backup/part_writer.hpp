@@ -5,11 +5,13 @@
 // Invariants
 //   * ranges ascend; a part ends with its trailer, which alone has the flag last_of_part
 // Threads  one owner.
-// Owns     a buffer for one stored frame, and at most 4096 index entries. A codec outlives it.
+// Owns     a buffer for one stored frame (encrypted: two), and at most 4096 index entries. Codec and
+//          cipher outlive it.
 #pragma once
 
 #include <jetpp/backup/frame.hpp>
 #include <jetpp/backup/part.hpp>
+#include <jetpp/backup/set_key.hpp>
 #include <jetpp/backup/sha256.hpp>
 #include <jetpp/backup/stored_unit.hpp>
 #include <jetpp/backup/unit_codec.hpp>
@@ -45,6 +47,9 @@ struct part_summary {
     friend bool operator==(part_summary const&, part_summary const&) noexcept = default;
 };
 
+// What the field key_slot says of frames under the set's data key: which is the only one.
+inline constexpr std::uint16_t data_key_slot = 1;
+
 class part_writer {
 public:
     // Errors: out_of_memory.
@@ -64,11 +69,17 @@ public:
         worker_ = worker;
     }
 
+    // `cipher`: of this part; all its frames but the first are sealed with it. Null: plain.
     // Errors (all three): those of the output and the codec; out_of_memory, unsupported (the hash).
     template <frame_output Output>
     [[nodiscard]] result<void> begin(
-        Output& out, part_place const& place, stream_about const& about
+        Output& out, part_place const& place, stream_about const& about,
+        part_cipher* cipher = nullptr
     ) noexcept {
+        cipher_ = cipher;
+        if (cipher != nullptr && plain_.size() == 0) {
+            BOOST_OUTCOME_TRY(plain_, create_large_buffer(frame_stored_max));
+        }
         place_ = place;
         about_ = about;
         done_ = {};
@@ -112,7 +123,9 @@ public:
         };
         BOOST_OUTCOME_TRY(emit(out, header));
         auto entry = std::array<std::byte, index_entry::size>{};
-        index_entry{first, end, offset, header.stored_bytes, header.codec}.encode(entry.data());
+        auto const in_part =
+            static_cast<std::uint32_t>(done_.bytes - offset - frame_header_bytes);
+        index_entry{first, end, offset, in_part, header.codec}.encode(entry.data());
         if (!index_.append(entry)) return error{.code = errc::out_of_memory};
         if (index_.size() == 8 + index_frames_max * index_entry::size) return flush_index(out);
         return ok();
@@ -144,7 +157,11 @@ public:
 private:
     part_writer() noexcept = default;
 
+    // Where a unit is made: in the frame, or, to be sealed into it, beside.
     [[nodiscard]] bytes unit() noexcept {
+        return cipher_ == nullptr ? stored() : plain_.all();
+    }
+    [[nodiscard]] bytes stored() noexcept {
         return frame_.part(frame_header_bytes, frame_.size() - frame_header_bytes);
     }
     void reset_index() noexcept {
@@ -195,7 +212,18 @@ private:
         header.part = place_.part;
         header.file = place_.file;
         header.sequence = sequence_++;
-        header.hash = unit_hash(unit().first(header.stored_bytes));
+        auto const plain = unit().first(header.stored_bytes);
+        if (cipher_ != nullptr && header.type == frame_type::stream_header) {
+            std::memcpy(stored().data(), plain.data(), plain.size()); // it holds the salt
+        } else if (cipher_ != nullptr) {
+            auto const size = plain.size() + sealed_unit_overhead;
+            if (size > frame_stored_max) return error{.code = errc::limit_exceeded};
+            header.flags |= frame_flag::encrypted;
+            header.key_slot = data_key_slot;
+            header.stored_bytes = static_cast<std::uint32_t>(size);
+            BOOST_OUTCOME_TRY(cipher_->seal(header, plain, stored().first(size)));
+        }
+        header.hash = unit_hash(stored().first(header.stored_bytes));
         auto const head = frame_.part(0, frame_header_bytes);
         header.encode(head);
         BOOST_OUTCOME_TRY(headers_.add(head));
@@ -207,6 +235,8 @@ private:
     aligned_buffer frame_;
     frame_codec codec_ = frame_codec::none;
     unit_codec* worker_ = nullptr;
+    part_cipher* cipher_ = nullptr;
+    aligned_buffer plain_;
     array_list<std::byte> index_;
     sha256 headers_;
     part_place place_{};

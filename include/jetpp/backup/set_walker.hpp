@@ -6,7 +6,7 @@
 // every page by its checksum, number and layout, its LSN below the copy's end, the trailer; the log:
 // every record, the chain of segments from the first to end_lsn, the begin record of this set.
 // Not proved here: that replay accepts the pages (recovery does that).
-// Errors   set_damaged, set_mixed, unsupported (a codec that set_access does not bring), limit_exceeded with part and frame; page_damaged and
+// Errors   set_damaged, set_mixed, unsupported (a codec that set_access does not bring), wrong_key, limit_exceeded with part and frame; page_damaged and
 //          incomplete_copy with database and page; log_damaged and log_gap with LSN; not_found (a
 //          part is missing); those of storage and of the visitor.
 // Threads  one owner.
@@ -94,8 +94,7 @@ public:
 
     [[nodiscard]] result<set_tally> run() noexcept {
         return guarded([&]() -> result<set_tally> {
-            if (!access_.can_decode(manifest_->codec))
-                return error{.code = errc::unsupported, .file = file_kind::manifest};
+            BOOST_OUTCOME_TRY(access_, access_.for_set(*manifest_));
             BOOST_OUTCOME_TRY(auto checker, segment_checker::create(PageSize));
             checker_.emplace(std::move(checker));
             // The database whose parts come, or past all: the log.

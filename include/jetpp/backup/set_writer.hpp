@@ -7,6 +7,7 @@
 #pragma once
 
 #include <jetpp/backup/backup_chunk.hpp>
+#include <jetpp/backup/key_ring.hpp>
 #include <jetpp/backup/manifest.hpp>
 #include <jetpp/backup/part_writer.hpp>
 #include <jetpp/backup/sealed_text.hpp>
@@ -35,13 +36,17 @@ namespace jetpp::inline v1 {
 template <backup_sink Sink>
 class set_writer {
 public:
-    // Errors: out_of_memory, unsupported (the codec has no such level).
+    // Errors: out_of_memory, unsupported (the codec has no such level), invalid_argument (a cipher
+    // without keys).
     [[nodiscard]] static result<set_writer> create(
-        Sink& sink, codec_choice const& codec = {}
+        Sink& sink, codec_choice const& codec = {}, encryption_choice const& encryption = {}
     ) noexcept {
+        if (encryption.cipher != nullptr && encryption.keys == nullptr)
+            return error{.code = errc::invalid_argument};
         BOOST_OUTCOME_TRY(auto frames, part_writer::create());
         auto made = set_writer{sink, std::move(frames)};
         made.codec_ = codec;
+        made.encryption_ = encryption;
         BOOST_OUTCOME_TRY(made.worker_, codec.create());
         if (codec.kind != nullptr) made.frames_.use(codec.kind->id, made.worker_.get());
         return made;
@@ -52,11 +57,16 @@ public:
         return said ? said.assume_value() : backup_receipt::discarded;
     }
 
-    // Errors (all): those of the sink; what it throws: io, or out_of_memory.
+    // Errors (all): those of the sink; what it throws: io, or out_of_memory; those of key_ring::make.
     [[nodiscard]] result<void> begin(set_name const& name) noexcept {
         set_ = name.set;
-        begun_ = true;
-        return guarded([&] { return sink_->begin(name); });
+        return guarded([&]() -> result<void> {
+            if (encryption_.cipher != nullptr) {
+                BOOST_OUTCOME_TRY(key_, encryption_.keys->make(set_, *encryption_.cipher));
+            }
+            begun_ = true;
+            return sink_->begin(name);
+        });
     }
 
     // `file`: as the part's name shall call it.
@@ -71,8 +81,16 @@ public:
                 part.database = chunk.about.database;
                 if (part.content == part_content::log) part.timeline = chunk.about.timeline;
                 BOOST_OUTCOME_TRY(sink_->open_part(part.name));
+                auto about = chunk.about;
+                if (key_.key != nullptr) {
+                    BOOST_OUTCOME_TRY(fill_random(about.salt));
+                    BOOST_OUTCOME_TRY(cipher_, key_.key->part(part.number, about.salt));
+                }
                 BOOST_OUTCOME_TRY(frames_.begin(
-                    out, {.set = set_, .part = part.number, .file = chunk.step.file}, chunk.about
+                    out,
+                    {.set = set_, .part = part.number, .file = chunk.step.file},
+                    about,
+                    cipher_.get()
                 ));
             }
             for (auto const& run : chunk.all()) {
@@ -98,6 +116,12 @@ public:
         return guarded([&]() -> result<published> {
             manifest.parts = parts_;
             manifest.codec = codec_.text();
+            if (key_.key != nullptr) {
+                manifest.cipher = key_.key->kind().name;
+                manifest.key_slots = key_.slots;
+                BOOST_OUTCOME_TRY(auto const text, sha256::of(as_bytes(manifest.to_json())));
+                BOOST_OUTCOME_TRY(manifest.hmac, key_.key->manifest_mac(text));
+            }
             auto const json = manifest.to_json();
             BOOST_OUTCOME_TRY(auto const hash, sha256::of(as_bytes(json)));
             BOOST_OUTCOME_TRY(auto const sealed, seal_text(json));
@@ -134,6 +158,9 @@ private:
     Sink* sink_;
     codec_choice codec_{};
     std::unique_ptr<unit_codec> worker_;
+    encryption_choice encryption_{};
+    made_set_key key_{};
+    std::unique_ptr<part_cipher> cipher_; // of the open part
     part_writer frames_;
     uuid set_{};
     std::vector<manifest_part> parts_;

@@ -7,6 +7,7 @@
 // Source   backup rule R61.
 #pragma once
 
+#include <jetpp/backup/frame_check.hpp>
 #include <jetpp/backup/manifest_text.hpp>
 #include <jetpp/backup/page_policies.hpp>
 #include <jetpp/backup/repository.hpp>
@@ -34,6 +35,7 @@ struct verify_finding {
 
 struct verify_report {
     std::uint64_t sets{}; // verified, good or bad
+    std::uint64_t sealed_sets{}; // of them: encrypted, and no key was brought: frames only
     std::uint64_t parts{};
     std::uint64_t frames{};
     std::uint64_t pages{};
@@ -46,7 +48,7 @@ struct verify_report {
 };
 
 struct verify_options {
-    set_access access{}; // codecs the sets may have
+    set_access access{}; // codecs and keys the sets may want
     // Bytes of sets that were read since the last call. An error ends the work with that error.
     std::function<result<void>(std::uint64_t)> on_read{};
 };
@@ -89,6 +91,44 @@ struct verify_visitor {
 
 } // namespace detail
 
+namespace detail {
+
+// What can be said of an encrypted set without its key.
+template <any_environment Env>
+[[nodiscard]] result<void> check_sealed_parts(
+    typename Env::directory& set,
+    backup_manifest const& manifest,
+    verify_report& report,
+    verify_options const& options
+) {
+    ++report.sealed_sets;
+    for (auto const& part : manifest.parts) {
+        BOOST_OUTCOME_TRY(auto const name, file_name::make(part.name));
+        auto opened = file_input<Env>::open(set, name);
+        if (!opened)
+            return error{
+                .code = opened.error().code,
+                .os_errno = opened.error().os_errno,
+                .page = page_number{part.number},
+                .file = file_kind::backup_part
+            };
+        BOOST_OUTCOME_TRY(check_frames(
+            opened.assume_value(),
+            {.set = manifest.set, .part = part.number},
+            part.summary,
+            [&](std::uint64_t count) -> result<void> {
+                return options.on_read ? options.on_read(count) : result<void>{ok()};
+            }
+        ));
+        ++report.parts;
+        report.frames += part.summary.frames;
+        report.bytes += part.summary.bytes;
+    }
+    return ok();
+}
+
+} // namespace detail
+
 // Adds to the report what is found in one set. `name`: as the report shall call it.
 // Errors: of reading the directory, out_of_memory, what on_read returned. Damage is a finding.
 template <any_environment Env>
@@ -120,6 +160,15 @@ template <any_environment Env>
                     std::string{entry.name.view()},
                     {.code = errc::set_mixed, .file = file_kind::directory}
                 );
+        }
+        if (manifest.is_encrypted() && options.access.keys == nullptr) {
+            auto checked = detail::check_sealed_parts<Env>(set, manifest, report, options);
+            if (!checked) {
+                auto const& why = checked.error();
+                if (why.code == errc::cancelled || why.code == errc::out_of_memory) return why;
+                found(detail::file_of(why, manifest), why);
+            }
+            return ok();
         }
         auto visitor = detail::verify_visitor{&options};
         auto const walked = with_page_policies(
