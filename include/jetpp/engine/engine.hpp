@@ -212,6 +212,22 @@ public:
         return core_->store.checkpoint(checkpoint_how::flush_all);
     }
 
+    // Gives up log that no recovery, reader or backup needs, and says who holds the rest.
+    // Circular logging gives it up by itself: 0 segments.
+    // Errors: instance_failed, io and its kin: final.
+    [[nodiscard]] result<truncation_report> truncate_log(
+        truncation_options const& options = {}
+    ) noexcept {
+        BOOST_OUTCOME_TRY(core_->check_alive());
+        return core_->store.truncate_log(options);
+    }
+    // A named place in the log, which a restore may aim at. Durable when this returns its LSN.
+    // Errors: invalid_argument (label: 1 to 255 bytes of UTF-8), those of the log.
+    [[nodiscard]] result<lsn> mark_restore_point(std::string_view label) noexcept {
+        BOOST_OUTCOME_TRY(core_->check_alive());
+        return core_->store.log_restore_point(label);
+    }
+
     // Every further call but close is refused with service_stopped until resume_service(); calls
     // that run go on, and so does what the engine does by itself.
     void stop_service() noexcept { core_->store.service().stop(); }

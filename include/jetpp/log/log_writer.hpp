@@ -145,6 +145,12 @@ public:
     [[nodiscard]] result<std::uint32_t> recycle_below(lsn floor) noexcept;
     [[nodiscard]] result<std::uint32_t> release_below(lsn floor) noexcept;
     [[nodiscard]] lsn oldest_kept() const noexcept; // first LSN of the oldest segment present
+    // What release_below(floor) would free, and where the log would begin then.
+    struct kept_segments {
+        std::uint32_t segments{};
+        lsn oldest_left{};
+    };
+    [[nodiscard]] kept_segments kept_below(lsn floor) const noexcept;
     // Of all segment files, spares included.
     [[nodiscard]] std::uint64_t kept_bytes() const noexcept {
         return store_.file_count() * options_.segment_bytes;
@@ -194,6 +200,7 @@ private:
     template <class Attempt>
     [[nodiscard]] result<void> until_taken(Attempt&& attempt) noexcept;
     [[nodiscard]] result<void> prepare_ahead() noexcept;
+    [[nodiscard]] bool is_bare() const noexcept;
     [[nodiscard]] result<void> mark_time() noexcept;
     [[nodiscard]] std::uint64_t debt_of(credit_use use) const noexcept;
     template <class Body>

@@ -40,6 +40,7 @@
 #include <jetpp/recovery/copy_sessions.hpp>
 #include <jetpp/recovery/entry_gate.hpp>
 #include <jetpp/recovery/instance_options.hpp>
+#include <jetpp/recovery/truncation.hpp>
 #include <jetpp/txn/catalogue_rows.hpp>
 #include <jetpp/txn/transaction_system.hpp>
 
@@ -162,6 +163,15 @@ public:
     // due, segments below it are used again. Returns: whether there is more to do.
     [[nodiscard]] result<bool> clean_step() noexcept;
 
+    // Gives up what truncation.hpp says that nothing needs. Takes checkpoints if they hold it.
+    // Errors: instance_failed, io and its kin: final.
+    [[nodiscard]] result<truncation_report> truncate_log(
+        truncation_options const& options = {}
+    ) noexcept;
+    // A named place in the log, which a restore may aim at. Durable when this returns its LSN.
+    // Errors: invalid_argument (label: 1 to 255 bytes of UTF-8), those of the log.
+    [[nodiscard]] result<lsn> log_restore_point(std::string_view label) noexcept;
+
     // Errors: lost, log_missing (the log no longer tells).
     [[nodiscard]] result<void> answer_old_ticket(ticket const& receipt) noexcept;
 
@@ -200,6 +210,7 @@ private:
         attach_entry const* added, database const* without, bytes room
     ) noexcept;
     [[nodiscard]] result<void> checkpoint_locked(checkpoint_how how) noexcept;
+    void find_holds(truncation_report& report) noexcept;
     [[nodiscard]] bool is_pinned_locked() const noexcept {
         for (auto const pin : pins_)
             if (pin) return true;
@@ -241,3 +252,4 @@ private:
 
 #include <jetpp/recovery/instance_databases.hpp>
 #include <jetpp/recovery/instance_life.hpp>
+#include <jetpp/recovery/instance_truncation.hpp>

@@ -173,12 +173,24 @@ result<std::uint32_t> log_writer<Env>::recycle_below(lsn floor) noexcept {
 template <any_environment Env>
 result<std::uint32_t> log_writer<Env>::release_below(lsn floor) noexcept {
     if (failed()) return flusher_.log_failed_at(floor);
-    // While the newest segment has no durable record, the one before it says where the log ends.
-    auto const durable = durable_lsn();
-    auto const bare = offset_of(durable, options_.segment_bytes) == segment_header_bytes;
-    auto freed = store_.release_below(earlier(floor, durable), bare);
+    auto freed = store_.release_below(earlier(floor, durable_lsn()), is_bare());
     if (!freed) fail(freed.error());
     return freed;
+}
+
+// While the newest segment has no durable record, the one before it says where the log ends.
+template <any_environment Env>
+bool log_writer<Env>::is_bare() const noexcept {
+    return offset_of(durable_lsn(), options_.segment_bytes) == segment_header_bytes;
+}
+
+template <any_environment Env>
+auto log_writer<Env>::kept_below(lsn floor) const noexcept -> kept_segments {
+    auto const kept = store_.kept_below(earlier(floor, durable_lsn()), is_bare());
+    return {
+        kept.segments,
+        kept.next ? first_lsn(*kept.next, options_.segment_bytes) : tail_.writing().first()
+    };
 }
 
 template <any_environment Env>

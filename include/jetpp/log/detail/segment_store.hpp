@@ -147,6 +147,21 @@ public:
         if (kept_.empty()) return {};
         return kept_[0];
     }
+    // How many release_below() would free, and the oldest that would stay.
+    struct below_floor {
+        std::uint32_t segments{};
+        std::optional<std::uint64_t> next{};
+    };
+    [[nodiscard]] below_floor kept_below(lsn floor, bool keep_newest) noexcept {
+        auto const hold = holding{lock_};
+        auto found = below_floor{};
+        auto const at_most = kept_.size() - (keep_newest && !kept_.empty() ? 1 : 0);
+        while (found.segments < at_most &&
+               segment_limit(kept_[found.segments], options_.segment_bytes) <= floor)
+            ++found.segments;
+        if (found.segments < kept_.size()) found.next = kept_[found.segments];
+        return found;
+    }
     [[nodiscard]] std::uint64_t file_count() noexcept {
         auto const hold = holding{lock_};
         return kept_.size() + spares_.size() + open_;
