@@ -4,6 +4,7 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/thread_pool.hpp>
 
 #include <optional>
@@ -172,6 +173,38 @@ TEST_CASE("a cancelled backup leaves no set, no mark and no pin", "[backup][asyn
         CHECK(code_of(*outcome) == errc::cancelled);
         expect_no_trace(b, {});
     }
+}
+
+TEST_CASE("a backup that waits for its rate is cancelled at once", "[backup][async]") {
+    auto b = bed{};
+    b.work(2000, 5);
+    auto sets = good(repository<bed_env>::open_or_create(b.env, "/repo"));
+    auto sink = good(directory_sink<bed_env>::create(b.env, sets));
+    auto context = asio::io_context{};
+    auto pool = asio::thread_pool{2};
+    auto signal = asio::cancellation_signal{};
+    auto outcome = std::optional<result<backup_report>>{};
+    auto options = backup_options{};
+    options.bytes_per_second = 10; // days, for what comes after the first chunk
+    options.on_progress = [&](backup_progress const&) -> result<void> {
+        asio::post(context, [&] { signal.emit(asio::cancellation_type::partial); });
+        return ok();
+    };
+    async_backup(
+        context.get_executor(),
+        pool.get_executor(),
+        b.store(),
+        sink,
+        options,
+        asio::bind_cancellation_slot(
+            signal.slot(), [&](result<backup_report> done) { outcome.emplace(std::move(done)); }
+        )
+    );
+    context.run();
+    pool.join();
+    REQUIRE(outcome);
+    CHECK(code_of(*outcome) == errc::cancelled);
+    expect_no_trace(b, {});
 }
 
 TEST_CASE("an error of the callback is the backup's error", "[backup][async]") {

@@ -79,6 +79,8 @@ public:
     }
 
     [[nodiscard]] strand_type const& strand() const noexcept { return strand_; }
+    // From any thread.
+    void interrupt() noexcept { job_.interrupt(); }
     // On the strand.
     void ask_to_stop() noexcept { stopping_ = true; }
 
@@ -205,6 +207,7 @@ struct start_backup {
             slot.assign([weak = std::weak_ptr{made}](boost::asio::cancellation_type type) {
                 auto const running = weak.lock();
                 if (running == nullptr || type == boost::asio::cancellation_type::none) return;
+                running->interrupt();
                 boost::asio::post(running->strand(), [weak] {
                     if (auto const same = weak.lock()) same->ask_to_stop();
                 });

@@ -19,7 +19,9 @@
 #include <jetpp/backup/repository.hpp>
 #include <jetpp/backup/set_writer.hpp>
 #include <jetpp/backup/sink.hpp>
+#include <jetpp/backup/token_bucket.hpp>
 #include <jetpp/core/result.hpp>
+#include <jetpp/env/sync.hpp>
 #include <jetpp/recovery/instance.hpp>
 
 #include <atomic>
@@ -41,7 +43,8 @@ public:
     backup_job(instance<Traits>& source, Sink& sink, backup_options const& options)
         : in_{&source}, sink_{&sink}, options_{options}, source_{source},
           plan_{static_cast<std::uint32_t>(Traits::page_size), source.segment_bytes()},
-          began_{clock().now()} {}
+          began_{clock().now()}, bucket_{options.bytes_per_second},
+          wake_{source.environment().runtime} {}
     backup_job(backup_job const&) = delete;
     backup_job& operator=(backup_job const&) = delete;
     ~backup_job() {
@@ -56,10 +59,10 @@ public:
             writer_.emplace(std::move(writer));
             auto& random = clock();
             auto const promised = writer_->promised();
-            auto const durable =
-                promised == backup_receipt::durable ||
-                (promised == backup_receipt::handed_over && options_.trust_receiver);
+            auto const durable = is_relied_on(promised);
             auto const full = options_.kind == backup_kind::full;
+            if (options_.truncate && (!durable || !permits_truncation(options_.kind)))
+                return error{.code = errc::invalid_argument};
             name_ = {
                 .set = make_uuid(random.random(), random.random()),
                 .kind = full && !durable ? backup_kind::copy : options_.kind,
@@ -87,7 +90,7 @@ public:
         }
         if (!plan_.is_reading()) return false;
         auto const step = plan_.step();
-        wait_for_tokens(bytes_of(step));
+        BOOST_OUTCOME_TRY(wait_for_tokens(bytes_of(step)));
         BOOST_OUTCOME_TRY(source_.read(step, into));
         plan_.done();
         return true;
@@ -102,16 +105,24 @@ public:
     // stamped, the log is released.
     [[nodiscard]] result<backup_report> finish() noexcept {
         auto report = backup_report{};
+        if (runtime::sabotaged(sabotage::stamp_before_publish)) (void)source_.complete(0);
         auto published = kept([&]() -> result<void> { return publish(report); });
         if (!published) return published.error();
-        if (report.receipt == backup_receipt::durable ||
-            (report.receipt == backup_receipt::handed_over && options_.trust_receiver)) {
+        auto const relied_on = is_relied_on(report.receipt);
+        if (relied_on) {
             if (auto stamped = source_.complete(short_of(report.manifest_hash)); !stamped)
                 report.stamp_problem = stamped.error();
         }
         plan_.done();
         source_.release();
         plan_.done();
+        // Behind the stamp, which is what allows it, and the pin, which would hold it.
+        if (options_.truncate && relied_on && !report.stamp_problem) {
+            if (auto done = in_->truncate_log(); done)
+                report.truncated = done.assume_value();
+            else
+                report.truncate_problem = done.error();
+        }
         report.took = clock().now() - began_;
         return report;
     }
@@ -124,6 +135,13 @@ public:
     }
     void cancel() noexcept {
         if (plan_.cancel()) end_badly();
+    }
+
+    // From any thread, at any time: a read that waits for its rate ends with errc::cancelled, as do
+    // later ones. Whoever drives the job still has to cancel() it.
+    void interrupt() noexcept {
+        interrupted_.store(1, std::memory_order_release);
+        wake_.set_all();
     }
 
     // Tells the caller how far the chunk that was just written brought it.
@@ -160,6 +178,11 @@ private:
     [[nodiscard]] static std::uint64_t bytes_of(backup_step const& step) noexcept {
         auto const unit = step.stage == backup_stage::pages ? Traits::page_size : 1;
         return unit * (step.end - step.first);
+    }
+
+    [[nodiscard]] bool is_relied_on(backup_receipt receipt) const noexcept {
+        return receipt == backup_receipt::durable ||
+               (receipt == backup_receipt::handed_over && options_.trust_receiver);
     }
 
     // A call whose failure ends the job.
@@ -272,17 +295,16 @@ private:
         return total_.load(std::memory_order_relaxed);
     }
 
-    // Sleeps until the bytes are due. The clock is the environment's.
-    void wait_for_tokens(std::uint64_t bytes_wanted) noexcept {
-        if (options_.bytes_per_second == 0) return;
-        auto const due =
-            began_ +
-            std::chrono::nanoseconds{static_cast<std::int64_t>(
-                static_cast<double>(tokens_) * 1e9 / static_cast<double>(options_.bytes_per_second)
-            )};
-        tokens_ += bytes_wanted;
-        auto const nobody = std::uint32_t{0};
-        while (clock().now() < due) clock().park(&nobody, 0, due);
+    // Sleeps until the bytes are due. The clock is the environment's. Errors: cancelled.
+    [[nodiscard]] result<void> wait_for_tokens(std::uint64_t bytes_wanted) noexcept {
+        auto const due = bucket_.take(bytes_wanted, clock().now());
+        for (;;) {
+            auto const ticket = wake_.ticket();
+            if (interrupted_.load(std::memory_order_acquire) != 0)
+                return error{.code = errc::cancelled};
+            if (clock().now() >= due) return ok();
+            wake_.wait(ticket, due);
+        }
     }
 
     instance<Traits>* in_;
@@ -293,7 +315,9 @@ private:
     std::optional<set_writer<Sink>> writer_;
     set_name name_{};
     mono_time began_{};
-    std::uint64_t tokens_ = 0;     // bytes given out
+    token_bucket bucket_;
+    basic_event<runtime> wake_;
+    typename Traits::template atomic<std::uint32_t> interrupted_{0};
     std::uint64_t done_bytes_ = 0; // read and written; what a delta left out counts
     typename Traits::template atomic<std::uint64_t> total_{0};
 };

@@ -10,6 +10,7 @@
 #include <jetpp/core/ids.hpp>
 #include <jetpp/core/lsn.hpp>
 #include <jetpp/core/result.hpp>
+#include <jetpp/recovery/truncation.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -43,9 +44,12 @@ struct backup_options {
     // Called between chunks, outside every lock. An error ends the backup with that error.
     std::function<result<void>(backup_progress const&)> on_progress{};
     std::uint32_t queue_buffers = 4;    // of 1 MiB; all the memory a backup takes, but fixed state
-    std::uint64_t bytes_per_second = 0; // 0: as fast as it goes
+    std::uint64_t bytes_per_second = 0; // of pages and log read; 0: as fast as it goes
     bool checkpoint_first = true;       // a shorter log in the set, for the price of one sync
     bool trust_receiver = false;        // take `handed_over` for `durable`
+    // Once the set stands and is stamped, give up the log that nothing needs any more. Of kinds
+    // that permit it (full, incremental) into a durable sink; invalid_argument otherwise.
+    bool truncate = false;
 };
 
 struct backup_report {
@@ -67,6 +71,8 @@ struct backup_report {
     sha256_digest manifest_hash{};
     std::string name{};                   // of the set, as a repository calls it
     std::optional<error> stamp_problem{}; // the set stands, but no header names it
+    std::optional<truncation_report> truncated{};
+    std::optional<error> truncate_problem{}; // the set stands and is stamped
     std::chrono::nanoseconds took{};
 };
 
