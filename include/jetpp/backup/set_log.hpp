@@ -16,6 +16,7 @@
 #include <jetpp/backup/manifest.hpp>
 #include <jetpp/backup/part_reader.hpp>
 #include <jetpp/backup/segment_checker.hpp>
+#include <jetpp/backup/set_access.hpp>
 #include <jetpp/backup/sink.hpp>
 #include <jetpp/core/array_list.hpp>
 #include <jetpp/core/result.hpp>
@@ -38,14 +39,17 @@ class set_log {
     using reader_type = part_reader<file_input<Env>>;
 
 public:
-    // Errors: out_of_memory.
+    // Errors: out_of_memory; those of set_access::for_set.
     [[nodiscard]] static result<set_log> open(
-        typename Env::directory& set, backup_manifest const& manifest
+        typename Env::directory& set,
+        backup_manifest const& manifest,
+        set_access const& access = {}
     ) noexcept {
         return guarded([&]() -> result<set_log> {
             auto made = set_log{};
             BOOST_OUTCOME_TRY(auto checker, segment_checker::create(manifest.page_size));
             made.body_ = std::make_unique<body>(set, manifest, std::move(checker));
+            BOOST_OUTCOME_TRY(made.body_->access, access.for_set(manifest));
             return made;
         });
     }
@@ -84,6 +88,7 @@ private:
 
         typename Env::directory* set;
         backup_manifest const manifest;
+        set_access access{};
         segment_checker checker;
         std::size_t part = 0; // the next one to open
         manifest_part const* reading = nullptr;
@@ -163,7 +168,8 @@ result<void> set_log<Env>::body::open_part(manifest_part const& next_part) {
             *file,
             {.set = manifest.set,
              .part = next_part.number,
-             .file = static_cast<std::uint16_t>(manifest.databases.size())}
+             .file = static_cast<std::uint16_t>(manifest.databases.size())},
+            access
         )
     );
     auto const& about = made.about();
@@ -246,10 +252,13 @@ result<void> set_log<Env>::body::finish() const {
 // Errors: those of set_log::open.
 template <any_environment Env>
 [[nodiscard]] result<change_stream<set_log<Env>>> changes_of_set(
-    typename Env::directory& set, backup_manifest const& manifest, change_options const& options = {}
+    typename Env::directory& set,
+    backup_manifest const& manifest,
+    change_options const& options = {},
+    set_access const& access = {}
 ) noexcept {
     static_assert(log_source<set_log<Env>>);
-    BOOST_OUTCOME_TRY(auto log, set_log<Env>::open(set, manifest));
+    BOOST_OUTCOME_TRY(auto log, set_log<Env>::open(set, manifest, access));
     return change_stream<set_log<Env>>{std::move(log), options};
 }
 
