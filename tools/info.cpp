@@ -70,7 +70,7 @@ void print_checkpoint(place const& where) {
     say("slot 1", state_of(facts.slots[1]));
     auto const* const slot = facts.newest_slot();
     if (slot == nullptr) return;
-    say("instance", text_of(slot->instance));
+    say("instance", jetpp_tool::text_of(slot->instance));
     say("timeline", hex_of(slot->timeline.value));
     say("incarnation", slot->incarnation);
     say("closed cleanly", slot->clean ? std::string{"yes"} : "no");
@@ -115,8 +115,8 @@ void print_database(jetpp::probed_database const& one) {
     }
     auto const& h = one.newest->header;
     say("state", std::string{name_of(h.state)});
-    say("database", text_of(h.database));
-    say("instance", text_of(h.instance));
+    say("database", jetpp_tool::text_of(h.database));
+    say("instance", jetpp_tool::text_of(h.instance));
     say("id in the log", h.id.value);
     say("page bytes", h.page_size);
     say("checksum", checksum_name(h.checksum_id));
@@ -132,12 +132,12 @@ void print_database(jetpp::probed_database const& one) {
         auto const& mark = h.marks[i];
         if (!mark.exists()) continue;
         say(std::string{name_of(static_cast<jetpp::mark_kind>(i))} + " backup",
-            "set " + text_of(mark.set) + ", to LSN " + std::to_string(mark.end_lsn.value) + ", " +
+            "set " + jetpp_tool::text_of(mark.set) + ", to LSN " + std::to_string(mark.end_lsn.value) + ", " +
                 text_of(mark.time));
     }
     if (!h.restored_from.is_nil())
         say("restored from",
-            "set " + text_of(h.restored_from) + ", at LSN " + std::to_string(h.restore_point.value)
+            "set " + jetpp_tool::text_of(h.restored_from) + ", at LSN " + std::to_string(h.restore_point.value)
         );
     say("written by", std::string{h.writer_text()});
 }
