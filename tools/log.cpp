@@ -1,4 +1,5 @@
 // jetpp log: the records of a directory or a backup set, or the changes that were committed there.
+#include <jetpp/backup/page_policies.hpp>
 #include <jetpp/backup/repository.hpp>
 #include <jetpp/backup/set_catalogue.hpp>
 #include <jetpp/backup/set_log.hpp>
@@ -10,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "codecs.hpp"
 #include "commands.hpp"
 #include "failure.hpp"
 #include "log_text.hpp"
@@ -162,16 +164,44 @@ void print_changes(log_request const& request, place const& where, Stream& chang
     return options;
 }
 
+// Trees may be older than the log that is read on: their names stand in the catalogues.
+template <class Stream>
+void name_trees(place& where, jetpp::probed_directory const& facts, Stream& changes) {
+    for (auto const& one : facts.databases) {
+        if (!one.newest) continue;
+        auto const& header = one.newest->header;
+        auto opened = where.directory.open(one.name, {.mode = jetpp::open_mode::read_only});
+        if (!opened) continue; // its trees go by their numbers
+        auto const checksum = header.checksum_id == jetpp::crc32c::id ? jetpp::crc32c::name
+                                                                      : jetpp::xxh3_64::name;
+        (void)jetpp::with_page_policies(
+            header.page_size,
+            checksum,
+            [&]<std::size_t PageSize, class Checksum>() -> jetpp::result<void> {
+                return jetpp::read_tree_names<PageSize, Checksum>(
+                    opened.assume_value(),
+                    header,
+                    [&](jetpp::tree_id tree, std::string_view name) {
+                        return changes.collector().name_tree(header.id, tree, name);
+                    }
+                );
+            }
+        );
+    }
+}
+
 void print_set(log_request const& request) {
     auto const env = environment{};
     auto where = place{.path = request.path};
     where.directory =
         value_of(env.storage.open_dir(request.path, jetpp::directory_how::must_exist), request.path);
+    auto access = jetpp::set_access{};
+    access.codecs = known_codecs;
     auto const read = value_of(jetpp::manifest_of<environment>(where.directory), request.path);
     if (request.committed) {
         auto changes = value_of(
             jetpp::changes_of_set<environment>(
-                where.directory, read.manifest, options_of(request)
+                where.directory, read.manifest, options_of(request), access
             ),
             request.path
         );
@@ -179,7 +209,7 @@ void print_set(log_request const& request) {
         return;
     }
     auto log = value_of(
-        jetpp::set_log<environment>::open(where.directory, read.manifest), request.path
+        jetpp::set_log<environment>::open(where.directory, read.manifest, access), request.path
     );
     print_records(request, where, log);
 }
@@ -195,6 +225,8 @@ void follow(log_request const& request) {
         auto changes = value_of(
             jetpp::follow_changes(env, where.directory, options_of(request)), request.path
         );
+        if (auto const facts = jetpp::probe(env, where.directory))
+            name_trees(where, facts.assume_value(), changes);
         print_changes(request, where, changes);
         return;
     }
@@ -222,6 +254,7 @@ void print_directory(log_request const& request) {
         auto changes =
             jetpp::read_changes(environment{}, where.directory, options_of(request), options);
         if (!changes) failed(changes.error());
+        name_trees(where, where.facts, changes.assume_value());
         print_changes(request, where, changes.assume_value());
         return;
     }

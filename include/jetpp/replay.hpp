@@ -8,3 +8,4 @@
 #include <jetpp/log/log_source.hpp>
 #include <jetpp/log/replay.hpp>
 #include <jetpp/recovery/change_stream.hpp>
+#include <jetpp/recovery/tree_names.hpp>

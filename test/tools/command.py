@@ -365,6 +365,8 @@ class CommandTest(unittest.TestCase):
         self.load(directory, [(b"new", b"row")])
         (new,) = self.changes_of(directory, "--after", done[-1]["token"])
         self.assertEqual([(c["type"], c["key"], c["new"]) for c in new["changes"]], [("insert", "new", "row")])
+        self.assertEqual(new["changes"][0]["tree_name"], "main", "a tree is named by its catalogue, too")
+        self.assertEqual(self.changes_of(directory, "--after", done[-1]["token"], "--tree", "main"), [new])
         stranger = self.path("stranger")
         self.load(stranger, awkward_rows(5, 300), "--batch", "20")
         refused = self.run_jetpp("log", stranger, "--committed", "--after", done[3]["token"], status=1)
