@@ -292,6 +292,27 @@ TEST_CASE("a ticket can be waited for, also by a later incarnation", "[engine]")
     CHECK_FALSE(db.wait(invented, durability::device));
 }
 
+// A reader has nothing to lose; the log of two lives ago need not show a commit for him.
+TEST_CASE("a reader's ticket is good in every later life", "[engine]") {
+    auto b = bed{};
+    auto receipts = std::vector<ticket>{};
+    for (auto life = 0; life < 4; ++life) {
+        auto db = b.opened();
+        for (auto const& old : receipts) need(db.wait(old, durability::device));
+        {
+            auto tx = need(db.begin()); // before this life's first commit
+            receipts.push_back(need(std::move(tx).commit(lazy)));
+        }
+        if (life != 0) {
+            auto const rows = need(db.open_tree("main", "rows"));
+            must(db.put(rows, "k", "v"));
+            auto tx = need(db.begin());
+            receipts.push_back(need(std::move(tx).commit(lazy)));
+        }
+        need(std::move(db).close());
+    }
+}
+
 TEST_CASE("sizes beyond the limits are refused, the transaction goes on", "[engine]") {
     auto b = bed{};
     auto db = b.opened();

@@ -346,7 +346,8 @@ template <class Traits>
 result<void> instance<Traits>::answer_old_ticket(ticket const& receipt) noexcept {
     if (receipt.incarnation == report_.former_incarnation)
         return receipt.at < report_.end ? result<void>{ok()} : error{.code = errc::lost};
-    // Of an older life: the log itself must still show the commit.
+    if (!receipt.at) return ok(); // a reader, before the first commit
+    // Of an older life: the log itself must still show the record.
     auto log = replay<env>::open(
         env_, *dir_,
         {.from = receipt.at,
@@ -360,8 +361,9 @@ result<void> instance<Traits>::answer_old_ticket(ticket const& receipt) noexcept
         if (!r) return r.error();
         auto const& record = r.assume_value();
         if (record.at < receipt.at) continue;
-        if (record.at == receipt.at && record.template as<record::commit>() != nullptr)
-            return ok();
+        // A commit, or what a reader's ticket names: the first record of that life. No LSN is ever
+        // used for another record.
+        if (record.at == receipt.at) return ok();
         break;
     }
     return error{.code = errc::lost};
