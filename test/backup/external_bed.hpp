@@ -49,7 +49,7 @@ void lay_down(Env env, path_view where, copied_files const& files) {
     auto directory = good(env.storage.open_dir(where, directory_how::create_if_missing));
     for (auto const& [name, content] : files) {
         auto file = good(directory.open(
-            good(file_name::make(name)), {.mode = open_mode::create_new}
+            good(file_name::make(name)), {.mode = open_mode::create_new, .io = io_mode::buffered}
         ));
         good(write_full(
             file, {reinterpret_cast<std::byte const*>(content.data()), content.size()}, 0

@@ -45,6 +45,7 @@ enum class restore_phase : std::uint32_t {
 
 struct restore_journal {
     static constexpr std::size_t size = 4096;
+    static constexpr std::uint32_t external = 1; // flag: the files are restored where they lie
 
     std::uint64_t sequence{};
     uuid instance{};

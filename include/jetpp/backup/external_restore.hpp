@@ -1,0 +1,357 @@
+// jetpp/backup/external_restore.hpp - brings back to life what a caller of external sessions kept.
+//
+// The caller has put the files back, under the names that the session listed: databases, and every
+// segment of the session, and of later ones, into one directory, with nothing else.
+//
+//     look, prove everything -> journal -> headers accepted, trailers cut -> new timeline
+//       -> journal removed -> recovery (redo, undo) -> settled, clean
+//
+// Nothing in the directory changes before all of it was proved. What stands there when the journal
+// goes is the picture of an instance that crashed when the session ended. After a crash the same call
+// goes on; once the journal is gone any engine's recovery does.
+// The result is the instance as it stood when the last session given ended: every transaction whose
+// commit lies below that end, none else, on a timeline of its own.
+// Threads  one owner; blocks.
+// Source   backup rules R35, R37, R41, R43, R68; ESE's JetExternalRestore.
+#pragma once
+
+#include <jetpp/backup/copied_database.hpp>
+#include <jetpp/backup/copied_log.hpp>
+#include <jetpp/backup/copied_timeline.hpp>
+#include <jetpp/backup/restore_journal.hpp>
+#include <jetpp/backup/restore_settle.hpp>
+#include <jetpp/core/result.hpp>
+#include <jetpp/recovery/instance.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace jetpp::inline v1 {
+
+struct external_restore_options {
+    std::size_t buffer_bytes = std::size_t{64} << 20; // of the recovery
+    // Bytes that were read and proved since the last call. An error ends the restore with it.
+    std::function<result<void>(std::uint64_t)> on_read{};
+};
+
+struct external_restore_report {
+    uuid set{};             // the session of the databases
+    lsn reached{};          // every commit below it is there
+    lsn last_commit{};
+    timeline_id timeline{}; // the new one
+    lsn fork_lsn{};
+    std::uint64_t databases{};
+    std::uint64_t pages{};  // proved
+    recovery_report recovery{};
+    std::chrono::nanoseconds laying{}; // until recovery began
+    std::chrono::nanoseconds took{};
+};
+
+namespace detail {
+
+template <class Traits>
+class external_restore_run {
+    using env = typename Traits::env;
+    using directory = typename env::directory;
+    using file_type =
+        copied_database_file<env, Traits::page_size, typename Traits::checksum>;
+
+public:
+    external_restore_run(
+        env environment, path_view where, external_restore_options const& options
+    ) noexcept
+        : env_{environment}, path_{where}, options_{&options} {}
+
+    [[nodiscard]] result<external_restore_report> run() {
+        auto const began = env_.runtime.now();
+        BOOST_OUTCOME_TRY(enter());
+        BOOST_OUTCOME_TRY(look());
+        BOOST_OUTCOME_TRY(lay());
+        env::runtime_type::point(point_id::before_publish);
+        BOOST_OUTCOME_TRY(directory_->remove(restore_journal_name));
+        env::runtime_type::point(point_id::after_publish);
+        BOOST_OUTCOME_TRY(directory_->sync());
+        lock_.reset(); // recovery takes it
+        report_.laying = env_.runtime.now() - began;
+        BOOST_OUTCOME_TRY(recover());
+        report_.took = env_.runtime.now() - began;
+        return report_;
+    }
+
+private:
+    [[nodiscard]] result<void> lock() noexcept {
+        auto locked = directory_->acquire_lock(lock_file_name);
+        if (!locked) return locked.error().with_file(file_kind::lock);
+        lock_.emplace(std::move(locked).assume_value());
+        return ok();
+    }
+
+    // Whose directory is it? Errors: would_overwrite, in_use.
+    [[nodiscard]] result<void> enter() {
+        auto opened = env_.storage.open_dir(path_, directory_how::must_exist);
+        if (!opened) return opened.error().with_file(file_kind::directory);
+        directory_.emplace(std::move(opened).assume_value());
+        auto entries = array_list<directory_entry>{};
+        BOOST_OUTCOME_TRY(directory_->list(entries));
+        auto at_home = false;
+        auto has_journal = false;
+        for (auto const& one : entries) {
+            at_home = at_home || one.name == checkpoint_file_name;
+            has_journal = has_journal || one.name == restore_journal_name;
+        }
+        auto const refused = error{.code = errc::would_overwrite, .file = file_kind::directory};
+        // An engine that was opened here and refused the copies leaves one without a slot.
+        if (at_home) {
+            BOOST_OUTCOME_TRY(auto slots, checkpoint_file<env>::open_or_create(env_, *directory_));
+            at_home = slots.newest() != nullptr || slots.saw_damage();
+        }
+        if (at_home && !has_journal) return refused;
+        BOOST_OUTCOME_TRY(lock());
+        if (has_journal) {
+            BOOST_OUTCOME_TRY(journal_, read_journal());
+        }
+        for (auto const& one : entries) {
+            auto const name = one.name.view();
+            if (name.starts_with("jet.")) continue;
+            if (one.kind != entry_kind::file) return refused;
+            names_.push_back(one.name);
+        }
+        return ok();
+    }
+    // The newer slot. Errors: would_overwrite (of another restore), bad_header.
+    [[nodiscard]] result<restore_journal> read_journal() noexcept {
+        BOOST_OUTCOME_TRY(auto room, aligned_buffer::create(2 * restore_journal::size));
+        BOOST_OUTCOME_TRY(
+            auto file, directory_->open(restore_journal_name, {.mode = open_mode::read_only})
+        );
+        BOOST_OUTCOME_TRY(auto const got, read_up_to(file, room.all(), 0));
+        std::memset(room.data() + got, 0, room.size() - got);
+        auto newest = std::optional<restore_journal>{};
+        for (std::size_t i = 0; i < 2; ++i) {
+            auto const one = restore_journal::decode(
+                room.part(i * restore_journal::size, restore_journal::size)
+            );
+            if (one && (!newest || newest->sequence < one.assume_value().sequence))
+                newest = one.assume_value();
+        }
+        // A crash came while the first one was written: nothing was changed yet.
+        if (!newest) newest = restore_journal{.flags = restore_journal::external};
+        if ((newest->flags & restore_journal::external) == 0)
+            return error{.code = errc::would_overwrite, .file = file_kind::restore_journal};
+        return *newest;
+    }
+
+    // ---- everything is proved, nothing is written
+
+    [[nodiscard]] result<void> look() {
+        auto const interrupted = journal_ ? journal_->staging : uuid{};
+        for (auto const& name : names_) {
+            BOOST_OUTCOME_TRY(auto const one, file_type::look(*directory_, name, interrupted));
+            copies_.push_back(one);
+        }
+        if (copies_.empty()) return error{.code = errc::not_found, .file = file_kind::database};
+        BOOST_OUTCOME_TRY(agree());
+        auto const& first = copies_.front();
+        BOOST_OUTCOME_TRY(
+            auto const found,
+            copied_log<env>::find(
+                env_, *directory_, first.header.instance, parent(), first.log_start
+            )
+        );
+        auto const begin_lsn = first.trailer ? first.trailer->begin_lsn : no_lsn;
+        log_.emplace(first.log_start, begin_lsn, first.set);
+        auto const progress = [&](std::uint64_t n) -> result<void> {
+            return options_->on_read ? options_->on_read(n) : result<void>{ok()};
+        };
+        BOOST_OUTCOME_TRY(
+            report_.reached, found.walk(*directory_, Traits::page_size, *log_, progress)
+        );
+        highest_ = {found.highest_generation() * found.segment_bytes()};
+        for (auto const& one : copies_)
+            if (report_.reached < one.copy_end)
+                return error{
+                    .code = errc::log_gap,
+                    .file = file_kind::log_segment,
+                    .at = report_.reached
+                };
+        BOOST_OUTCOME_TRY(log_->finish());
+        report_.set = first.set;
+        report_.last_commit = log_->analysis().last_commit();
+        BOOST_OUTCOME_TRY(check_attached());
+        for (auto const& one : copies_) {
+            BOOST_OUTCOME_TRY(auto const pages, file_type::prove(*directory_, one, progress));
+            report_.pages += pages;
+        }
+        return ok();
+    }
+
+    // Of the timeline that was copied: an adopted header names the next one already.
+    [[nodiscard]] timeline_id parent() const noexcept {
+        auto const& h = copies_.front().header;
+        return copies_.front().is_adopted() && h.ancestor_count != 0 ? h.ancestry()[0].parent
+                                                                     : h.timeline;
+    }
+
+    // All are of one session. Errors: set_mixed.
+    [[nodiscard]] result<void> agree() const noexcept {
+        auto const& first = copies_.front();
+        for (auto const& one : copies_)
+            if (one.set != first.set || one.header.instance != first.header.instance ||
+                one.log_start != first.log_start)
+                return error{.code = errc::set_mixed, .file = file_kind::database}.with_database(
+                    one.header.id
+                );
+        return ok();
+    }
+
+    [[nodiscard]] copied_database* copy_of(uuid const& id) noexcept {
+        for (auto& one : copies_)
+            if (one.header.database == id) return &one;
+        return nullptr;
+    }
+    // Every database that is attached at the end has its copy, under its name, or is made by the log;
+    // every copy is attached. Errors: database_not_in_sets, database_missing, history_break.
+    [[nodiscard]] result<void> check_attached() noexcept {
+        auto const about = [](errc code, database_id id, lsn at) {
+            return error{
+                .code = code, .database = id.value, .file = file_kind::database, .at = at
+            };
+        };
+        for (auto const& logged : log_->analysis().databases()) {
+            auto const* const copy = copy_of(logged.database);
+            if (copy == nullptr && !logged.created)
+                return about(errc::database_not_in_sets, logged.id, logged.attach_lsn);
+            if (copy != nullptr && copy->name != logged.name)
+                return about(errc::database_missing, logged.id, logged.attach_lsn);
+            ++report_.databases;
+        }
+        for (auto const& copy : copies_) {
+            auto const* const logged = log_->analysis().database(copy.header.id);
+            if (logged == nullptr || logged->database != copy.header.database)
+                return about(errc::history_break, copy.header.id, report_.reached);
+        }
+        return ok();
+    }
+
+    // ---- what was proved becomes an instance that crashed
+
+    [[nodiscard]] result<void> lay() {
+        BOOST_OUTCOME_TRY(auto file, restore_journal_file<env>::create(*directory_));
+        auto fork = copied_fork::draw(env_.runtime, *log_, later(report_.reached, highest_));
+        if (journal_ && journal_->timeline.value != 0) { // drawn before, and headers may name it
+            fork.timeline = journal_->timeline;
+            fork.first_generation = journal_->first_generation;
+        }
+        auto note = restore_journal{
+            .instance = copies_.front().header.instance,
+            .timeline = fork.timeline,
+            .parent = log_->last_segment().timeline,
+            .fork_lsn = log_->end(),
+            .first_generation = fork.first_generation,
+            .flags = restore_journal::external,
+            .staging = report_.set,
+        };
+        BOOST_OUTCOME_TRY(file.write(note));
+        BOOST_OUTCOME_TRY(directory_->sync());
+        BOOST_OUTCOME_TRY(remove_leftovers(fork));
+        for (auto& one : copies_) {
+            if (one.is_adopted()) continue;
+            BOOST_OUTCOME_TRY(file_type::accept(*directory_, one));
+        }
+        BOOST_OUTCOME_TRY(begin_copied_timeline<Traits>(
+            env_, *directory_, fork, *log_, copies_.front().log_start
+        ));
+        BOOST_OUTCOME_TRY(adopt(fork));
+        BOOST_OUTCOME_TRY(directory_->sync());
+        report_.timeline = fork.timeline;
+        report_.fork_lsn = log_->end();
+        note.phase = restore_phase::publish;
+        return file.write(note);
+    }
+
+    // Of an attempt that was interrupted, or of an engine that was here before.
+    [[nodiscard]] result<void> remove_leftovers(copied_fork const& fork) {
+        auto entries = array_list<directory_entry>{};
+        BOOST_OUTCOME_TRY(directory_->list(entries));
+        for (auto const& one : entries) {
+            auto const generation = parse_segment_name(one.name.view());
+            auto const gone = generation ? *generation >= fork.first_generation
+                                         : one.name.view().starts_with("jet.") &&
+                                               one.name != restore_journal_name &&
+                                               one.name != lock_file_name;
+            if (!gone) continue;
+            BOOST_OUTCOME_TRY(directory_->remove(one.name));
+        }
+        return ok();
+    }
+
+    [[nodiscard]] result<void> adopt(copied_fork const& fork) noexcept {
+        for (auto& copy : copies_) {
+            if (copy.is_adopted()) continue;
+            auto& h = copy.header;
+            h.fork(fork.timeline, log_->end());
+            h.clear_marks();
+            h.state = database_state::dirty;
+            h.source_set = {};
+            h.restored_from = report_.set;
+            h.restore_point = report_.reached;
+            BOOST_OUTCOME_TRY(file_type::write(*directory_, copy, false));
+        }
+        return ok();
+    }
+
+    [[nodiscard]] result<void> recover() {
+        auto const sizes = instance_options{
+            .create = false,
+            .archival_from_files = true,
+            .buffer_bytes = options_->buffer_bytes,
+            .process_durability = false,
+            .brief = true,
+        };
+        auto revived = std::make_unique<instance<Traits>>(env_);
+        BOOST_OUTCOME_TRY(revived->open(path_, sizes));
+        report_.recovery = revived->report();
+        return settle_and_close(*revived);
+    }
+
+    [[no_unique_address]] env env_;
+    path_view path_;
+    external_restore_options const* options_;
+    external_restore_report report_{};
+    std::optional<directory> directory_;
+    std::optional<typename env::lock> lock_;
+    std::optional<restore_journal> journal_; // of a restore that was interrupted
+    std::vector<file_name> names_;
+    std::vector<copied_database> copies_;
+    std::optional<copied_history> log_;
+    lsn highest_{};
+};
+
+} // namespace detail
+
+// Requires: Traits has the page size and the checksum of the copies.
+// Errors: not_found (no copy is there), would_overwrite (an instance, or something else, is), in_use,
+// page_size_mismatch, checksum_mismatch; set_mixed (header and trailer, databases, or copies and log
+// are of different sessions), incomplete_copy (no trailer, or a bad one), set_damaged (header),
+// page_damaged, log_gap, log_damaged; database_not_in_sets, database_missing (another name),
+// history_break: nothing was changed. Those of recovery: put the files back and call again.
+template <class Traits>
+[[nodiscard]] result<external_restore_report> external_restore(
+    typename Traits::env environment,
+    path_view where,
+    external_restore_options const& options = {}
+) noexcept {
+    return guarded([&] {
+        return detail::external_restore_run<Traits>{environment, where, options}.run();
+    });
+}
+
+} // namespace jetpp::inline v1
