@@ -186,6 +186,21 @@ TEST_CASE("a re-dirtied page keeps the bound of its newest unwritten change", "[
     CHECK(bed.pool->dirty_low() == two);
 }
 
+TEST_CASE("a flush up to a position writes nothing that was changed behind it", "[buffer]") {
+    auto bed = memory_bed{8};
+    must(make_page(*bed.pool, *bed.file, bed.log, first, 1));
+    must(make_page(*bed.pool, *bed.file, bed.log, first + 1, 1));
+    must(free_page(*bed.pool, *bed.file, bed.log, first + 1));
+    auto const position = bed.log.tail();
+    must(make_page(*bed.pool, *bed.file, bed.log, first + 2, 2));
+    must(bed.pool->flush_below(position));
+    CHECK(bed.pool->dirty_low() == position);
+    CHECK(cell_of(home_of(bed, first).data(), 0) == 1);
+    CHECK(cell_of(home_of(bed, first + 2).data(), 0) == 0);
+    must(bed.pool->flush_below(bed.log.tail()));
+    CHECK(cell_of(home_of(bed, first + 2).data(), 0) == 2);
+}
+
 TEST_CASE(
     "a freed page never goes home, and holds redo back until its free is durable", "[buffer]"
 ) {

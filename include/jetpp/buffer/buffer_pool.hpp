@@ -159,6 +159,9 @@ public:
     // Until nothing of the file (null: of any) is dirty or on its way. Not synced: sync_writes().
     // Requires: nobody dirties its pages meanwhile, or this may take long. Errors: as clean().
     [[nodiscard]] result<void> flush(file_type* file = nullptr) noexcept;
+    // Until every change with a bound below `below` has gone home. What others change meanwhile
+    // is left, so this ends however busy they are. Not synced. Errors: as clean().
+    [[nodiscard]] result<void> flush_below(lsn below) noexcept;
     // Keeps a fiftieth of the frames free, and writes what is older than `depth` bytes of log.
     // Returns: whether there was something to do. Errors: as clean().
     [[nodiscard]] result<bool> housekeeping(std::uint64_t depth) noexcept;

@@ -206,7 +206,8 @@ public:
     // Returns: false when there is nothing to do.
     [[nodiscard]] result<bool> poll() noexcept { return background_->step(); }
 
-    // Writes everything home and takes a checkpoint: recovery would have nothing to redo.
+    // Writes home what was changed before this call and takes a checkpoint: recovery would have
+    // nothing of it to redo. Others may go on writing.
     [[nodiscard]] result<void> checkpoint() noexcept {
         BOOST_OUTCOME_TRY(core_->check_alive());
         return core_->store.checkpoint(checkpoint_how::flush_all);

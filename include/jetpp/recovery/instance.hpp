@@ -51,7 +51,7 @@ class recovery_run;
 
 enum class checkpoint_how : std::uint8_t {
     ordinary,  // as far as pages have gone home by themselves
-    flush_all, // after writing every dirty page home
+    flush_all, // after writing home every page that is dirty when it begins
 };
 
 // What the last open had to do.

@@ -176,7 +176,7 @@ result<void> instance<Traits>::force_slot() noexcept {
 template <class Traits>
 result<void> instance<Traits>::checkpoint_locked(checkpoint_how how) noexcept {
     if (how == checkpoint_how::flush_all) {
-        BOOST_OUTCOME_TRY(pool_->flush());
+        BOOST_OUTCOME_TRY(pool_->flush_below(log_->tail()));
     }
     BOOST_OUTCOME_TRY(
         auto const taken,

@@ -119,6 +119,18 @@ result<void> buffer_pool<Traits>::flush(file_type* file) noexcept {
 }
 
 template <class Traits>
+result<void> buffer_pool<Traits>::flush_below(lsn below) noexcept {
+    for (;;) {
+        BOOST_OUTCOME_TRY(failure_.check());
+        auto const seen = out_.landed().ticket();
+        BOOST_OUTCOME_TRY(auto const written, pass(below, nullptr));
+        BOOST_OUTCOME_TRY(auto const dropped, drop_dead(nullptr));
+        if (!(dirty_low() < below)) return ok();
+        if (written == 0 && !dropped) supply_.wait(seen);
+    }
+}
+
+template <class Traits>
 result<bool> buffer_pool<Traits>::housekeeping(std::uint64_t depth) noexcept {
     BOOST_OUTCOME_TRY(failure_.check());
     BOOST_OUTCOME_TRY(auto did, supply_.refill(frames_.count() / 50));
