@@ -516,6 +516,30 @@ TEST_CASE("at process level a published record can be found in the ring file", "
     CHECK(decode_length(p + n) == 0);
 }
 
+TEST_CASE("the ring file names every segment that is not written yet", "[log][writer]") {
+    auto b = bed{};
+    auto o = tiny_log();
+    o.process_level = true;
+    auto log = b.open(o);
+    auto random = std::mt19937_64{7};
+    auto begun = std::vector<std::uint64_t>{1};
+    for (int i = 0; i < 60; ++i) {
+        auto credit = log_credit{};
+        REQUIRE(log->acquire(credit, 4096));
+        REQUIRE(log->wait_published(write_user(*log, credit, {1, some_bytes(5, 700)})));
+        log->give_back(credit);
+        // A jump to the same place modulo the count of entries, another one, or none.
+        auto const next = begun.back() + (i % 3 == 0 ? ring_entries : random() % 40);
+        auto const began = log->force_switch(i % 3 == 2 ? 0 : next);
+        REQUIRE(began);
+        begun.push_back(generation_of(began.value(), o.segment_bytes));
+        auto const file = read_all(b.where, ring_file_name);
+        for (auto const one : begun)
+            if (one >= generation_of(log->durable_lsn(), o.segment_bytes))
+                REQUIRE(ring_entry::find(file.data(), one));
+    }
+}
+
 TEST_CASE("without a ring file a process-level wait is a durable one", "[log][writer]") {
     auto b = bed{};
     auto log = b.open();

@@ -126,7 +126,8 @@ public:
     // Completes at once, or when a later round passes waiter.at; the waiter lives until then.
     void watch(lsn_waiter& waiter) noexcept { flusher_.watch(waiter); }
 
-    // Ends the current segment. With a generation larger than the next one the log jumps there.
+    // Ends the current segment. With a generation larger than the next one the log jumps there, or
+    // some generations further.
     // Returns: the first LSN of the new segment. Does not wait for durability.
     // Requires, errors: as acquire.
     [[nodiscard]] result<lsn> force_switch(std::uint64_t generation_min = 0) noexcept;

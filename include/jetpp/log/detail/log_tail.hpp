@@ -25,6 +25,7 @@
 #include <jetpp/log/detail/segment_store.hpp>
 #include <jetpp/log/log_options.hpp>
 #include <jetpp/log/record_crc.hpp>
+#include <jetpp/log/ring_file.hpp>
 
 #include <algorithm>
 #include <array>
@@ -208,6 +209,7 @@ public:
 
     [[nodiscard]] taken try_switch() noexcept {
         auto const hold = holding{lock_};
+        if (has_many_unwritten()) return taken::no_ring;
         if (prepared() == 0 || granted_ > file_room(fresh_rest_, prepared() - 1))
             return taken::no_files;
         if (!runtime::sabotaged(sabotage::ring_index_from_lsn) &&
@@ -225,6 +227,7 @@ public:
     ) noexcept {
         auto const hold = holding{lock_};
         if (at(begun_).header.generation != follows_generation) return {};
+        if (has_many_unwritten()) return taken::no_ring;
         if (granted_ > file_room(fresh_rest_, others.size() - 1)) return taken::no_files;
         if (!runtime::sabotaged(sabotage::ring_index_from_lsn) &&
             !fits_ring(granted_, v_tail_ + switch_cost, fresh_rest_))
@@ -266,6 +269,15 @@ private:
         segment_end_size + 4096 + attach_list_size_max; // ring bytes
     static constexpr std::uint64_t sector_kept_max = 4096;
 
+    // jet.ring finds a segment by one of its sixteen entries: a new one must not take the entry of
+    // a segment that is not written yet. Generations go on by one modulo sixteen (a jump as well),
+    // the ring holds at most eleven segments that filled up, and others are few.
+    static constexpr std::uint64_t unwritten_max = 4;
+    static_assert(unwritten_max + 1 + 11 <= ring_entries);
+
+    [[nodiscard]] bool has_many_unwritten() const noexcept {
+        return begun_ - written_ >= unwritten_max;
+    }
     [[nodiscard]] std::uint64_t prepared() const noexcept { return prepared_ - begun_ - 1; }
     [[nodiscard]] lsn tail_lsn() const noexcept { return tail(); }
     // Bytes for records left in the growing segment.

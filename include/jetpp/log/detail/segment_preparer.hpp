@@ -90,7 +90,9 @@ public:
             auto const growing = tail_.growing();
             if (generation <= growing.generation + 1) return taken::no_files; // overtaken
             // Names of files that stand prepared are taken until they are exchanged.
-            auto const free = std::max(generation, tail_.newest().generation + 1);
+            auto free = std::max(generation, tail_.newest().generation + 1);
+            // The next entry of jet.ring: the others may be needed still (see log_tail).
+            free += (growing.generation + 1 - free) % ring_entries;
             if (auto done = extend(batch, growing, free); !done)
                 return abandon(batch, done.error());
             auto const jumped = tail_.try_jump(growing.generation, batch);
