@@ -279,7 +279,8 @@ struct posix_storage {
     using directory = posix_directory;
 
     // The path is the caller's own word: symbolic links in it are followed. A directory that is
-    // created here is durable on return; its parent must exist.
+    // created here is durable on return; its parent must exist. So is one that is still empty: whoever
+    // made it may have been killed before he could see to that.
     [[nodiscard]] result<directory> open_dir(path_view path, directory_how how) const noexcept {
         auto created = false;
         BOOST_OUTCOME_TRY(
@@ -287,6 +288,10 @@ struct posix_storage {
         );
         if (created) {
             BOOST_OUTCOME_TRY(sync_parent(path));
+        } else if (how == directory_how::create_if_missing) {
+            auto entries = array_list<directory_entry>{};
+            BOOST_OUTCOME_TRY(opened.list(entries));
+            if (entries.empty()) (void)sync_parent(path); // it may be somebody else's to read
         }
         return opened;
     }
