@@ -89,6 +89,7 @@ public:
         std::string_view database, attach_how how = attach_how::create_if_missing
     ) noexcept {
         BOOST_OUTCOME_TRY(core_->check_alive());
+        auto const held = holding{core_->gathering};
         if (core_->store.find_database(database)) return ok();
         BOOST_OUTCOME_TRY(
             core_->store.attach(database, how == attach_how::create_if_missing)
@@ -100,6 +101,7 @@ public:
     // Errors: busy (transactions or snapshots live), not_found, io, log_failed.
     [[nodiscard]] result<void> detach(std::string_view database) noexcept {
         BOOST_OUTCOME_TRY(core_->check_alive());
+        auto const held = holding{core_->gathering};
         core_->detaching.store(true, std::memory_order_seq_cst);
         auto done = result<void>{error{.code = errc::busy}};
         if (core_->open_snapshots.load() == 0 && core_->open_transactions.load() == 0) {

@@ -27,7 +27,7 @@ struct engine_core {
 
     engine_core(env environment, open_options const& chosen) noexcept
         : store{environment}, trees{environment}, options{chosen},
-          doomed_lock{environment.runtime} {}
+          doomed_lock{environment.runtime}, gathering{environment.runtime} {}
 
     instance<Traits> store;
     tree_table<Traits> trees;
@@ -49,6 +49,8 @@ struct engine_core {
     };
     basic_mutex<typename env::runtime_type> doomed_lock;
     array_list<doomed_tree> doomed{};
+    // Who attaches or detaches; held over all that takes, the background tasks' end included.
+    basic_mutex<typename env::runtime_type> gathering;
 
     [[nodiscard]] transaction_system<Traits>& transactions() noexcept {
         return store.transactions();
