@@ -3,6 +3,7 @@
 #include <jetpp/jetpp.hpp>
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -412,6 +413,44 @@ TEST_CASE("a savepoint takes back a drop and a create with the rest", "[engine]"
     auto again = need(b.open());
     auto const reopened = need(again.open_tree("main", "t", open_how_tree::must_exist));
     CHECK(rows_of(need(again.read()), reopened).size() == 301);
+}
+
+TEST_CASE("a new database asks for no log from before its time", "[engine]") {
+    auto b = bed{};
+    auto db = b.opened();
+    auto* const place = need(db.core().store.find_database("main"));
+    CHECK(place->file->min_required_floor() == place->attach_lsn);
+    CHECK(place->attach_lsn > no_lsn);
+}
+
+TEST_CASE("a file that grew into a region which no log knows can grow again", "[engine]") {
+    auto b = bed{};
+    auto const as_after_a_crash = [&] {
+        auto disk = b.disk;
+        auto where = need(disk.open_dir("db", directory_how::must_exist));
+        auto file = need(where.open(need(file_name::make("main")), {.mode = open_mode::read_write}));
+        auto const pages = page_limits<4096>::first_page.value + page_limits<4096>::region_pages + 9;
+        need(file.allocate(0, std::uint64_t{pages} * 4096));
+    };
+    auto db = std::optional<db_type>{b.opened()};
+    must(db->put(need(db->open_tree("main", "t")), "a", "1"));
+    SECTION("while the instance was down") {
+        need(std::move(*db).close());
+        as_after_a_crash();
+        db.emplace(b.opened());
+    }
+    SECTION("while the database was detached") {
+        need(db->detach("main"));
+        as_after_a_crash();
+        need(db->attach("main"));
+    }
+    auto const t = need(db->open_tree("main", "t"));
+    for (auto n = 0; n < 200; ++n) must(db->put(t, std::to_string(n), std::string(900, 'v'), lazy));
+    need(std::move(*db).close());
+    db.emplace(b.opened());
+    auto const again = need(db->open_tree("main", "t"));
+    auto const view = need(db->read());
+    CHECK(rows_of(view, again).size() == 201);
 }
 
 TEST_CASE("cursors and savepoints that outlive their transaction say misuse", "[engine]") {

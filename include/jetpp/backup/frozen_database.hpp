@@ -71,7 +71,6 @@ inline void encode_header_area(
     header.state = database_state::backup_copy;
     header.source_set = set;
     header.min_required_lsn = log_start;
-    header.pages_hint = known.pages;
     std::memset(area.data(), 0, area.size());
     for (auto const copy : {header_copy::a, header_copy::b}) {
         ++header.sequence;

@@ -96,6 +96,7 @@ private:
         auto const& log = pool_->log();
         auto const before = newest();
 
+        pool_->for_each_file([](paged_file<Traits>& file) noexcept { file.count_pages(); });
         auto const lows = take_lows();
         runtime::point(point_id::checkpoint_t0);
         // A commit below T0 that nobody waited for has left the active list: it must not leave the

@@ -110,15 +110,17 @@ public:
         auto const lock = holding{heading_};
         return change_locked(change);
     }
+    // The checkpoint's, before its T0: a growth that is counted here will be durable when the next
+    // header is written.
+    void count_pages() noexcept { counted_pages_ = page_count(); }
     // The checkpoint's: one copy, covered by its sync of the data. Errors: as above.
     [[nodiscard]] result<void> note_min_required(lsn at) noexcept {
         auto const lock = holding{heading_};
         BOOST_OUTCOME_TRY(failure_.check());
         if (copies_.newest().min_required_lsn >= at) return ok();
-        auto const pages = page_count();
         auto done = copies_.write_older(file_, [&](database_header& h) noexcept {
             h.min_required_lsn = at;
-            h.pages_hint = pages;
+            if (h.pages_hint < counted_pages_) h.pages_hint = counted_pages_;
         });
         header_write_ = completed_.fetch_add(1u, std::memory_order_acq_rel) + 1;
         return kept(done);
@@ -176,6 +178,10 @@ public:
     // Requires: allocate_pages(new_count) succeeded.
     void use_pages(std::uint32_t new_count) noexcept {
         ensure(new_count >= page_count(), "a file in use does not shrink");
+        page_count_.store(new_count, std::memory_order_release);
+    }
+    // What lies behind is as if it had never been allocated. Requires: nobody has used it.
+    void forget_pages(std::uint32_t new_count) noexcept {
         page_count_.store(new_count, std::memory_order_release);
     }
 
@@ -317,6 +323,7 @@ private:
     std::uint64_t nonce_ = 0;
     std::uint64_t growth_bytes_min_ = std::uint64_t{16} << 20;
     bool highest_is_exact_ = false;
+    std::uint32_t counted_pages_ = 0; // by the running checkpoint
     std::uint64_t header_write_ = 0; // completed_ after the last write of one header copy
     atomic<std::uint16_t> id_{0};
     atomic<std::uint32_t> page_count_{0};

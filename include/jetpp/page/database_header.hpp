@@ -91,7 +91,8 @@ struct database_header {
     lsn max_required_lsn{};
     wall_time created_at{};
     wall_time attached_at{};
-    std::uint32_t pages_hint{};  // the truth is the last extend record or the file size
+    // The truth is the last extend record or the file size; but the log has known of so many.
+    std::uint32_t pages_hint{};
     std::uint32_t flags{};
     std::array<backup_mark, 4> marks{};  // by mark_kind
     uuid restored_from{};

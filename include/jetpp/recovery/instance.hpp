@@ -206,6 +206,10 @@ private:
     [[nodiscard]] result<lsn> log_change_of_databases(
         database_id id, Body& body, attach_entry const* added, database const* without
     ) noexcept;
+    // A file may be longer than its log knows: it grows before the log says so. A region of which
+    // nothing but the space came to be is given up again, or nobody could allocate from it.
+    // Requires: redone. Errors: io, out_of_memory, those of buffer_pool::load().
+    [[nodiscard]] result<void> forget_unlogged_regions(paged_file<Traits>& file) noexcept;
     [[nodiscard]] record::attach_list attached_now(
         attach_entry const* added, database const* without, bytes room
     ) noexcept;

@@ -188,6 +188,7 @@ result<void> instance<Traits>::create_database(database& place, file_name const&
         h.state = database_state::dirty;
         h.attach_lsn = at;
         h.attached_at = now;
+        h.min_required_lsn = at;
         h.max_required_lsn = at;
         h.max_lsn = at;
     }));
@@ -270,8 +271,26 @@ result<void> instance<Traits>::attach_file(database& place, file_name const& nam
 }
 
 template <class Traits>
+result<void> instance<Traits>::forget_unlogged_regions(paged_file<Traits>& file) noexcept {
+    using regions = space_regions<page_size>;
+    for (;;) {
+        auto const last = regions::region_of({file.page_count() - 1});
+        auto const map = regions::map_of_region(last);
+        if (last == 0 || map.value < file.header().pages_hint || !pool_->is_absent(file, map))
+            return ok();
+        auto const loaded = pool_->load(file, map);
+        if (loaded) return ok();
+        auto const& why = loaded.error();
+        if (why.code != errc::page_damaged) return why;
+        if (why.reason != damage::zero) return ok(); // whoever needs it will hear of it
+        file.forget_pages(map.value);
+    }
+}
+
+template <class Traits>
 result<void> instance<Traits>::join(database& place) noexcept {
     BOOST_OUTCOME_TRY(pool_->attach(*place.file));
+    BOOST_OUTCOME_TRY(forget_unlogged_regions(*place.file));
     transactions_->add_file(*place.file);
     return force_slot();
 }

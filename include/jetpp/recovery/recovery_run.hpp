@@ -64,6 +64,10 @@ public:
             BOOST_OUTCOME_TRY(repair_torn_pages());
             BOOST_OUTCOME_TRY(redo());
         }
+        for (auto& known : in_->databases_)
+            if (known.file != nullptr) {
+                BOOST_OUTCOME_TRY(in_->forget_unlogged_regions(*known.file));
+            }
         BOOST_OUTCOME_TRY(begin_log(clean));
         BOOST_OUTCOME_TRY(in_->start_services());
         for (auto& known : in_->databases_)
@@ -238,6 +242,7 @@ private:
         BOOST_OUTCOME_TRY(file->repair_header());
         if (header.state == database_state::creating || header.id != logged.id) {
             BOOST_OUTCOME_TRY(file->change_header([&](database_header& h) noexcept {
+                if (h.state == database_state::creating) h.min_required_lsn = logged.attach_lsn;
                 h.state = database_state::dirty;
                 h.id = logged.id;
                 h.attach_lsn = logged.attach_lsn;
