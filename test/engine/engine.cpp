@@ -415,6 +415,23 @@ TEST_CASE("a savepoint takes back a drop and a create with the rest", "[engine]"
     CHECK(rows_of(need(again.read()), reopened).size() == 301);
 }
 
+TEST_CASE("a thousand transactions that rest keep nobody from writing", "[engine]") {
+    auto b = bed{};
+    b.options = {}; // a ring of 4 MiB: each transaction keeps log credit between its operations
+    auto db = b.opened();
+    auto const t = need(db.open_tree("main", "t"));
+    auto resting = std::vector<db_type::transaction>{};
+    for (auto n = 0; n < 1000; ++n) {
+        resting.push_back(need(db.begin()));
+        need(resting.back().put(t, std::to_string(n), "value"));
+    }
+    must(db.put(t, "another", "value", lazy));
+    for (auto& one : resting) must(std::move(one).commit(lazy));
+    resting.clear();
+    CHECK(rows_of(need(db.read()), t).size() == 1001);
+    need(std::move(db).close());
+}
+
 TEST_CASE("a new database asks for no log from before its time", "[engine]") {
     auto b = bed{};
     auto db = b.opened();

@@ -278,6 +278,30 @@ TEST_CASE("credits held by others make an acquire busy, and come back", "[log][w
     for (auto& c : held) log->give_back(c);
 }
 
+TEST_CASE("who takes ahead of need leaves half of the ring to who needs", "[log][writer][credit]") {
+    auto b = bed{};
+    auto o = tiny_log();
+    o.credit_wait_max = std::chrono::milliseconds{1};
+    auto log = b.open(o);
+    auto held = std::vector<log_credit>(4);
+    for (auto& one : held) {
+        CHECK_FALSE(log->is_credit_scarce());
+        REQUIRE(log->acquire(one, 16'384, credit_use::ordinary, 64));
+        CHECK(one.left == 16'384);
+    }
+    auto more = log_credit{};
+    REQUIRE(log->acquire(more, 16'384, credit_use::ordinary, 64));
+    CHECK(more.left == 64);
+    CHECK(log->is_credit_scarce());
+    log->give_back(more);
+    log->give_back(held[0]);
+    CHECK_FALSE(log->is_credit_scarce());
+    REQUIRE(log->acquire(more, 16'384, credit_use::ordinary, 64));
+    CHECK(more.left == 16'384);
+    log->give_back(more);
+    for (auto& one : held) log->give_back(one);
+}
+
 TEST_CASE(
     "whatever the mix of credits, records and switches, nothing overruns", "[log][writer][credit]"
 ) {

@@ -67,9 +67,13 @@ public:
     // Adds ring and file space to a credit; waits for it by leading flushes and preparing segments.
     // Requires: no latch, no lock is held. Errors: disk_full, log_failed, busy (credits did not
     // come back in time), invalid_argument (more than credit_bytes_max()).
+    // While half of the ring is out it adds no more than `least`, if that is given: whoever takes
+    // ahead of need must not be in the way of those who need.
     [[nodiscard]] result<void> acquire(
-        log_credit& credit, std::uint32_t wanted, credit_use use = credit_use::ordinary
+        log_credit& credit, std::uint32_t wanted, credit_use use = credit_use::ordinary,
+        std::uint32_t least = 0
     ) noexcept;
+    [[nodiscard]] bool is_credit_scarce() const noexcept { return tail_.is_scarce(); }
     void give_back(log_credit& credit) noexcept {
         if (credit.left == 0) return;
         tail_.give_back(credit);

@@ -1,7 +1,9 @@
 // jetpp/txn/credit.hpp - how a transaction keeps log credit in hand.
 //
 // A credit is log space taken before the first latch. A transaction tops its own up before each
-// operation and keeps the rest: with a roomy ring in steps, so that most operations ask nobody.
+// operation and keeps the rest: with a roomy ring in steps, so that most operations ask nobody. Once
+// half of the ring is held so, everybody takes what he needs and keeps nothing: transactions that
+// rest between two operations, however many, do not keep others from writing.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +30,7 @@ template <any_environment Env>
         log.give_back(credit);
     }
     for (;;) {
-        auto got = log.acquire(credit, wanted, use);
+        auto got = log.acquire(credit, wanted, use, needed);
         // Who must end a transaction waits until the others have given way.
         if (got || use == credit_use::ordinary || got.error().code != errc::busy) return got;
     }
@@ -38,7 +40,8 @@ template <any_environment Env>
 template <any_environment Env>
 void trim_credit(log_writer<Env>& log, log_credit& credit) noexcept {
     constexpr auto step = std::uint32_t{16} << 10;
-    if (log.credit_bytes_max() < 64 * step || credit.left > step) log.give_back(credit);
+    if (log.credit_bytes_max() < 64 * step || credit.left > step || log.is_credit_scarce())
+        log.give_back(credit);
 }
 
 } // namespace jetpp::inline v1

@@ -79,10 +79,12 @@ public:
 
     // ---- credits
 
+    // `wanted`, or no more than `least` when half of the ring is granted.
     [[nodiscard]] taken try_take(
-        log_credit& credit, std::uint32_t wanted, std::uint64_t debt
+        log_credit& credit, std::uint32_t wanted, std::uint32_t least, std::uint64_t debt
     ) noexcept {
         auto const hold = holding{lock_};
+        if (granted_ + wanted > ring_.size() / 2) wanted = least;
         auto const total = granted_ + wanted;
         if (!runtime::sabotaged(sabotage::credit_too_small) && !fits_ring(total, v_tail_, rest()))
             return taken::no_ring;
@@ -91,11 +93,17 @@ public:
             return taken::no_files;
         granted_ = total;
         credit.left += wanted;
+        note_scarcity();
         return taken::yes;
     }
     void give_back(log_credit& credit) noexcept {
         auto const hold = holding{lock_};
         granted_ -= std::exchange(credit.left, 0);
+        note_scarcity();
+    }
+    // Is half of the ring granted? A hint: who holds more than he needs now should give it back.
+    [[nodiscard]] bool is_scarce() const noexcept {
+        return scarce_.load(std::memory_order_relaxed);
     }
     // More than this can never be granted, even by an empty ring over fresh segments.
     [[nodiscard]] std::uint32_t credit_max() const noexcept {
@@ -278,6 +286,10 @@ private:
     [[nodiscard]] bool has_many_unwritten() const noexcept {
         return begun_ - written_ >= unwritten_max;
     }
+    void note_scarcity() noexcept {
+        auto const scarce = granted_ > ring_.size() / 2;
+        if (scarce != is_scarce()) scarce_.store(scarce, std::memory_order_relaxed);
+    }
     [[nodiscard]] std::uint64_t prepared() const noexcept { return prepared_ - begun_ - 1; }
     [[nodiscard]] lsn tail_lsn() const noexcept { return tail(); }
     // Bytes for records left in the growing segment.
@@ -356,6 +368,7 @@ private:
     std::uint64_t const fresh_rest_ =
         segment_bytes_ - segment_end_size - segment_header_bytes - attach_list_size_max;
     typename Env::template atomic<std::uint64_t> tail_{0};
+    typename Env::template atomic<bool> scarce_{false};
     std::uint64_t v_tail_ = 0;
     std::uint64_t v_freed_ = 0;
     std::uint64_t granted_ = 0; // credits not yet reserved

@@ -106,11 +106,11 @@ std::uint64_t log_writer<Env>::debt_of(credit_use use) const noexcept {
 
 template <any_environment Env>
 result<void> log_writer<Env>::acquire(
-    log_credit& credit, std::uint32_t wanted, credit_use use
+    log_credit& credit, std::uint32_t wanted, credit_use use, std::uint32_t least
 ) noexcept {
     if (wanted > credit_bytes_max()) return error{.code = errc::invalid_argument};
     return until_taken([&]() noexcept -> result<taken> {
-        return tail_.try_take(credit, wanted, debt_of(use));
+        return tail_.try_take(credit, wanted, least != 0 ? least : wanted, debt_of(use));
     });
 }
 
@@ -255,7 +255,8 @@ result<void> log_writer<Env>::mark_time() noexcept {
     BOOST_OUTCOME_TRY(flush_all());
     auto credit = log_credit{};
     auto mark = record::time_mark{};
-    if (tail_.try_take(credit, static_cast<std::uint32_t>(mark.size()), 0) != taken::yes)
+    auto const size = static_cast<std::uint32_t>(mark.size());
+    if (tail_.try_take(credit, size, size, 0) != taken::yes)
         return ok(); // space is short: somebody else is about to write
     constexpr auto step = std::int64_t{1'000'000'000};
     auto const last = tail_.under_lock([&](lsn) noexcept { return wall_; });
