@@ -37,6 +37,28 @@ TEST_CASE(
     bed.require_redo_agrees();
 }
 
+TEST_CASE("a split of two levels may grow the file into a new region", "[btree][space]") {
+    using bed_type = tree_bed<4096>;
+    constexpr auto region_pages = std::uint64_t{bed_type::limits::region_pages};
+    auto bed = bed_type{8, (region_pages - 16) * 4096};
+    auto const tree = bed.create({16}, "one").value();
+    bed.file().set_growth_bytes_min(64 * 4096);
+    auto& space = bed.tree().space();
+    for (auto n = 0; bed_type::regions::region_count(bed.file().page_count()) == 1; ++n) {
+        // A put may take one page before the file has to grow. Who takes a second one has split two
+        // levels, and the smallest pool has frames for one operation.
+        auto const free = space.count_free(bed.file()).value();
+        auto const kept = free - page_space<bed_type::traits>::base_reserve - 1;
+        space.set_reserve(bed.file(), static_cast<std::uint32_t>(kept));
+        auto const key = std::to_string(n * 7919 % 10'007) + std::string(400, 'k');
+        REQUIRE(bed.put(tree, key, std::string(700, 'v')));
+        REQUIRE(n < 5000);
+    }
+    auto trees = bed.system_trees();
+    trees.push_back(tree);
+    bed.check(trees);
+}
+
 TEST_CASE("a full disk refuses ordinary work while undo still has pages", "[btree][space]") {
     auto bed = tree_bed<4096>{32, 64 * 4096, std::uint64_t{2} << 20};
     auto const tree = bed.create({16}, "rows").value();

@@ -65,6 +65,7 @@ private:
     [[nodiscard]] result<outcome> split_level(
         const_bytes key, std::uint32_t level, Enough&& enough
     ) noexcept {
+        change_.give_frames_back(); // of the level below: a growth takes one of its own
         BOOST_OUTCOME_TRY(space_->admit(change_.file(), change_.credit(), change_.use()));
         auto regions = typename page_space<Traits>::walk{*space_, change_.file()};
         for (;;) {
