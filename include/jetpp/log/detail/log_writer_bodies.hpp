@@ -173,7 +173,8 @@ result<std::uint32_t> log_writer<Env>::recycle_below(lsn floor) noexcept {
 template <any_environment Env>
 result<std::uint32_t> log_writer<Env>::release_below(lsn floor) noexcept {
     if (failed()) return flusher_.log_failed_at(floor);
-    auto freed = store_.release_below(earlier(floor, durable_lsn()), is_bare());
+    auto const limit = earlier(floor, durable_lsn()); // before it is asked whether that is bare
+    auto freed = store_.release_below(limit, is_bare());
     if (!freed) fail(freed.error());
     return freed;
 }
