@@ -370,6 +370,29 @@ TEST_CASE("a writer's limit counts its undo images, however small the profile", 
     CHECK(need(db.read()).get(rows, "k0").value() == value);
 }
 
+TEST_CASE("a writer that keeps too much log hears it, and may still commit", "[engine]") {
+    auto b = bed{};
+    b.options.transaction_log_bytes = 300 << 10;
+    auto db = b.opened();
+    auto const rows = need(db.open_tree("main", "rows"));
+    auto tx = need(db.begin());
+    auto said = error{};
+    auto put = std::size_t{0};
+    for (; put < 10'000 && said.code == errc::none; ++put) {
+        auto const done = tx.put(rows, "k" + std::to_string(put), std::string(500, 'x'));
+        if (!done) said = done.error();
+    }
+    CHECK(said.code == errc::transaction_too_long);
+    CHECK(said.at);
+    CHECK(db.core().store.log().tail() - said.at > (300 << 10));
+    CHECK(db.core().store.log().tail() - said.at < (330 << 10));
+    need(tx.lock(rows, "other")); // takes no log
+    must(std::move(tx).commit(lazy));
+    CHECK(rows_of(need(db.read()), rows).size() == put - 1);
+    must(db.put(rows, "k", "v", lazy));
+    need(std::move(db).close());
+}
+
 TEST_CASE("transact runs again after a conflict", "[engine]") {
     auto b = bed{};
     auto db = b.opened();

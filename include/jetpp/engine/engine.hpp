@@ -282,6 +282,7 @@ private:
             .log_ring_bytes = o.log_ring_bytes,
             .version_bytes = o.version_bytes,
             .transaction_bytes = o.transaction_bytes,
+            .transaction_log_bytes = o.transaction_log_bytes,
             .checkpoint_depth_bytes = o.checkpoint_depth_bytes,
             .checkpoint_every_bytes = o.checkpoint_every_bytes,
             .checkpoint_every = o.checkpoint_every,

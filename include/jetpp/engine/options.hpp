@@ -58,6 +58,9 @@ struct open_options {
     std::size_t log_ring_bytes = 0;    // power of two; derived: B/16 within [4 x max_record, 4 MiB]
     std::size_t version_bytes = 0;     // derived: B/8
     std::size_t transaction_bytes = 0; // derived: B/4
+    // Log from a writer's first record on, others' included: past it he may only end. He keeps all
+    // of it from being used again.
+    std::uint64_t transaction_log_bytes = std::uint64_t{1} << 30;
 
     std::uint64_t checkpoint_depth_bytes = std::uint64_t{64} << 20; // of log a recovery must redo
     std::uint64_t checkpoint_every_bytes = std::uint64_t{8} << 20;  // of log between checkpoints

@@ -104,7 +104,7 @@ public:
     }
 
     // Inserts or replaces. Errors: write_conflict, key_too_large, value_too_large,
-    // transaction_too_large, tree_dropped, busy (the tree is being dropped), snapshot_too_old,
+    // transaction_too_large, transaction_too_long (both: it may only end), tree_dropped, busy (the tree is being dropped), snapshot_too_old,
     // disk_full, log_failed, page_damaged, io, out_of_memory, misuse.
     [[nodiscard]] result<void> put(tree into, bytes_view key, bytes_view value) noexcept {
         BOOST_OUTCOME_TRY(write(into, key.raw(), write_request::put, value.raw()));

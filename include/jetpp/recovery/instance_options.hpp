@@ -27,6 +27,7 @@ struct instance_options {
     std::size_t log_ring_bytes = 0;
     std::size_t version_bytes = 0;
     std::size_t transaction_bytes = 0;
+    std::uint64_t transaction_log_bytes = std::uint64_t{1} << 30;
     std::uint64_t checkpoint_depth_bytes = std::uint64_t{64} << 20;
     std::uint64_t checkpoint_every_bytes = std::uint64_t{8} << 20;
     mono_time checkpoint_every = std::chrono::seconds{30};
@@ -64,6 +65,7 @@ inline constexpr std::uint32_t pool_frames_min = 8;
     return {
         .version_bytes = o.version_bytes != 0 ? o.version_bytes : o.buffer_bytes / 8,
         .transaction_bytes = o.transaction_bytes != 0 ? o.transaction_bytes : o.buffer_bytes / 4,
+        .transaction_log_bytes = o.transaction_log_bytes,
     };
 }
 

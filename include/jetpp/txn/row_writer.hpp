@@ -202,7 +202,7 @@ private:
 // One change, from credit to page. The caller holds no latch.
 // Returns: whether a visible row stood under the key before.
 // Errors: key_too_large, value_too_large, write_conflict, key_exists, transaction_too_large,
-//     tree_dropped, disk_full, log_failed, page_damaged, io, out_of_memory.
+//     transaction_too_long, tree_dropped, disk_full, log_failed, page_damaged, io, out_of_memory.
 template <class Traits>
 [[nodiscard]] result<bool> write_row(
     transaction_system<Traits>& system, transaction_state& state, read_view const& view,
@@ -213,6 +213,9 @@ template <class Traits>
     if (key.size() > limits::key_bytes_max) return error{.code = errc::key_too_large};
     if (value.size() > limits::inline_value_bytes_max)
         return error{.code = errc::value_too_large};
+    if (request != write_request::lock && state.wrote() &&
+        system.log().tail() - state.first_record > system.limits().transaction_log_bytes)
+        return error{.code = errc::transaction_too_long, .at = state.first_record};
     BOOST_OUTCOME_TRY(hold_credit(
         system.log(), credit, system.trees().credit_bound(tree, key.size(), limits::inline_value_bytes_max)
     ));
