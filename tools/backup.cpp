@@ -1,4 +1,6 @@
 // jetpp backup: one more set in a repository.
+#include <jetpp/backup/set_catalogue.hpp>
+
 #include <cstdio>
 #include <string>
 #include <string_view>
@@ -10,6 +12,8 @@
 #include "place.hpp"
 #include "progress.hpp"
 #include "set_paths.hpp"
+#include "truncate.hpp"
+#include <nlohmann/json.hpp>
 
 namespace jetpp_tool {
 
@@ -23,28 +27,82 @@ namespace {
     }
 }
 
-} // namespace
+[[nodiscard]] jetpp::backup_kind kind_of(set_request const& request) {
+    if (request.incremental) return jetpp::backup_kind::incremental;
+    if (request.differential) return jetpp::backup_kind::differential;
+    if (request.copy) return jetpp::backup_kind::copy;
+    if (!request.pages_since.empty()) return jetpp::backup_kind::pages;
+    return jetpp::backup_kind::full;
+}
 
-void back_up(set_request const& request) {
-    auto const codec = codec_of(request.compress);
-    auto engine = open_engine(request.directory, nullptr);
-    auto bar = progress_bar{"backup"};
-    auto options = jetpp::backup_options{};
-    options.codec = codec;
-    options.on_progress = [&](jetpp::backup_progress const& p) -> jetpp::result<void> {
-        bar.show(p.bytes_done, p.bytes_total, name_of(p.stage));
-        return jetpp::ok();
-    };
-    auto const done = engine->back_up(request.repository, options);
-    bar.wipe();
-    auto const closed = engine->close();
-    if (!done) {
-        auto const of_source = done.error().file == jetpp::file_kind::database ||
-                               done.error().file == jetpp::file_kind::log_segment;
-        fail(of_source ? request.directory : request.repository, done.error());
+// The set that `--pages-since` means.
+[[nodiscard]] jetpp::backup_base base_of(set_request const& request) {
+    auto sets = value_of(repository::open({}, request.repository), request.repository);
+    auto const known = value_of(jetpp::list_sets(sets), request.repository);
+    auto const* const chosen =
+        value_of(jetpp::choose_set(known, request.pages_since), request.pages_since);
+    return {chosen->manifest, chosen->hash};
+}
+
+// What to do about a refusal.
+[[nodiscard]] std::string_view advice_on(jetpp::errc code) {
+    switch (code) {
+    case jetpp::errc::circular_logging:
+        return "; take a full backup: only a directory made with --logging archival keeps the log";
+    case jetpp::errc::full_backup_required:
+    case jetpp::errc::log_gap: return "; take a full backup";
+    case jetpp::errc::base_not_here:
+        return "; back up to where the base lies, or take a full backup here";
+    default: return "";
     }
-    if (!closed) fail(request.directory, closed.error());
-    auto const& r = done.assume_value();
+}
+
+[[noreturn]] void refuse(set_request const& request, jetpp::error const& why) {
+    using jetpp::file_kind;
+    auto const of_source = why.file == file_kind::database || why.file == file_kind::log_segment ||
+                           why.code == jetpp::errc::circular_logging;
+    auto const where = of_source ? place_of(look_at(request.directory, beside_engine::allowed), why)
+                                 : request.repository;
+    fail(where, jetpp_tool::text_of(why) + std::string{advice_on(why.code)});
+}
+
+[[nodiscard]] std::string hex_text(jetpp::sha256_digest const& digest) {
+    auto const hex = jetpp::hex_of(digest);
+    return {hex.data(), hex.size()};
+}
+
+void print_json(jetpp::backup_report const& r) {
+    auto const at = [](jetpp::lsn position) -> nlohmann::ordered_json {
+        if (!position) return nullptr;
+        return std::to_string(position.value);
+    };
+    auto all = nlohmann::ordered_json::object();
+    all["set"] = jetpp::text_of(r.set);
+    all["name"] = r.name;
+    all["kind"] = jetpp::name_of(r.kind);
+    all["receipt"] = jetpp::name_of(r.receipt);
+    all["manifest_sha256"] = hex_text(r.manifest_hash);
+    all["redo_lsn"] = at(r.redo_lsn);
+    all["log_start"] = at(r.log_start);
+    all["begin_lsn"] = at(r.begin_lsn);
+    all["copy_end_lsn"] = at(r.copy_end_lsn);
+    all["end_lsn"] = at(r.end_lsn);
+    all["last_commit"] = at(r.last_commit);
+    all["databases"] = std::to_string(r.databases);
+    all["pages"] = std::to_string(r.pages);
+    all["records"] = std::to_string(r.records);
+    all["bytes"] = std::to_string(r.stored_bytes);
+    all["damaged_homes"] = std::to_string(r.masked_pages);
+    all["stamp_problem"] = nullptr;
+    if (r.stamp_problem) all["stamp_problem"] = jetpp_tool::text_of(*r.stamp_problem);
+    all["truncated"] = nullptr;
+    if (r.truncated) all["truncated"] = json_of(*r.truncated);
+    all["truncate_problem"] = nullptr;
+    if (r.truncate_problem) all["truncate_problem"] = jetpp_tool::text_of(*r.truncate_problem);
+    std::printf("%s\n", all.dump().c_str());
+}
+
+void print_text(jetpp::backup_report const& r) {
     std::printf(
         "%s: %llu pages and %llu log records verified, %llu bytes, up to LSN %llu\n",
         r.name.c_str(),
@@ -53,6 +111,37 @@ void back_up(set_request const& request) {
         number(r.stored_bytes),
         number(r.end_lsn.value)
     );
+    if (r.truncated) print_truncation(*r.truncated, false);
+}
+
+} // namespace
+
+void back_up(set_request const& request) {
+    auto options = jetpp::backup_options{};
+    options.codec = codec_of(request.compress);
+    options.kind = kind_of(request);
+    options.bytes_per_second = request.bytes_per_second;
+    options.truncate = request.truncate;
+    if (options.truncate && !jetpp::permits_truncation(options.kind))
+        wrong_usage("--truncate goes with a full or an incremental: nothing relies on other kinds");
+    if (options.kind == jetpp::backup_kind::pages) options.base = base_of(request);
+    auto engine = open_engine(request.directory, nullptr);
+    auto bar = progress_bar{"backup"};
+    options.on_progress = [&](jetpp::backup_progress const& p) -> jetpp::result<void> {
+        bar.show(p.bytes_done, p.bytes_total, name_of(p.stage));
+        return jetpp::ok();
+    };
+    auto const done = engine->back_up(request.repository, options);
+    bar.wipe();
+    auto const closed = engine->close();
+    if (!done) refuse(request, done.error());
+    if (!closed) fail(request.directory, closed.error());
+    auto const& r = done.assume_value();
+    if (request.json)
+        print_json(r);
+    else
+        print_text(r);
+    if (std::fflush(stdout) != 0) fail("standard output", "cannot be written");
     if (r.masked_pages != 0)
         std::fprintf(
             stderr,
@@ -64,6 +153,12 @@ void back_up(set_request const& request) {
             stderr,
             "the set is whole, but the databases do not name it: %s\n",
             jetpp_tool::text_of(*r.stamp_problem).c_str()
+        );
+    if (r.truncate_problem)
+        std::fprintf(
+            stderr,
+            "the set is whole, but the log was not truncated: %s\n",
+            jetpp_tool::text_of(*r.truncate_problem).c_str()
         );
 }
 

@@ -66,8 +66,28 @@ struct set_request {
     std::string directory{}; // of the instance
     std::string repository{};
     std::string compress{}; // codec[:level]
+    bool incremental = false; // at most one of these four; none: a full
+    bool differential = false;
+    bool copy = false;
+    std::string pages_since{};       // the beginning of a set's id or name
+    std::uint64_t bytes_per_second = 0;
+    bool truncate = false;
+    bool json = false;
 };
 void back_up(set_request const& request);
+
+struct truncate_request {
+    std::string directory{};
+    bool dry_run = false;
+    bool json = false;
+};
+void truncate_log(truncate_request const& request);
+
+struct point_request {
+    std::string directory{};
+    std::string label{};
+};
+void mark_point(point_request const& request);
 
 struct restore_request {
     std::string repository{};

@@ -157,6 +157,45 @@ void add_log(CLI::App& app, log_request& request) {
     command.add_option("--tree", request.tree, "changes of trees of this name only");
 }
 
+void add_backup(CLI::App& app, set_request& request) {
+    auto& command = *add_command(app, "backup", "add a backup set to a repository", request, back_up);
+    add_directory(command, request.directory);
+    command.add_option("REPO", request.repository, "a directory, created if missing")->required();
+    auto& kinds = *command.add_option_group("Kind", "a full, unless one of these is given");
+    kinds.add_flag("--incremental", request.incremental, "the log since the last full or incremental");
+    kinds.add_flag("--differential", request.differential, "the log since the last full");
+    kinds.add_flag("--copy", request.copy, "as a full, but nothing relies on it");
+    kinds.add_option(
+        "--pages-since", request.pages_since, "pages changed since SET, a full, copy or pages set"
+    )->type_name("SET");
+    kinds.require_option(0, 1);
+    command.add_option("--compress", request.compress, "zstd[:LEVEL], lz4 or none");
+    command.add_option("--rate", request.bytes_per_second, "bytes a second that are read at most")
+        ->check(CLI::PositiveNumber);
+    command.add_flag(
+        "--truncate", request.truncate, "afterwards, give up log that nothing needs any more"
+    );
+    command.add_flag("--json", request.json, "the report as one JSON object");
+}
+
+void add_log_commands(CLI::App& app, truncate_request& to_truncate, point_request& to_mark) {
+    auto& truncating = *add_command(
+        app,
+        "truncate",
+        "give up log that lies in backup sets, and print who holds the rest",
+        to_truncate,
+        truncate_log
+    );
+    add_directory(truncating, to_truncate.directory);
+    truncating.add_flag("--dry-run", to_truncate.dry_run, "only print");
+    truncating.add_flag("--json", to_truncate.json, "the report as one JSON object");
+    auto& marking = *add_command(
+        app, "point", "name this moment in the log; print its LSN", to_mark, mark_point
+    );
+    add_directory(marking, to_mark.directory);
+    marking.add_option("LABEL", to_mark.label, "up to 255 bytes of UTF-8")->required();
+}
+
 int run(int argc, char** argv) {
     auto app = CLI::App{"jetpp - a transactional storage engine", "jetpp"};
     app.require_subcommand(1);
@@ -167,6 +206,8 @@ int run(int argc, char** argv) {
     auto to_scan = scan_request{};
     auto to_print = log_request{};
     auto to_back_up = set_request{};
+    auto to_truncate = truncate_request{};
+    auto to_mark = point_request{};
     auto to_restore = restore_request{};
     auto to_list = list_request{};
     auto to_verify = std::string{};
@@ -175,11 +216,8 @@ int run(int argc, char** argv) {
     add_row_command(app, "get", "print the value of one key", to_get, get);
     add_scan(app, to_scan);
     add_row_command(app, "erase", "remove one key", to_erase, erase);
-    auto& backup =
-        *add_command(app, "backup", "add a full backup set to a repository", to_back_up, back_up);
-    add_directory(backup, to_back_up.directory);
-    backup.add_option("REPO", to_back_up.repository, "a directory, created if missing")->required();
-    backup.add_option("--compress", to_back_up.compress, "zstd[:LEVEL], lz4 or none");
+    add_backup(app, to_back_up);
+    add_log_commands(app, to_truncate, to_mark);
     auto& restoring = *add_command(
         app, "restore", "make an instance of a set of a repository", to_restore, restore
     );

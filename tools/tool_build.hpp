@@ -61,10 +61,14 @@ public:
     virtual jetpp::result<std::optional<std::string>> get(std::string_view key) = 0;
     // Until visit returns false.
     virtual jetpp::result<void> scan(row_range const& wanted, visitor const& visit) = 0;
-    // Adds a full set to a repository, which is made if it is missing.
+    // Adds a set to a repository, which is made if it is missing.
     virtual jetpp::result<jetpp::backup_report> back_up(
         std::string const& repository, jetpp::backup_options const& options
     ) = 0;
+    virtual jetpp::result<jetpp::truncation_report> truncate_log(
+        jetpp::truncation_options const& options
+    ) = 0;
+    virtual jetpp::result<jetpp::lsn> mark_restore_point(std::string_view label) = 0;
     virtual jetpp::result<void> close() = 0;
 };
 

@@ -88,6 +88,14 @@ public:
     ) override {
         return jetpp::run_backup_to(*engine_, repository, options);
     }
+    jetpp::result<jetpp::truncation_report> truncate_log(
+        jetpp::truncation_options const& options
+    ) override {
+        return engine_->truncate_log(options);
+    }
+    jetpp::result<jetpp::lsn> mark_restore_point(std::string_view label) override {
+        return engine_->mark_restore_point(label);
+    }
     jetpp::result<void> close() override {
         roll_back();
         auto done = std::move(*engine_).close();

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 JETPP = "jetpp"
@@ -578,6 +579,89 @@ class CommandTest(unittest.TestCase):
         self.assertEqual(done.stdout.decode().splitlines()[0], described[1]["name"] + " damaged - - - - -")
         self.assertIn(described[1]["name"].encode(), done.stderr)
         self.assertEqual(len(done.stdout.splitlines()), 3)
+
+    def test_each_kind_of_set_says_what_it_stands_on(self):
+        directory, repo = self.path("db"), self.path("repo")
+        self.load(directory, awkward_rows(1, 2000))
+
+        def back_up(*options):
+            return json.loads(self.run_jetpp("backup", directory, repo, "--json", *options).stdout)
+
+        for kind in ("--incremental", "--differential"):
+            said = self.run_jetpp("backup", directory, repo, kind, status=1).stderr
+            self.assertIn(b"full_backup_required", said)
+            self.assertIn(directory.encode() + b"/main", said)
+            self.assertIn(b"take a full backup", said)
+        full = back_up()
+        self.assertEqual((full["kind"], full["receipt"]), ("full", "durable"))
+        self.load(directory, [(b"one", b"1")])
+        first = back_up("--incremental")
+        self.load(directory, [(b"two", b"2")])
+        second = back_up("--incremental")
+        both = back_up("--differential")
+        pages = back_up("--pages-since", full["set"][:12])
+        copy = back_up("--copy")
+        self.assertEqual(first["log_start"], full["end_lsn"])
+        self.assertEqual(second["log_start"], first["end_lsn"])
+        self.assertEqual(both["log_start"], full["end_lsn"])
+        self.assertIsNone(first["redo_lsn"])
+        self.assertEqual(pages["pages"], copy["pages"])
+        self.assertLess(int(first["bytes"]), int(full["bytes"]))
+        listed = [json.loads(line) for line in self.run_jetpp("list", repo, "--json").stdout.splitlines()]
+        base_of = {one["id"]: (one["kind"], one["base"]) for one in listed}
+        self.assertEqual(base_of[full["set"]], ("full", None))
+        self.assertEqual(base_of[first["set"]], ("incremental", full["set"]))
+        self.assertEqual(base_of[second["set"]], ("incremental", first["set"]))
+        self.assertEqual(base_of[both["set"]], ("differential", full["set"]))
+        self.assertEqual(base_of[pages["set"]], ("pages", full["set"]))
+        # The chain's sets lie here, and no other place will do.
+        said = self.run_jetpp("backup", directory, self.path("elsewhere"), "--incremental", status=1).stderr
+        self.assertIn(b"base_not_here", said)
+        self.run_jetpp("backup", directory, repo, "--incremental", "--copy", status=2)
+        self.run_jetpp("backup", directory, repo, "--copy", "--truncate", status=2)
+        self.run_jetpp("backup", directory, repo, "--pages-since", "zz", status=1)
+        circular = self.path("circular")
+        self.load(circular, [(b"a", b"1")], "--logging", "circular")
+        self.run_jetpp("backup", circular, self.path("other"))
+        said = self.run_jetpp("backup", circular, self.path("other"), "--incremental", status=1).stderr
+        self.assertIn(b"circular_logging", said)
+
+    def test_a_backup_keeps_to_its_rate(self):
+        directory, repo = self.path("db"), self.path("repo")
+        self.load(directory, [(b"a", b"1")])
+        began = time.monotonic()
+        self.run_jetpp("backup", directory, repo, "--rate", 32 << 20)
+        self.assertGreater(time.monotonic() - began, 0.5)  # a segment of 16 MiB and a database
+
+    def test_log_goes_when_it_lies_in_sets(self):
+        directory, repo = self.path("db"), self.path("repo")
+        rows = [(b"%06d" % i, b"v" * 200) for i in range(100000)]
+        self.load(directory, rows)
+        said = self.run_jetpp("truncate", directory).stdout
+        self.assertTrue(said.startswith(b"0 segments of 0 bytes"), said)
+        self.assertIn(b"never backed up: main", said)
+        full = json.loads(self.run_jetpp("backup", directory, repo, "--json").stdout)
+        dry = json.loads(self.run_jetpp("truncate", directory, "--dry-run", "--json").stdout)
+        self.assertGreater(int(dry["segments"]), 0)
+        done = json.loads(self.run_jetpp("truncate", directory, "--json").stdout)
+        self.assertEqual(done["segments"], dry["segments"])
+        self.assertLessEqual(int(done["oldest_lsn"]), int(full["end_lsn"]) + 4096)
+        self.assertIn("last backup", {one["who"] for one in done["holders"]})
+        self.load(directory, rows[:30000])
+        inc = json.loads(self.run_jetpp(
+            "backup", directory, repo, "--incremental", "--truncate", "--json").stdout)
+        self.assertIsNotNone(inc["truncated"])
+        self.assertEqual(self.scan(directory), lines_of(rows))
+        self.run_jetpp("verify", directory)
+
+    def test_a_point_in_the_log_has_a_name(self):
+        directory = self.path("db")
+        self.load(directory, [(b"a", b"1")])
+        at = int(self.run_jetpp("point", directory, "before the upgrade").stdout)
+        self.assertIn(b"restore_point", self.run_jetpp("log", directory).stdout)
+        self.load(directory, [(b"b", b"2")])
+        self.assertGreater(int(self.run_jetpp("point", directory, "after it").stdout), at)
+        self.run_jetpp("point", directory, "", status=2)
 
     def test_restore_refuses_a_directory_that_holds_something(self):
         directory, repo = self.path("db"), self.path("repo")
