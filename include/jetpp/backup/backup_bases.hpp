@@ -20,6 +20,7 @@
 #include <jetpp/backup/manifest.hpp>
 #include <jetpp/backup/sha256.hpp>
 #include <jetpp/core/ids.hpp>
+#include <jetpp/core/insertion_sort.hpp>
 #include <jetpp/core/lsn.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/page/database_header.hpp>
@@ -90,7 +91,7 @@ namespace jetpp::inline v1 {
             want(h, mark_kind::incremental, backup_kind::incremental);
         want(h, mark_kind::full, backup_kind::full);
     }
-    std::stable_sort(wanted.begin(), wanted.end(), [](auto const& a, auto const& b) {
+    insertion_sort(std::span{wanted}, [](auto const& a, auto const& b) {
         return a.mark.end_lsn > b.mark.end_lsn;
     });
     auto found = std::vector<manifest_base>{};

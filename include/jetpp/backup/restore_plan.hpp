@@ -14,6 +14,7 @@
 #include <jetpp/backup/lineage.hpp>
 #include <jetpp/backup/manifest.hpp>
 #include <jetpp/backup/sink.hpp>
+#include <jetpp/core/insertion_sort.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/log/segment.hpp>
 
@@ -162,7 +163,7 @@ private:
         for (std::size_t i = 0; i < sets_.size(); ++i)
             if (is_of_family(sets_[i]) && line_.holds_pages_of(*sets_[i].manifest))
                 found.push_back(i);
-        std::stable_sort(found.begin(), found.end(), [&](std::size_t a, std::size_t b) {
+        insertion_sort(std::span{found}, [&](std::size_t a, std::size_t b) {
             auto const& x = *sets_[a].manifest;
             auto const& y = *sets_[b].manifest;
             if (x.copy_end_lsn != y.copy_end_lsn) return x.copy_end_lsn > y.copy_end_lsn;

@@ -3,6 +3,7 @@
 // Included by instance.hpp.
 #pragma once
 
+#include <jetpp/core/insertion_sort.hpp>
 #include <jetpp/core/utf8.hpp>
 #include <jetpp/recovery/instance.hpp>
 
@@ -51,9 +52,8 @@ void instance<Traits>::find_holds(truncation_report& report) noexcept {
             continue;
         add(one);
     }
-    std::stable_sort(
-        report.holds.begin(),
-        report.holds.begin() + static_cast<std::ptrdiff_t>(report.hold_count),
+    insertion_sort(
+        std::span{report.holds}.first(report.hold_count),
         [](log_hold const& a, log_hold const& b) { return a.from < b.from; }
     );
     report.limit = report.holds[0].from;
