@@ -242,6 +242,9 @@ TEST_CASE("a session delivers the bytes of a set", "[backup][external]") {
     auto b = bed{};
     b.work(300, 5);
     good(b.db.checkpoint());
+    auto copied = backup_options{};
+    copied.kind = backup_kind::copy;
+    (void)good(run_backup_to(b.db, "/repo", copied));
     auto session = session_type{b.db};
     good(session.begin());
     auto files = copied_files{};
@@ -266,9 +269,8 @@ TEST_CASE("a session delivers the bytes of a set", "[backup][external]") {
     CHECK(trailer.copy_end_lsn == report.bounds.copy_end_lsn);
     CHECK(report.bounds.copy_end_lsn <= report.bounds.end_lsn);
 
-    // Nobody wrote since: the pages of a set are the same, byte for byte, and so is the log that
-    // both carry.
-    (void)good(run_backup_to(b.db, "/repo", {.checkpoint_first = false}));
+    // Nobody wrote in between: the pages of the set are the same, byte for byte, and so is the log
+    // that both carry.
     auto sets = good(repository<env_type>::open(b.env, "/repo"));
     auto const known = good(list_sets(sets));
     auto directory = good(sets.open_set(known.front().name));
@@ -503,4 +505,62 @@ TEST_CASE("a session in phases stamps as the other shape does", "[backup][extern
     CHECK(code_of(begin_external_logs(b.db, backup_kind::full)) == errc::invalid_argument);
     CHECK(marks() == before);
     CHECK_FALSE(b.store().is_pinned());
+}
+
+TEST_CASE("a truncation that was asked for comes behind the stamp, and no further", "[backup][external]") {
+    auto b = bed{};
+    b.work(2500, 1);
+    good(b.db.checkpoint());
+    auto session = session_type{b.db};
+    auto const take = [&](backup_kind kind) {
+        good(session.begin(kind));
+        auto files = copied_files{};
+        if (has_pages(kind)) copy_databases(session, files);
+        copy_logs(session, files);
+        auto names = std::vector<std::string>{};
+        for (auto const& one : good(session.list_truncatable())) names.push_back(one.name);
+        return names;
+    };
+    auto const before = segments_in(b.env, "/db");
+    REQUIRE(before.size() > 4);
+    // An abort deletes nothing, and so does an end that nobody asked to.
+    auto listed = take(backup_kind::full);
+    CHECK(listed.size() > 2);
+    good(session.truncate());
+    CHECK(good(session.list_truncatable()).size() == listed.size());
+    CHECK(segments_in(b.env, "/db").front() == before.front());
+    (void)good(session.end(external_end::abort));
+    CHECK(segments_in(b.env, "/db").front() == before.front());
+    // A copy is nothing that anybody relies on: it permits nothing.
+    CHECK(take(backup_kind::copy).empty());
+    good(session.truncate());
+    CHECK(good(session.end(external_end::normal)).segments_deleted == 0);
+    CHECK(segments_in(b.env, "/db").front() == before.front());
+    for (auto const kind : {backup_kind::full, backup_kind::incremental}) {
+        listed = take(kind);
+        REQUIRE_FALSE(listed.empty());
+        auto const now = segments_in(b.env, "/db");
+        CHECK(std::equal(listed.begin(), listed.end(), now.begin()));
+        good(session.truncate());
+        auto const report = good(session.end(external_end::normal));
+        CHECK_FALSE(report.truncate_problem);
+        CHECK(report.segments_deleted == listed.size());
+        auto const left = segments_in(b.env, "/db");
+        for (auto const& name : listed)
+            CHECK(std::find(left.begin(), left.end(), name) == left.end());
+        CHECK(left.size() + listed.size() >= now.size());
+        b.work(1500, 7);
+        good(b.db.checkpoint());
+    }
+    // Another database without any backup holds all of it.
+    good(b.db.attach("other"));
+    auto const rest = segments_in(b.env, "/db").front();
+    good(session.begin());
+    auto files = copied_files{};
+    files["main"] = good(read_whole(session, "main"));
+    copy_logs(session, files);
+    CHECK(good(session.list_truncatable()).empty());
+    good(session.truncate());
+    CHECK(good(session.end(external_end::normal)).segments_deleted == 0);
+    CHECK(segments_in(b.env, "/db").front() == rest);
 }

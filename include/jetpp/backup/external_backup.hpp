@@ -12,8 +12,8 @@
 //   * page I/O happens outside the lock; a stop never harms a read in progress, it fails the next
 //   * however a session ends, its pin is released: the destructor aborts one that is active
 // Threads  any; reads of different handles run at once.
-// Owns     the session: pin, open files. The instance outlives it, or is closed with
-//          close_how::stop_sessions, after which every call is invalid_argument.
+// Owns     the session: pin, open files. Once the instance is closed every call is invalid_argument;
+//          a session that never began must not be asked to begin then.
 // Source   backup rules R63 to R67, part 2; ESE's JetBeginExternalBackup family.
 #pragma once
 
@@ -25,8 +25,10 @@
 #include <jetpp/backup/sink.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/env/sync.hpp>
+#include <jetpp/log/log_directory.hpp>
 #include <jetpp/recovery/copy_sessions.hpp>
 #include <jetpp/recovery/instance.hpp>
+#include <jetpp/recovery/truncation.hpp>
 
 #include <array>
 #include <atomic>
@@ -126,6 +128,7 @@ public:
     // A copy of what the session knows of itself.
     struct condition {
         external_phase phase{};
+        bool incremental{};
         bool rolled{};
         bool stopped{};
         bool truncating{};
@@ -162,6 +165,7 @@ private:
     }
     [[nodiscard]] source_files<Traits> files() const noexcept { return {files_.data(), count_}; }
     [[nodiscard]] result<void> fix_truncatable();
+    [[nodiscard]] bool will_stamp(database_id id) const noexcept;
 
     struct slot {
         std::shared_ptr<file_type> file;
@@ -185,9 +189,11 @@ private:
     lsn wanted_start_{}; // where the log of the session shall begin
     array_list<chained_segment> chain_;
     std::vector<external_segment> truncatable_;
+    lsn truncate_below_{};
     std::map<std::uint64_t, slot> handles_;
     std::uint64_t last_handle_ = 0;
     std::size_t readers_ = 0;
+    bool claimed_ = false; // the instance knows of it, and will tell when it goes
     bool ending_ = false; // somebody waits for the readers to leave
 };
 

@@ -246,6 +246,7 @@ public:
             return error{.code = errc::busy};
         if (how == close_how::stop_sessions) core_->store.sessions().close();
         if (core_->store.is_pinned()) return error{.code = errc::backup_in_progress};
+        core_->store.sessions().close(); // none is active: they learn that there is no instance
         if (background_ != nullptr) background_->stop();
         background_.reset();
         while (!core_->store.log().failed() && collect(core_->transactions(), ~std::size_t{0}) != 0) {

@@ -19,6 +19,7 @@ struct copy_session {
     void (*on_stop)(copy_session&) noexcept = nullptr;
     void (*on_close)(copy_session&) noexcept = nullptr;
     typename Env::template atomic<std::uint8_t> active{0};
+    copy_session* next = nullptr; // of the list that copy_sessions keeps
 };
 
 template <any_environment Env>
@@ -29,23 +30,40 @@ public:
     // Returns: false if another one is active.
     [[nodiscard]] bool claim(copy_session<Env>& mine) noexcept {
         auto const held = holding{lock_};
-        if (known_ != nullptr && known_ != &mine && is_active(*known_)) return false;
-        known_ = &mine;
+        auto known = false;
+        for (auto* one = first_; one != nullptr; one = one->next) {
+            if (one != &mine && is_active(*one)) return false;
+            known = known || one == &mine;
+        }
+        if (!known) {
+            mine.next = first_;
+            first_ = &mine;
+        }
         mine.active.store(1, std::memory_order_release);
         return true;
     }
+    // Of one that claimed. It ends.
     void forget(copy_session<Env>& mine) noexcept {
         auto const held = holding{lock_};
-        if (known_ == &mine) known_ = nullptr;
+        for (auto** at = &first_; *at != nullptr; at = &(*at)->next) {
+            if (*at != &mine) continue;
+            *at = mine.next;
+            return;
+        }
     }
     void stop() noexcept {
         auto const held = holding{lock_};
-        if (known_ != nullptr && is_active(*known_)) known_->on_stop(*known_);
+        for (auto* one = first_; one != nullptr; one = one->next)
+            if (is_active(*one)) one->on_stop(*one);
     }
+    // The instance goes: all that ever claimed hear of it, and do not touch it any more.
     void close() noexcept {
         auto const held = holding{lock_};
-        if (known_ != nullptr) known_->on_close(*known_);
-        known_ = nullptr;
+        while (first_ != nullptr) {
+            auto* const one = first_;
+            first_ = one->next;
+            one->on_close(*one);
+        }
     }
 
 private:
@@ -54,7 +72,7 @@ private:
     }
 
     basic_mutex<typename Env::runtime_type> lock_;
-    copy_session<Env>* known_ = nullptr;
+    copy_session<Env>* first_ = nullptr;
 };
 
 } // namespace jetpp::inline v1

@@ -31,6 +31,7 @@ auto external_backup<Traits>::now() noexcept -> condition {
     auto held = holding{lock_};
     return {
         .phase = state_.phase(),
+        .incremental = state_.is_incremental(),
         .rolled = state_.is_rolled(),
         .stopped = state_.is_stopped() || (state_.is_active() && stop_asked_.load()),
         .truncating = state_.is_truncating(),
@@ -40,7 +41,7 @@ auto external_backup<Traits>::now() noexcept -> condition {
 
 template <class Traits>
 external_backup<Traits>::~external_backup() {
-    if (in_ == nullptr) return;
+    if (in_ == nullptr || !claimed_) return;
     in_->sessions().forget(*this);
     auto held = holding{lock_};
     if (state_.is_active()) tear_down(held, {.code = errc::backup_aborted});
@@ -84,6 +85,7 @@ result<void> external_backup<Traits>::begin(
     if (kind == backup_kind::pages) return error{.code = errc::unsupported};
     auto const running = error{.code = errc::backup_in_progress};
     if (!in_->sessions().claim(*this)) return running;
+    claimed_ = true;
     auto held = holding{lock_};
     if (state_.is_active()) return running;
     options_ = options;
@@ -366,10 +368,49 @@ result<void> external_backup<Traits>::roll(locked& held) noexcept {
     return done;
 }
 
+// What may go if this session ends well: as truncate_log would find it then, with the ends of the
+// databases that were copied, and without the pin of the session.
 template <class Traits>
 result<void> external_backup<Traits>::fix_truncatable() {
     truncatable_.clear();
+    truncate_below_ = no_lsn;
+    if (!in_->is_archival()) return ok();
+    // Headers follow the checkpoint by one: what the copy itself held back may go now.
+    for (auto turns = 0; turns < 2; ++turns) {
+        BOOST_OUTCOME_TRY(in_->checkpoint(checkpoint_how::ordinary));
+    }
+    BOOST_OUTCOME_TRY(auto const now, in_->truncate_log({.dry_run = true}));
+    auto const mine = earlier(pin_->log_start, wanted_start_);
+    auto met_mine = false;
+    auto limit = bounds_.end_lsn;
+    for (auto const& hold : now.all()) {
+        if (hold.who == log_holder::running && hold.from == mine && !std::exchange(met_mine, true))
+            continue;
+        auto const of_backup = hold.who == log_holder::backup || hold.who == log_holder::no_backup;
+        auto const moves = of_backup && permits_truncation(kind_) && will_stamp(hold.database);
+        limit = earlier(limit, moves ? bounds_.end_lsn : hold.from);
+    }
+    truncate_below_ = limit;
+    BOOST_OUTCOME_TRY(auto listing, log_directory<env>::list(in_->environment(), in_->where()));
+    auto const size = in_->segment_bytes();
+    for (auto const& one : listing.segments()) {
+        if (segment_limit(one.generation, size) > limit) continue;
+        truncatable_.push_back(
+            {.name = std::string{segment_file_name(one.generation).view()},
+             .generation = one.generation,
+             .timeline = in_->timeline(),
+             .from = {one.generation * size},
+             .to = segment_limit(one.generation, size),
+             .bytes = size}
+        );
+    }
     return ok();
+}
+template <class Traits>
+bool external_backup<Traits>::will_stamp(database_id id) const noexcept {
+    for (std::size_t i = 0; i < count_; ++i)
+        if (files_[i]->id() == id) return state_.is_incremental() || state_.is_complete(i);
+    return false;
 }
 
 template <class Traits>
@@ -427,7 +468,6 @@ result<external_report> external_backup<Traits>::end(
     report.stamp_problem = done.stamp_problem;
     report.truncate_problem = done.truncate_problem;
     report.segments_deleted = done.segments_deleted;
-    report.segments_missing = done.segments_missing;
     tell(event_kind::backup_finished);
     leave();
     return report;
@@ -450,6 +490,13 @@ result<external_report> external_backup<Traits>::end_well(backup_kind kind) {
     if (auto stamped = stamp_headers<Traits>(*in_, set_, kind, bounds_, 0, files); !stamped)
         report.stamp_problem = stamped.error();
     in_->unpin_log(*std::exchange(pin_, std::nullopt));
+    if (!state_.is_truncating() || !in_->is_archival()) return report;
+    // No more than was listed, and no more than may go now.
+    auto const gone = in_->truncate_log({.below = truncate_below_});
+    if (gone)
+        report.segments_deleted = gone.assume_value().segments;
+    else
+        report.truncate_problem = gone.error();
     return report;
 }
 
