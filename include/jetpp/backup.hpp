@@ -1,7 +1,9 @@
 // jetpp/backup.hpp - everything to take backups with: sinks, repositories, async_backup, run_backup.
 //
 // Needs Boost.Asio and OpenSSL's libcrypto; reading sets back (jetpp/restore.hpp) needs
-// nlohmann-json as well. Programs that take no backups include neither.
+// nlohmann-json as well. Programs that take no backups include neither. On purpose only, each with
+// its library: backup/zstd_codec.hpp, backup/lz4_codec.hpp, backup/sodium.hpp; and, for sockets as
+// sinks, backup/asio_stream.hpp.
 #pragma once
 
 #include <jetpp/backup/async_backup.hpp>
@@ -9,3 +11,5 @@
 #include <jetpp/backup/repository.hpp>
 #include <jetpp/backup/run_backup.hpp>
 #include <jetpp/backup/sink.hpp>
+#include <jetpp/backup/stream_sink.hpp>
+#include <jetpp/backup/tee_sink.hpp>

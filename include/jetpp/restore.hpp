@@ -3,6 +3,7 @@
 // Needs OpenSSL's libcrypto and nlohmann-json; no Asio.
 #pragma once
 
+#include <jetpp/backup/receive_set.hpp>
 #include <jetpp/backup/repository.hpp>
 #include <jetpp/backup/restore_set.hpp>
 #include <jetpp/backup/set_catalogue.hpp>
