@@ -82,11 +82,13 @@ TEST_CASE("an encrypted set restores with its key, and is refused without", "[ba
         CHECK(report.is_good());
         CHECK(report.pages > 0);
         CHECK(report.sealed_sets == 0);
+        CHECK(report.authenticated == 1);
         // Frames can be checked without a key, and the report says that it was no more than that.
         report = good(verify_repository(b.env, where));
         CHECK(report.is_good());
         CHECK(report.partial);
         CHECK(report.sealed_sets == 1);
+        CHECK(report.authenticated == 0);
         CHECK(report.pages == 0);
         report = good(verify_repository(b.env, where, {.access = with(&stranger)}));
         REQUIRE(report.findings.size() == 1);

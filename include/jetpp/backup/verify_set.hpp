@@ -36,6 +36,7 @@ struct verify_finding {
 struct verify_report {
     std::uint64_t sets{}; // verified, good or bad
     std::uint64_t sealed_sets{}; // of them: encrypted, and no key was brought: frames only
+    std::uint64_t authenticated{}; // of them: an HMAC says who wrote them; of others nothing does
     std::uint64_t parts{};
     std::uint64_t frames{};
     std::uint64_t pages{};
@@ -170,13 +171,20 @@ template <any_environment Env>
             }
             return ok();
         }
+        auto const access = options.access.for_set(manifest);
+        if (!access) {
+            found(std::string{manifest_file_name.view()}, access.error());
+            return ok();
+        }
+        if (access.assume_value().key != nullptr && access.assume_value().key->proves_author())
+            ++report.authenticated;
         auto visitor = detail::verify_visitor{&options};
         auto const walked = with_page_policies(
             manifest.page_size,
             manifest.checksum,
             [&]<std::size_t PageSize, class Checksum>() -> result<set_tally> {
                 return set_walker<Env, PageSize, Checksum, detail::verify_visitor>{
-                    set, manifest, visitor, options.access
+                    set, manifest, visitor, access.assume_value()
                 }
                     .run();
             }
