@@ -8,10 +8,12 @@
 #include "codecs.hpp"
 #include "commands.hpp"
 #include "failure.hpp"
+#include "keys.hpp"
 #include "log_text.hpp"
 #include "place.hpp"
 #include "progress.hpp"
 #include "set_paths.hpp"
+#include "streams.hpp"
 #include "truncate.hpp"
 #include <nlohmann/json.hpp>
 
@@ -71,7 +73,7 @@ namespace {
     return {hex.data(), hex.size()};
 }
 
-void print_json(jetpp::backup_report const& r) {
+void print_json(std::FILE* to, jetpp::backup_report const& r) {
     auto const at = [](jetpp::lsn position) -> nlohmann::ordered_json {
         if (!position) return nullptr;
         return std::to_string(position.value);
@@ -99,11 +101,12 @@ void print_json(jetpp::backup_report const& r) {
     if (r.truncated) all["truncated"] = json_of(*r.truncated);
     all["truncate_problem"] = nullptr;
     if (r.truncate_problem) all["truncate_problem"] = jetpp_tool::text_of(*r.truncate_problem);
-    std::printf("%s\n", all.dump().c_str());
+    std::fprintf(to, "%s\n", all.dump().c_str());
 }
 
-void print_text(jetpp::backup_report const& r) {
-    std::printf(
+void print_text(std::FILE* to, jetpp::backup_report const& r) {
+    std::fprintf(
+        to,
         "%s: %llu pages and %llu log records verified, %llu bytes, up to LSN %llu\n",
         r.name.c_str(),
         number(r.pages),
@@ -119,11 +122,16 @@ void print_text(jetpp::backup_report const& r) {
 void back_up(set_request const& request) {
     auto options = jetpp::backup_options{};
     options.codec = codec_of(request.compress);
+    auto const keys = key_ring_of(request.keys, true);
+    if (keys != nullptr)
+        options.encryption = {.cipher = cipher_of(request.keys), .keys = keys.get()};
     options.kind = kind_of(request);
     options.bytes_per_second = request.bytes_per_second;
     options.truncate = request.truncate;
     if (options.truncate && !jetpp::permits_truncation(options.kind))
         wrong_usage("--truncate goes with a full or an incremental: nothing relies on other kinds");
+    if (request.repository == stream_word && (options.truncate || !request.pages_since.empty()))
+        wrong_usage("--truncate and --pages-since need a repository");
     if (options.kind == jetpp::backup_kind::pages) options.base = base_of(request);
     auto engine = open_engine(request.directory, nullptr);
     auto bar = progress_bar{"backup"};
@@ -137,10 +145,11 @@ void back_up(set_request const& request) {
     if (!done) refuse(request, done.error());
     if (!closed) fail(request.directory, closed.error());
     auto const& r = done.assume_value();
+    auto* const said = request.repository == stream_word ? stderr : stdout; // the set is there
     if (request.json)
-        print_json(r);
+        print_json(said, r);
     else
-        print_text(r);
+        print_text(said, r);
     if (std::fflush(stdout) != 0) fail("standard output", "cannot be written");
     if (r.masked_pages != 0)
         std::fprintf(

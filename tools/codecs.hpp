@@ -1,4 +1,4 @@
-// tools/codecs.hpp - the codecs of the command: what it compresses with and can read.
+// tools/codecs.hpp - the codecs of the command: what it compresses with, and what it can read.
 #pragma once
 
 #include <jetpp/backup/lz4_codec.hpp>
@@ -31,6 +31,12 @@ inline constexpr auto known_codecs = jetpp::codec_list{{&jetpp::zstd_codec, &jet
         wrong_usage("--compress: the codec knows no such level");
     chosen.level = level;
     return chosen;
+}
+
+// What this run of the command reads sets with: set once, from the command line, before it begins.
+[[nodiscard]] inline jetpp::set_access& brought_access() {
+    static auto access = jetpp::set_access{.codecs = known_codecs};
+    return access;
 }
 
 } // namespace jetpp_tool

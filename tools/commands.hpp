@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "tool_build.hpp"
 
@@ -62,6 +63,15 @@ struct log_request {
 };
 void print_log(log_request const& request);
 
+// Of a command line. Of backup: --encrypt-to; of commands that read: --key.
+struct key_request {
+    std::vector<std::string> key_files{};
+    std::string passphrase_file{};
+    std::string cipher{"aes-256-gcm"};
+
+    [[nodiscard]] bool any() const { return !key_files.empty() || !passphrase_file.empty(); }
+};
+
 struct set_request {
     std::string directory{}; // of the instance
     std::string repository{};
@@ -73,6 +83,7 @@ struct set_request {
     std::uint64_t bytes_per_second = 0;
     bool truncate = false;
     bool json = false;
+    key_request keys{};
 };
 void back_up(set_request const& request);
 
@@ -93,6 +104,7 @@ struct restore_request {
     std::string repository{};
     std::string directory{}; // of the instance to be
     std::string set{};       // the beginning of its id or name; empty: the newest
+    std::string scratch{};   // where a set from standard input is kept meanwhile
     bool dry_run = false;    // say what would be restored, and that it is all there; write nothing
 };
 void restore(restore_request const& request);

@@ -195,13 +195,11 @@ void print_set(log_request const& request) {
     auto where = place{.path = request.path};
     where.directory =
         value_of(env.storage.open_dir(request.path, jetpp::directory_how::must_exist), request.path);
-    auto access = jetpp::set_access{};
-    access.codecs = known_codecs;
     auto const read = value_of(jetpp::manifest_of<environment>(where.directory), request.path);
     if (request.committed) {
         auto changes = value_of(
             jetpp::changes_of_set<environment>(
-                where.directory, read.manifest, options_of(request), access
+                where.directory, read.manifest, options_of(request), brought_access()
             ),
             request.path
         );
@@ -209,7 +207,8 @@ void print_set(log_request const& request) {
         return;
     }
     auto log = value_of(
-        jetpp::set_log<environment>::open(where.directory, read.manifest, access), request.path
+        jetpp::set_log<environment>::open(where.directory, read.manifest, brought_access()),
+        request.path
     );
     print_records(request, where, log);
 }

@@ -13,6 +13,7 @@
 
 #include "commands.hpp"
 #include "failure.hpp"
+#include "keys.hpp"
 #include <CLI/CLI.hpp>
 
 namespace {
@@ -128,6 +129,42 @@ void add_row_command(
     add_tree(command, request.from);
 }
 
+// How a set is stored.
+void add_writing(CLI::App& command, set_request& request) {
+    command.add_option("--compress", request.compress, "zstd[:LEVEL], lz4 or none");
+    auto& keys = request.keys;
+    command.add_option(
+        "--encrypt-to",
+        keys.key_files,
+        "encrypt for the key in this file: 64 hex digits, or a PEM public key of X25519; any number"
+    );
+    command.add_option(
+        "--passphrase-file", keys.passphrase_file, "encrypt for the passphrase in its first line"
+    );
+    command.add_option("--cipher", keys.cipher, "of encrypted sets")
+        ->check(CLI::IsMember({"aes-256-gcm", "xchacha20-poly1305"}))
+        ->capture_default_str();
+}
+// Keys of encrypted sets, for a command that reads them.
+void add_reading(CLI::App& command, key_request& request) {
+    command.add_option_function<std::vector<std::string>>(
+        "--key",
+        [&request](std::vector<std::string> const& files) {
+            request.key_files = files;
+            bring_keys(request);
+        },
+        "for encrypted sets: 64 hex digits, or a PEM secret key of X25519; any number"
+    );
+    command.add_option_function<std::string>(
+        "--passphrase-file",
+        [&request](std::string const& file) {
+            request.passphrase_file = file;
+            bring_keys(request);
+        },
+        "for encrypted sets: a file whose first line is the passphrase"
+    );
+}
+
 void add_scan(CLI::App& app, scan_request& request) {
     auto& command =
         *add_command(app, "scan", "print rows as lines of 'key TAB value'", request, scan);
@@ -139,7 +176,7 @@ void add_scan(CLI::App& app, scan_request& request) {
     command.add_option("--limit", request.limit, "at most so many rows");
 }
 
-void add_log(CLI::App& app, log_request& request) {
+void add_log(CLI::App& app, log_request& request, key_request& keys) {
     auto& command = *add_command(
         app, "log", "print the log, one record a line, or what was committed", request, print_log
     );
@@ -155,12 +192,17 @@ void add_log(CLI::App& app, log_request& request) {
     command.add_option("--after", request.after, "transactions after the one with this token");
     command.add_option("--database", request.database, "changes of this database only");
     command.add_option("--tree", request.tree, "changes of trees of this name only");
+    add_reading(command, keys);
 }
 
 void add_backup(CLI::App& app, set_request& request) {
     auto& command = *add_command(app, "backup", "add a backup set to a repository", request, back_up);
     add_directory(command, request.directory);
-    command.add_option("REPO", request.repository, "a directory, created if missing")->required();
+    command
+        .add_option(
+            "REPO", request.repository, "a directory, created if missing; - is standard output"
+        )
+        ->required();
     auto& kinds = *command.add_option_group("Kind", "a full, unless one of these is given");
     kinds.add_flag("--incremental", request.incremental, "the log since the last full or incremental");
     kinds.add_flag("--differential", request.differential, "the log since the last full");
@@ -169,7 +211,7 @@ void add_backup(CLI::App& app, set_request& request) {
         "--pages-since", request.pages_since, "pages changed since SET, a full, copy or pages set"
     )->type_name("SET");
     kinds.require_option(0, 1);
-    command.add_option("--compress", request.compress, "zstd[:LEVEL], lz4 or none");
+    add_writing(command, request);
     command.add_option("--rate", request.bytes_per_second, "bytes a second that are read at most")
         ->check(CLI::PositiveNumber);
     command.add_flag(
@@ -210,6 +252,7 @@ int run(int argc, char** argv) {
     auto to_mark = point_request{};
     auto to_restore = restore_request{};
     auto to_list = list_request{};
+    auto to_read = key_request{};
     auto to_verify = std::string{};
     auto to_describe = std::string{};
     add_load(app, to_load);
@@ -221,9 +264,15 @@ int run(int argc, char** argv) {
     auto& restoring = *add_command(
         app, "restore", "make an instance of a set of a repository", to_restore, restore
     );
-    restoring.add_option("REPO", to_restore.repository, "the repository")->required();
+    restoring
+        .add_option("REPO", to_restore.repository, "the repository; - is a set from standard input")
+        ->required();
+    add_reading(restoring, to_read);
     restoring.add_option("DIR", to_restore.directory, "an empty or missing directory")->required();
     restoring.add_option("--set", to_restore.set, "the beginning of its id, instead of the newest");
+    restoring.add_option(
+        "--scratch", to_restore.scratch, "where - keeps its set meanwhile (default: beside DIR)"
+    );
     restoring.add_flag(
         "--dry-run", to_restore.dry_run, "read and check the whole set, and write nothing"
     );
@@ -233,15 +282,15 @@ int run(int argc, char** argv) {
     listing.add_option("REPO", to_list.repository, "the repository")->required();
     listing.add_flag("--json", to_list.json, "one JSON object a line");
     auto const places = "the directory of an instance, a repository or a set";
-    add_command(
+    auto& verifying = *add_command(
         app, "verify", "check every page, record and structure; change nothing", to_verify, verify
-    )
-        ->add_option("PATH", to_verify, places)
-        ->required();
+    );
+    verifying.add_option("PATH", to_verify, places)->required();
+    add_reading(verifying, to_read);
     add_command(app, "info", "print what the files say of themselves", to_describe, print_info)
         ->add_option("PATH", to_describe, places)
         ->required();
-    add_log(app, to_print);
+    add_log(app, to_print, to_read);
 
     try {
         app.parse(argc, argv);

@@ -13,6 +13,7 @@
 #include "place.hpp"
 #include "progress.hpp"
 #include "set_paths.hpp"
+#include "streams.hpp"
 
 namespace jetpp_tool {
 
@@ -23,7 +24,7 @@ void restore_nowhere(std::string const& where, jetpp::catalogued_set const& chos
     auto const total = bytes_of(chosen.manifest);
     auto read = std::uint64_t{0};
     auto options = jetpp::verify_options{};
-    options.access.codecs = known_codecs;
+    options.access = brought_access();
     options.on_read = [&](std::uint64_t bytes) -> jetpp::result<void> {
         read += bytes;
         bar.show(read, total);
@@ -49,7 +50,12 @@ void restore_nowhere(std::string const& where, jetpp::catalogued_set const& chos
 
 } // namespace
 
-void restore(restore_request const& request) {
+void restore(restore_request const& asked) {
+    auto request = asked;
+    auto const place = set_place{
+        asked.repository, asked.scratch.empty() ? beside(asked.directory) : asked.scratch
+    };
+    request.repository = place.path();
     auto sets = value_of(repository::open({}, request.repository), request.repository);
     auto const known = value_of(jetpp::list_sets(sets), request.repository);
     auto const* const chosen =

@@ -58,6 +58,9 @@ void print_set(std::string_view name, jetpp::backup_manifest const& m) {
     say("segment bytes", std::to_string(m.segment_bytes));
     say("logging", m.archival ? "archival" : "circular");
     say("codec", m.codec);
+    say("cipher", m.is_encrypted() ? m.cipher : "none");
+    for (auto const& slot : m.key_slots) say("key slot", std::string{jetpp::name_of(slot.kind)});
+    say("authenticity", m.has_author() ? "hmac" : "none");
     for (auto const& one : m.databases)
         say("database",
             escaped(one.name) + ", " + std::to_string(one.pages) + " pages, " +
@@ -122,6 +125,9 @@ void list_repository(list_request const& request) {
             described["end_lsn"] = m.end_lsn.value;
             described["time"] = jetpp_tool::text_of(m.created);
             described["bytes"] = bytes_of(m);
+            described["codec"] = m.codec;
+            described["cipher"] = nullptr;
+            if (m.is_encrypted()) described["cipher"] = m.cipher;
         }
         auto line = std::string{};
         if (request.json)
@@ -175,7 +181,7 @@ bool verify_sets(std::string const& path) {
     auto const total = bytes_to_verify(path, kind);
     auto read = std::uint64_t{0};
     auto options = jetpp::verify_options{};
-    options.access.codecs = known_codecs;
+    options.access = brought_access();
     options.on_read = [&](std::uint64_t bytes) -> jetpp::result<void> {
         read += bytes;
         bar.show(read, total);
@@ -205,6 +211,19 @@ bool verify_sets(std::string const& path) {
         number(report.bytes),
         report.partial ? "; not replayed" : ""
     );
+    if (report.authenticated == 0)
+        std::printf("authenticity: none\n");
+    else
+        std::printf(
+            "authenticity: hmac of %llu, none of %llu\n",
+            number(report.authenticated),
+            number(report.sets - report.authenticated)
+        );
+    if (report.sealed_sets != 0)
+        std::printf(
+            "%llu of them encrypted, and no key was given: frames only\n",
+            number(report.sealed_sets)
+        );
     if (std::fflush(stdout) != 0) fail("standard output", "cannot be written");
     if (lines.empty()) return true;
     auto first = lines.front();

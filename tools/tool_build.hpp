@@ -61,7 +61,8 @@ public:
     virtual jetpp::result<std::optional<std::string>> get(std::string_view key) = 0;
     // Until visit returns false.
     virtual jetpp::result<void> scan(row_range const& wanted, visitor const& visit) = 0;
-    // Adds a set to a repository, which is made if it is missing.
+    // Adds a set to a repository, which is made if it is missing; "-": to standard output, as one
+    // stream.
     virtual jetpp::result<jetpp::backup_report> back_up(
         std::string const& repository, jetpp::backup_options const& options
     ) = 0;

@@ -4,7 +4,9 @@
 #pragma once
 
 #include <jetpp/backup.hpp>
+#include <jetpp/backup/stream_sink.hpp>
 #include <jetpp/engine/engine.hpp>
+#include <jetpp/env/descriptor.hpp>
 #include <jetpp/restore.hpp>
 
 #include <chrono>
@@ -86,7 +88,10 @@ public:
     jetpp::result<jetpp::backup_report> back_up(
         std::string const& repository, jetpp::backup_options const& options
     ) override {
-        return jetpp::run_backup_to(*engine_, repository, options);
+        if (repository != "-") return jetpp::run_backup_to(*engine_, repository, options);
+        auto out = jetpp::descriptor::standard_output();
+        auto sink = jetpp::stream_sink{out};
+        return jetpp::run_in_place(engine_->core().store, sink, options);
     }
     jetpp::result<jetpp::truncation_report> truncate_log(
         jetpp::truncation_options const& options
@@ -146,7 +151,7 @@ public:
         std::function<void(std::uint64_t)> const& on_read
     ) const override {
         auto options = jetpp::restore_options{};
-        options.access.codecs = known_codecs;
+        options.access = brought_access();
         options.on_read = [&](std::uint64_t bytes) -> jetpp::result<void> {
             on_read(bytes);
             return jetpp::ok();

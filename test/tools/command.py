@@ -691,6 +691,147 @@ class CommandTest(unittest.TestCase):
         self.run_jetpp("verify", repo)
         self.run_jetpp("restore", repo, self.path("new"))
 
+    # --- sets compressed, encrypted, streamed
+
+    def keys(self):
+        """Key files by name, as openssl makes them; None where it is not there."""
+        if shutil.which("openssl") is None:
+            return None
+        made = {name: self.path(name) for name in ("hex", "other", "secret", "public", "word", "wrong")}
+        for name in ("hex", "other"):
+            with open(made[name], "wb") as file:
+                file.write(os.urandom(32).hex().encode() + b"\n")
+        for name, word in (("word", b"correct horse\n"), ("wrong", b"correct hose\n")):
+            with open(made[name], "wb") as file:
+                file.write(word)
+        subprocess.run(["openssl", "genpkey", "-algorithm", "X25519", "-out", made["secret"]], check=True)
+        subprocess.run(["openssl", "pkey", "-in", made["secret"], "-pubout", "-out", made["public"]], check=True)
+        return made
+
+    def test_compressed_sets_are_smaller_and_restore(self):
+        directory = self.path("db")
+        self.load(directory, [(b"%06d" % i, b"v" * 100) for i in range(5000)])
+        rows, sizes = self.scan(directory), {}
+        for codec in ("none", "zstd", "zstd:1", "lz4"):
+            repo = self.path("repo-" + codec)
+            self.run_jetpp("backup", directory, repo, "--compress", codec)
+            (one,) = [json.loads(line) for line in self.run_jetpp("list", repo, "--json").stdout.splitlines()]
+            self.assertEqual(one["codec"], {"zstd": "zstd:3"}.get(codec, codec))
+            sizes[codec] = one["bytes"]
+            self.run_jetpp("verify", repo)
+            self.run_jetpp("restore", repo, self.path("db-" + codec))
+            self.assertEqual(self.scan(self.path("db-" + codec)), rows)
+            if shutil.which("zstd"):
+                parts = glob.glob(os.path.join(repo, "sets", "*", "*.jbs"))
+                subprocess.run(["zstd", "-tq", *parts], check=True)
+        self.assertLess(sizes["zstd"], sizes["none"] // 2)
+        self.assertLess(sizes["lz4"], sizes["none"] // 2)
+        for codec in ("gzip", "zstd:99", "zstd:", "lz4:3", "zstd:x"):
+            self.run_jetpp("backup", directory, self.path("repo"), "--compress", codec, status=2)
+        self.assertFalse(os.path.exists(self.path("repo")))
+
+    def test_encrypted_sets_open_with_any_of_their_keys_and_no_other(self):
+        keys = self.keys()
+        if keys is None:
+            self.skipTest("openssl is not installed")
+        directory, repo = self.path("db"), self.path("repo")
+        self.load(directory, [(b"%06d" % i, b"a plain value") for i in range(3000)])
+        rows = self.scan(directory)
+        self.run_jetpp("backup", directory, repo, "--compress", "zstd", "--cipher", "xchacha20-poly1305",
+                       "--encrypt-to", keys["hex"], "--encrypt-to", keys["public"],
+                       "--passphrase-file", keys["word"])
+        (one,) = [json.loads(line) for line in self.run_jetpp("list", repo, "--json").stdout.splitlines()]
+        self.assertEqual(one["cipher"], "xchacha20-poly1305")
+        said = self.run_jetpp("info", repo).stdout
+        for word in (b"passphrase", b"x25519", b"xchacha20-poly1305"):
+            self.assertIn(word, said)
+        for path in glob.glob(os.path.join(repo, "sets", "*", "*")):
+            with open(path, "rb") as file:
+                content = file.read()
+            self.assertNotIn(b"a plain value", content)
+            for name in ("hex", "word"):
+                with open(keys[name], "rb") as file:
+                    self.assertNotIn(file.read().strip(), content)
+        ways = (("--key", keys["hex"]), ("--key", keys["secret"]), ("--passphrase-file", keys["word"]))
+        for i, way in enumerate(ways):
+            said = self.run_jetpp("verify", repo, *way).stdout
+            self.assertIn(b"authenticity: none" if way[1] == keys["secret"] else b"authenticity: hmac", said)
+            self.run_jetpp("restore", repo, self.path(f"db-{i}"), *way)
+            self.assertEqual(self.scan(self.path(f"db-{i}")), rows)
+        for way in ((), ("--key", keys["other"]), ("--passphrase-file", keys["wrong"])):
+            refused = self.run_jetpp("restore", repo, self.path("no"), *way, status=1)
+            self.assertIn(b"wrong_key", refused.stderr)
+        self.assertEqual([f for f in os.listdir(self.path("no")) if f != "jet.lock"], [])
+        self.assertIn(b"frames only", self.run_jetpp("verify", repo).stdout)
+        self.run_jetpp("verify", repo, "--key", keys["public"], status=1)
+        self.run_jetpp("backup", directory, repo, "--encrypt-to", keys["word"], status=1)
+        # Every file is under the key: a byte anywhere is found with it and without.
+        for path in glob.glob(os.path.join(repo, "sets", "*", "*")):
+            self.flip(path, os.path.getsize(path) // 2)
+            self.run_jetpp("verify", repo, status=1)
+            self.run_jetpp("verify", repo, "--key", keys["hex"], status=1)
+            self.flip(path, os.path.getsize(path) // 2)
+        self.run_jetpp("verify", repo, "--key", keys["hex"])
+
+    def test_a_backup_goes_through_a_pipe(self):
+        directory = self.path("db")
+        self.load(directory, awkward_rows(21, 3000))
+        rows = self.scan(directory)
+        sent = self.run_jetpp("backup", directory, "-", "--compress", "lz4").stdout
+        self.run_jetpp("restore", "-", self.path("piped"), given=sent)
+        self.assertEqual(self.scan(self.path("piped")), rows)
+        if shutil.which("zstd"):
+            subprocess.run(["zstd", "-tq"], input=sent, check=True)
+        # Straight from one into the other.
+        sender = subprocess.Popen([JETPP, "backup", directory, "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        taker = subprocess.run([JETPP, "restore", "-", self.path("straight"), "--scratch", self.root],
+                               stdin=sender.stdout, capture_output=True)
+        sender.stdout.close()
+        said = sender.stderr.read()
+        sender.stderr.close()
+        self.assertEqual((sender.wait(), taker.returncode), (0, 0), said + taker.stderr)
+        self.assertEqual(self.scan(self.path("straight")), rows)
+        # A stream that was cut, or goes on behind its end, is no set, and leaves nothing.
+        before = sorted(os.listdir(self.root))
+        for broken in (b"", sent[:100], sent[:len(sent) // 2], sent[:-1], sent + b"x"):
+            refused = self.run_jetpp("restore", "-", self.path("no"), given=broken, status=1)
+            self.assertIn(b"set_damaged", refused.stderr)
+        self.assertEqual(sorted(os.listdir(self.root)), before)
+
+    def test_a_reader_that_goes_away_ends_the_backup_and_harms_nothing(self):
+        directory, repo = self.path("db"), self.path("repo")
+        self.load(directory, [(b"%06d" % i, os.urandom(100)) for i in range(20000)])
+        sender = subprocess.Popen([JETPP, "backup", directory, "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        sender.stdout.read(1000)
+        sender.stdout.close()
+        self.assertIn(b"io", sender.stderr.read())
+        sender.stderr.close()
+        self.assertEqual(sender.wait(), 1)
+        self.run_jetpp("verify", directory)
+        self.run_jetpp("backup", directory, repo)
+        self.run_jetpp("verify", repo)
+
+    def test_a_pipe_takes_the_same_memory_whatever_the_size(self):
+        peaks = []
+        for i, count in enumerate((2000, 200000)):
+            directory, to = self.path(f"db{i}"), self.path(f"to{i}")
+            chance = random.Random(count)
+            self.load(directory, ((b"%08d" % n, chance.randbytes(200)) for n in range(count)))
+            script = ("import resource, subprocess, sys; done = subprocess.run(sys.argv[1:]); "
+                      "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr); "
+                      "sys.exit(done.returncode)")
+            sender = subprocess.Popen([sys.executable, "-c", script, JETPP, "backup", directory, "-"],
+                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            taker = subprocess.run([sys.executable, "-c", script, JETPP, "restore", "-", to],
+                                   stdin=sender.stdout, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            sender.stdout.close()
+            peaks.append([int(said.split()[-1]) for said in (sender.stderr.read(), taker.stderr)])
+            sender.stderr.close()
+            self.assertEqual((sender.wait(), taker.returncode), (0, 0))
+        # The engine's buffer pool fills with the data up to its size: 64 MiB here and there.
+        for small, large in zip(*peaks):
+            self.assertLess(large - small, 150 * 1024, peaks)
+
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
