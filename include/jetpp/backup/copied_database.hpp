@@ -169,7 +169,6 @@ private:
             );
         auto& h = known_.header;
         h = newest.assume_value().header;
-        known_.pages = h.pages_hint;
         known_.file_pages = size.assume_value() / PageSize;
         known_.set = h.state == database_state::dirty ? h.restored_from : h.source_set;
         switch (h.state) {
@@ -192,22 +191,24 @@ private:
         return ok();
     }
 
-    // What stands behind the last page, or stood there.
+    // What stands behind the last page, or stood there. How many pages there are, the trailer says.
     [[nodiscard]] result<void> read_end() noexcept {
         auto const& h = known_.header;
-        auto const n = known_.pages;
-        if (h.state != database_state::backup_copy) {
-            if (known_.file_pages != n && known_.file_pages != n + 1)
-                return refused(errc::incomplete_copy, n);
-            known_.copy_end = h.max_required_lsn;
-            return ok();
-        }
-        if (known_.file_pages != n + 1) return refused(errc::incomplete_copy, n);
+        if (known_.file_pages <= header_pages) return refused(errc::incomplete_copy);
+        auto const n = known_.file_pages - 1;
         auto const page = room_.part(0, PageSize);
         if (auto done = read_full(*file_, page, n * PageSize); !done) return here(done.error());
         auto const found = codec::verify_sum(
             page.data(), h.nonce, page_number{static_cast<std::uint32_t>(n)}
         );
+        auto const is_trailer =
+            found == damage::none &&
+            page_view<PageSize>{page.data()}.kind() == page_kind::copy_trailer;
+        known_.pages = is_trailer ? n : known_.file_pages;
+        if (h.state != database_state::backup_copy) {
+            known_.copy_end = h.max_required_lsn;
+            return ok();
+        }
         if (found != damage::none) return refused(errc::incomplete_copy, n, found);
         auto const decoded = copy_trailer::decode<PageSize>(page.data());
         if (!decoded) return here(decoded.error());
