@@ -48,7 +48,7 @@ result<void> instance<Traits>::open_files(path_view path) noexcept {
     auto has_others = false;
     for (auto const& entry : entries) {
         auto const name = entry.name.view();
-        if (entry.name == restore_file_name)
+        if (entry.name == restore_file_name && !options_.restoring)
             return error{.code = errc::needs_restore, .file = file_kind::restore_journal};
         if (name.starts_with("jet.") && name.ends_with(".tmp")) {
             if (auto gone = dir_->remove(entry.name); !gone) return gone.error();

@@ -33,6 +33,9 @@ struct instance_options {
     mono_time checkpoint_every = std::chrono::seconds{30};
     mono_time lazy_interval = std::chrono::milliseconds{10};
     bool process_durability = true;
+    // Opened by a restore, whose journal keeps all others out: files may leave and come back in the
+    // log that is replayed, and databases that were not asked for are not there.
+    bool restoring = false;
     bool brief = false; // a life of a few records: its log is allocated only, and leaves no spares
 };
 

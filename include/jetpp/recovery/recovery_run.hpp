@@ -28,6 +28,7 @@
 #include <jetpp/log/replay.hpp>
 #include <jetpp/recovery/analysis.hpp>
 #include <jetpp/recovery/backup_stamp.hpp>
+#include <jetpp/recovery/database_lives.hpp>
 #include <jetpp/recovery/harden.hpp>
 #include <jetpp/recovery/instance.hpp>
 #include <jetpp/recovery/look_ahead.hpp>
@@ -352,6 +353,7 @@ private:
     // The file that the record changed and may lack; null if there is nothing to redo.
     [[nodiscard]] paged_file<Traits>* redone_in(log_record const& record) noexcept {
         if (record.header.database == no_database) return nullptr;
+        if (in_->options_.restoring) return restored_in(record);
         auto known = in_->database_of(record.header.database);
         if (!known) return nullptr; // detached before the end: its file is complete
         auto& place = *known.assume_value();
@@ -362,13 +364,21 @@ private:
         return place.file.get();
     }
 
+    // The same for files of a copy: what was logged before a detach is not in them either.
+    [[nodiscard]] paged_file<Traits>* restored_in(log_record const& record) noexcept {
+        auto* const known = lives_.find_in(in_->databases_, record.header.database);
+        return known == nullptr || record.at < redo_from(*known) ? nullptr : known->file.get();
+    }
+
     [[nodiscard]] result<void> redo() noexcept {
         auto from = has_slot_ ? slot_.redo_lsn : no_lsn;
         for (auto& known : in_->databases_)
             if (known.file != nullptr && known.file->header().state != database_state::clean)
                 from = earlier(from, redo_from(known));
         // Nothing is kept that lies below what the first segment holds; a hole is log_missing.
-        auto options = reading(later(from, no_lsn));
+        if (in_->options_.restoring && from) // with the list that a segment begins with
+            from = first_lsn(generation_of(from, in_->segment_bytes_), in_->segment_bytes_);
+        auto options = reading(from);
         options.up_to = end_.end;
         BOOST_OUTCOME_TRY(auto log, replay<env>::open(in_->env_, *in_->dir_, options));
         BOOST_OUTCOME_TRY(auto log_ahead, replay<env>::open(in_->env_, *in_->dir_, options));
@@ -378,7 +388,9 @@ private:
         for (auto const& r : log) {
             if (!r) return r.error();
             auto const& record = r.assume_value();
-            if (auto const* end = record.template as<record::backup_end>()) {
+            if (in_->options_.restoring) { // a fork bears no mark of its parent's backups
+                BOOST_OUTCOME_TRY(lives_.see(record));
+            } else if (auto const* end = record.template as<record::backup_end>()) {
                 BOOST_OUTCOME_TRY(stamp_again(*end));
             }
             auto* const file = redone_in(record);
@@ -495,7 +507,12 @@ private:
             BOOST_OUTCOME_TRY(auto log, replay<env>::open(in_->env_, *in_->dir_, options));
             for (auto const& r : log) {
                 if (!r) return r.error();
-                BOOST_OUTCOME_TRY(losers.see(r.assume_value()));
+                auto const& record = r.assume_value();
+                // Half of a transaction may be about a database that is not restored.
+                auto const about = record.header.database;
+                if (in_->options_.restoring && about != no_database && !in_->database_of(about))
+                    continue;
+                BOOST_OUTCOME_TRY(losers.see(record));
             }
             runtime::point(point_id::before_undo);
             for (auto* const state : losers.states()) {
@@ -575,6 +592,7 @@ private:
     bool has_slot_ = false;
     lsn start_{};
     log_analysis analysis_;
+    database_lives lives_{};
     log_end end_{};
     sealed_log sealed_{};
 };
