@@ -8,6 +8,7 @@
 #include <jetpp/core/durability.hpp>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -101,11 +102,14 @@ struct point_request {
 void mark_point(point_request const& request);
 
 struct restore_request {
-    std::string repository{};
-    std::string directory{}; // of the instance to be
-    std::string set{};       // the beginning of its id or name; empty: the newest
-    std::string scratch{};   // where a set from standard input is kept meanwhile
-    bool dry_run = false;    // say what would be restored, and that it is all there; write nothing
+    std::vector<std::string> places{}; // repositories and sets; last, of the instance to be
+    std::string scratch{};        // where a set from standard input is kept meanwhile
+    std::string set{}; // the beginning of its id or name; empty: the newest
+    std::optional<std::uint64_t> to_lsn{};
+    std::string to_time{};
+    std::string to_point{};
+    std::string database{}; // only this one
+    bool dry_run = false;   // say what would be restored, and that it is all there; write nothing
 };
 void restore(restore_request const& request);
 
@@ -117,6 +121,10 @@ void list_repository(list_request const& request);
 
 // Both: of an instance, a repository or a set.
 void print_info(std::string const& path);
-void verify(std::string const& path);
+struct verify_request {
+    std::string path{};
+    std::string scratch{}; // where sets are restored to be thrown away; empty: a temporary place
+};
+void verify(verify_request const& request);
 
 } // namespace jetpp_tool

@@ -176,6 +176,42 @@ void add_scan(CLI::App& app, scan_request& request) {
     command.add_option("--limit", request.limit, "at most so many rows");
 }
 
+void add_restore(CLI::App& app, restore_request& request, key_request& keys) {
+    auto& command = *add_command(
+        app,
+        "restore",
+        "make an instance of sets: the newest, or any moment that their log reaches",
+        request,
+        restore
+    );
+    command
+        .add_option(
+            "SOURCE... DIR",
+            request.places,
+            "repositories, directories of sets, or - for one set from standard input; then an "
+            "empty or missing directory"
+        )
+        ->required()
+        ->expected(2, 65);
+    command.add_option("--set", request.set, "the beginning of its id, instead of the newest");
+    auto* const lsn =
+        command.add_option("--to-lsn", request.to_lsn, "all records that begin at or below it");
+    auto* const time = command.add_option(
+        "--to-time", request.to_time, "what was committed by then, as 2025-03-01T12:00:00Z"
+    );
+    auto* const point = command.add_option(
+        "--to-point", request.to_point, "through the restore point LABEL, or LABEL@LSN"
+    );
+    lsn->excludes(time)->excludes(point);
+    time->excludes(point);
+    command.add_option("--database", request.database, "only this database");
+    command.add_option(
+        "--scratch", request.scratch, "where - keeps its set meanwhile (default: beside DIR)"
+    );
+    command.add_flag("--dry-run", request.dry_run, "read and check all of it, and write nothing");
+    add_reading(command, keys);
+}
+
 void add_log(CLI::App& app, log_request& request, key_request& keys) {
     auto& command = *add_command(
         app, "log", "print the log, one record a line, or what was committed", request, print_log
@@ -253,7 +289,7 @@ int run(int argc, char** argv) {
     auto to_restore = restore_request{};
     auto to_list = list_request{};
     auto to_read = key_request{};
-    auto to_verify = std::string{};
+    auto to_verify = verify_request{};
     auto to_describe = std::string{};
     add_load(app, to_load);
     add_row_command(app, "get", "print the value of one key", to_get, get);
@@ -261,21 +297,7 @@ int run(int argc, char** argv) {
     add_row_command(app, "erase", "remove one key", to_erase, erase);
     add_backup(app, to_back_up);
     add_log_commands(app, to_truncate, to_mark);
-    auto& restoring = *add_command(
-        app, "restore", "make an instance of a set of a repository", to_restore, restore
-    );
-    restoring
-        .add_option("REPO", to_restore.repository, "the repository; - is a set from standard input")
-        ->required();
-    add_reading(restoring, to_read);
-    restoring.add_option("DIR", to_restore.directory, "an empty or missing directory")->required();
-    restoring.add_option("--set", to_restore.set, "the beginning of its id, instead of the newest");
-    restoring.add_option(
-        "--scratch", to_restore.scratch, "where - keeps its set meanwhile (default: beside DIR)"
-    );
-    restoring.add_flag(
-        "--dry-run", to_restore.dry_run, "read and check the whole set, and write nothing"
-    );
+    add_restore(app, to_restore, to_read);
     auto& listing =
         *add_command(app, "list", "print the sets of a repository, one a line: id, kind, base, "
                                   "begin LSN, end LSN, time, bytes", to_list, list_repository);
@@ -283,9 +305,16 @@ int run(int argc, char** argv) {
     listing.add_flag("--json", to_list.json, "one JSON object a line");
     auto const places = "the directory of an instance, a repository or a set";
     auto& verifying = *add_command(
-        app, "verify", "check every page, record and structure; change nothing", to_verify, verify
+        app,
+        "verify",
+        "check every page, record and structure, and restore every set; change nothing",
+        to_verify,
+        verify
     );
-    verifying.add_option("PATH", to_verify, places)->required();
+    verifying.add_option("PATH", to_verify.path, places)->required();
+    verifying.add_option(
+        "--scratch", to_verify.scratch, "where sets are restored and thrown away again"
+    );
     add_reading(verifying, to_read);
     add_command(app, "info", "print what the files say of themselves", to_describe, print_info)
         ->add_option("PATH", to_describe, places)

@@ -1,9 +1,11 @@
 // jetpp restore: an instance from sets, or the proof that there would be one.
-#include <jetpp/backup/repository.hpp>
-#include <jetpp/backup/set_catalogue.hpp>
+#include <jetpp/backup/restore_report.hpp>
+#include <jetpp/backup/set_pool.hpp>
+#include <jetpp/backup/utc_text.hpp>
 #include <jetpp/backup/verify_set.hpp>
 
 #include <cstdio>
+#include <list>
 #include <string>
 
 #include "codecs.hpp"
@@ -19,79 +21,116 @@ namespace jetpp_tool {
 
 namespace {
 
-void restore_nowhere(std::string const& where, jetpp::catalogued_set const& chosen) {
-    auto bar = progress_bar{"verify"};
-    auto const total = bytes_of(chosen.manifest);
-    auto read = std::uint64_t{0};
-    auto options = jetpp::verify_options{};
-    options.access = brought_access();
-    options.on_read = [&](std::uint64_t bytes) -> jetpp::result<void> {
-        read += bytes;
-        bar.show(read, total);
-        return jetpp::ok();
-    };
-    auto const report = value_of(jetpp::verify_set_at(environment{}, where, options), where);
-    bar.wipe();
-    if (!report.is_good()) {
-        auto const& first = report.findings.front();
-        fail(below(where, first.file), first.why);
+using pool_type = jetpp::set_pool<environment>;
+
+// The end of every history among the sets: what the caller may choose from.
+[[nodiscard]] std::string lineages_of(pool_type const& pool) {
+    auto said = std::string{};
+    for (std::size_t i = 0; i < pool.size(); ++i) {
+        if (!pool[i].read) continue;
+        auto ends = true;
+        for (std::size_t k = 0; k < pool.size(); ++k) {
+            if (k == i || !pool[k].read) continue;
+            auto const& a = pool.manifest(i);
+            auto const& b = pool.manifest(k);
+            auto const passed = a.timeline == b.timeline ? a.end_lsn < b.end_lsn
+                                                         : jetpp::leads_to(a, b);
+            ends = ends && !passed;
+        }
+        if (ends) said += (said.empty() ? "; --set one of " : ", ") + jetpp::text_of(pool.manifest(i).set);
     }
-    std::printf(
-        "%s: would restore %zu %s to LSN %llu; %llu pages and %llu log records verified%s\n",
-        chosen.name.c_str(),
-        chosen.manifest.databases.size(),
-        chosen.manifest.databases.size() == 1 ? "database" : "databases",
-        number(chosen.manifest.end_lsn.value),
-        number(report.pages),
-        number(report.records),
-        report.partial ? ", not replayed" : ""
+    return said;
+}
+
+[[noreturn]] void explain(
+    restore_request const& request,
+    pool_type const& pool,
+    jetpp::error const& why,
+    jetpp::restore_trouble const& trouble
+) {
+    auto said = jetpp_tool::text_of(why);
+    if (why.code == jetpp::errc::ambiguous_source) said += lineages_of(pool);
+    if (why.code == jetpp::errc::ambiguous_label)
+        for (auto const at : trouble.labelled)
+            said += (at == trouble.labelled.front() ? "; --to-point " : ", ") + request.to_point +
+                    "@" + std::to_string(at.value);
+    if (trouble.timeline.value != 0)
+        said += "; timeline " + jetpp_tool::hex_of(trouble.timeline.value);
+    auto const of_target =
+        why.file == jetpp::file_kind::directory || why.file == jetpp::file_kind::lock;
+    if (of_target) fail(request.places.back(), said);
+    if (!trouble.set) fail(request.places.front(), said);
+    auto const& blamed = pool[*trouble.set];
+    fail(
+        below(blamed.where, blamed.read ? jetpp::detail::file_of(why, blamed.read->manifest) : ""),
+        said
     );
 }
 
 } // namespace
 
-void restore(restore_request const& asked) {
-    auto request = asked;
-    auto const place = set_place{
-        asked.repository, asked.scratch.empty() ? beside(asked.directory) : asked.scratch
-    };
-    request.repository = place.path();
-    auto sets = value_of(repository::open({}, request.repository), request.repository);
-    auto const known = value_of(jetpp::list_sets(sets), request.repository);
-    auto const* const chosen =
-        value_of(jetpp::choose_set(known, request.set), request.repository);
-    auto const name = std::string{chosen->name.view()};
-    auto const where = path_of_set(request.repository, name);
-    if (request.dry_run) return restore_nowhere(where, *chosen);
-    auto set = value_of(sets.open_set(chosen->name), where);
-    auto const& manifest = chosen->manifest;
-    auto const* const build = find_build(manifest.page_size, manifest.checksum);
-    if (build == nullptr)
-        fail(where, "has a page size or checksum that no engine here is built for");
-
-    auto bar = progress_bar{"restore"};
-    auto const total = bytes_of(manifest);
-    auto read = std::uint64_t{0};
-    auto const done =
-        build->restore(set, {manifest, chosen->hash}, request.directory, [&](std::uint64_t bytes) {
-            read += bytes;
-            bar.show(read, total);
-        });
-    bar.wipe();
-    if (!done) {
-        auto const& why = done.error();
-        auto const of_target =
-            why.file == jetpp::file_kind::directory || why.file == jetpp::file_kind::lock;
-        auto const part = jetpp::detail::file_of(why, manifest);
-        fail(of_target ? request.directory : below(where, part), why);
+void restore(restore_request const& request) {
+    auto pool = pool_type{};
+    auto const& directory = request.places.back();
+    // What standard input brings lies in its scratch directory as long as this runs.
+    auto brought = std::list<set_place>{};
+    for (std::size_t i = 0; i + 1 < request.places.size(); ++i) {
+        auto const& place = brought.emplace_back(
+            request.places[i], request.scratch.empty() ? beside(directory) : request.scratch
+        );
+        value_of(pool.add({}, place.path()), request.places[i]);
     }
+    auto options = jetpp::restore_options{};
+    options.set = request.set;
+    options.to_point = request.to_point;
+    options.database = request.database;
+    options.access = brought_access();
+    if (request.to_lsn) options.to_lsn = jetpp::lsn{*request.to_lsn};
+    if (!request.to_time.empty()) {
+        options.to_time = jetpp::parse_utc(request.to_time);
+        if (!options.to_time) wrong_usage("--to-time is no time as 2025-03-01T12:00:00Z");
+    }
+    auto bar = progress_bar{request.dry_run ? "verify" : "restore"};
+    auto read = std::uint64_t{0};
+    auto total = std::uint64_t{0};
+    options.on_read = [&](std::uint64_t bytes) -> jetpp::result<void> {
+        read += bytes;
+        bar.show(read, total);
+        return jetpp::ok();
+    };
+    auto trouble = jetpp::restore_trouble{};
+    auto const chosen = pool.choose(request.set);
+    if (!chosen) explain(request, pool, chosen.error(), trouble);
+    auto const& head = pool.manifest(chosen.assume_value());
+    for (std::size_t i = 0; i < pool.size(); ++i)
+        if (pool[i].read && head.log_start < pool.manifest(i).end_lsn)
+            total += bytes_of(pool.manifest(i));
+    auto const* const build = find_build(head.page_size, head.checksum);
+    if (build == nullptr)
+        fail(
+            pool[chosen.assume_value()].where,
+            "has a page size or checksum that no engine here is built for"
+        );
+    auto const done = build->restore(
+        pool, options, request.dry_run ? std::string{} : directory, trouble
+    );
+    bar.wipe();
+    if (!done) explain(request, pool, done.error(), trouble);
     auto const& r = done.assume_value();
+    for (auto const& one : r.passed_over)
+        std::fprintf(
+            stderr, "%s: passed over: %s\n", one.where.c_str(), jetpp_tool::text_of(one.why).c_str()
+        );
     std::printf(
-        "%s: restored to LSN %llu; %llu pages and %llu log records verified\n",
-        name.c_str(),
+        "%s: %s %llu %s to LSN %llu; %llu pages and %llu log records verified%s\n",
+        pool[chosen.assume_value()].name.c_str(),
+        request.dry_run ? "would restore" : "restored",
+        number(r.databases),
+        r.databases == 1 ? "database" : "databases",
         number(r.reached.value),
-        number(r.pages),
-        number(r.records)
+        number(r.read.pages),
+        number(r.read.records),
+        request.dry_run ? ", not replayed" : ""
     );
 }
 

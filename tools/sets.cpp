@@ -2,11 +2,14 @@
 #include "sets.hpp"
 
 #include <jetpp/backup/repository.hpp>
+#include <jetpp/backup/restore_report.hpp>
 #include <jetpp/backup/set_catalogue.hpp>
 #include <jetpp/backup/verify_set.hpp>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdio>
+#include <cstdlib>
 #include <span>
 #include <string>
 #include <string_view>
@@ -174,7 +177,33 @@ bool print_sets(std::string const& path) {
     return true;
 }
 
-bool verify_sets(std::string const& path) {
+namespace {
+
+// Not /tmp, which may be memory: restored databases are as large as they were.
+[[nodiscard]] std::string scratch_place(std::string const& asked) {
+    if (!asked.empty()) return asked;
+    auto const* const named = std::getenv("TMPDIR");
+    return named != nullptr && *named != 0 ? named : "/var/tmp";
+}
+
+// Has the engine that fits a set restore it.
+struct set_prover {
+    std::string scratch;
+    jetpp::restore_options options{};
+
+    [[nodiscard]] jetpp::result<jetpp::replayed_set> operator()(
+        jetpp::set_pool<environment>& pool, std::size_t set
+    ) {
+        auto const& manifest = pool.manifest(set);
+        auto const* const build = find_build(manifest.page_size, manifest.checksum);
+        if (build == nullptr) return jetpp::error{.code = jetpp::errc::unsupported};
+        return build->replay(pool, set, scratch, options);
+    }
+};
+
+} // namespace
+
+bool verify_sets(std::string const& path, std::string const& scratch) {
     auto const kind = kind_of(path);
     if (kind == jetpp::backup_place::neither) return false;
     auto bar = progress_bar{"verify"};
@@ -187,10 +216,12 @@ bool verify_sets(std::string const& path) {
         bar.show(read, total);
         return jetpp::ok();
     };
+    auto prover = set_prover{scratch_place(scratch)};
+    prover.options.access = brought_access();
     auto const report = value_of(
         kind == jetpp::backup_place::repository
-            ? jetpp::verify_repository(environment{}, path, options)
-            : jetpp::verify_set_at(environment{}, path, options),
+            ? jetpp::verify_repository(environment{}, path, options, std::move(prover))
+            : jetpp::verify_set_at(environment{}, path, options, std::move(prover)),
         path
     );
     bar.wipe();
@@ -201,7 +232,8 @@ bool verify_sets(std::string const& path) {
         );
     for (auto const& line : lines) std::printf("%s\n", line.c_str());
     std::printf(
-        "%llu %s: %llu parts, %llu frames, %llu pages and %llu log records, %llu bytes%s\n",
+        "%llu %s: %llu parts, %llu frames, %llu pages and %llu log records, %llu bytes; "
+        "%llu replayed, %llu trees with %llu rows%s\n",
         number(report.sets),
         report.sets == 1 ? "set" : "sets",
         number(report.parts),
@@ -209,7 +241,10 @@ bool verify_sets(std::string const& path) {
         number(report.pages),
         number(report.records),
         number(report.bytes),
-        report.partial ? "; not replayed" : ""
+        number(report.replayed),
+        number(report.trees),
+        number(report.rows),
+        report.partial ? "; partial: the base of some set is not here" : ""
     );
     if (report.authenticated == 0)
         std::printf("authenticity: none\n");

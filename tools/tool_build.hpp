@@ -22,9 +22,15 @@
 #include <string>
 #include <string_view>
 
+// Complete where they are used: a change of them compiles no more than it must.
 namespace jetpp::inline v1 {
-struct read_manifest;
-}
+template <any_environment Env>
+class set_pool;
+struct restore_options;
+struct restore_report;
+struct restore_trouble;
+struct replayed_set;
+} // namespace jetpp::inline v1
 
 namespace jetpp_tool {
 
@@ -104,14 +110,6 @@ struct database_counts {
     bool trees_checked = false;
 };
 
-struct restored_set {
-    jetpp::lsn reached{}; // every commit below it is there
-    jetpp::lsn last_commit{};
-    std::uint64_t pages{};
-    std::uint64_t records{};
-    double seconds{};
-};
-
 class tool_build {
 public:
     virtual ~tool_build() = default;
@@ -129,12 +127,19 @@ public:
         database_to_check const& database,
         std::function<void(finding const&)> const& found
     ) const = 0;
-    // Requires: the set has this page size and checksum.
-    virtual jetpp::result<restored_set> restore(
-        environment::directory& set,
-        jetpp::read_manifest const& from,
+    // Errors: those of restore_run; `trouble` says more. An empty target: proves, and writes nothing.
+    virtual jetpp::result<jetpp::restore_report> restore(
+        jetpp::set_pool<environment>& pool,
+        jetpp::restore_options const& options,
         std::string const& target,
-        std::function<void(std::uint64_t)> const& on_read
+        jetpp::restore_trouble& trouble
+    ) const = 0;
+    // Restores one set of the pool below `scratch`, walks its trees, and removes all of it.
+    virtual jetpp::result<jetpp::replayed_set> replay(
+        jetpp::set_pool<environment>& pool,
+        std::size_t set,
+        std::string const& scratch,
+        jetpp::restore_options const& options
     ) const = 0;
     // Is this page image sound, with that nonce and number?
     virtual bool is_sound(std::byte const* page, std::uint64_t nonce, jetpp::page_number number)

@@ -9,7 +9,6 @@
 #include <jetpp/env/descriptor.hpp>
 #include <jetpp/restore.hpp>
 
-#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -17,7 +16,6 @@
 #include <utility>
 
 #include "check_database.hpp"
-#include "codecs.hpp"
 #include "tool_build.hpp"
 
 namespace jetpp_tool {
@@ -144,29 +142,27 @@ public:
     ) const override {
         return database_check<PageSize, Checksum>{where, database, found}.run();
     }
-    jetpp::result<restored_set> restore(
-        environment::directory& set,
-        jetpp::read_manifest const& from,
+    jetpp::result<jetpp::restore_report> restore(
+        jetpp::set_pool<environment>& pool,
+        jetpp::restore_options const& options,
         std::string const& target,
-        std::function<void(std::uint64_t)> const& on_read
+        jetpp::restore_trouble& trouble
     ) const override {
-        auto options = jetpp::restore_options{};
-        options.access = brought_access();
-        options.on_read = [&](std::uint64_t bytes) -> jetpp::result<void> {
-            on_read(bytes);
-            return jetpp::ok();
-        };
-        BOOST_OUTCOME_TRY(
-            auto const done,
-            jetpp::restore_set<typename engine::traits>({}, set, from, target, options)
-        );
-        return restored_set{
-            .reached = done.reached,
-            .last_commit = done.last_commit,
-            .pages = done.read.pages,
-            .records = done.read.records,
-            .seconds = std::chrono::duration<double>(done.took).count(),
-        };
+        auto run = jetpp::restore_run<typename engine::traits>{{}, pool, options};
+        auto done = run.resolve();
+        auto report = !done          ? jetpp::result<jetpp::restore_report>{done.error()}
+                      : target.empty() ? run.prove()
+                                       : run.restore(target, jetpp::restore_ending::publish);
+        trouble = run.trouble();
+        return report;
+    }
+    jetpp::result<jetpp::replayed_set> replay(
+        jetpp::set_pool<environment>& pool,
+        std::size_t set,
+        std::string const& scratch,
+        jetpp::restore_options const& options
+    ) const override {
+        return jetpp::replay_prover<typename engine::traits>{{}, scratch, options}(pool, set);
     }
     bool is_sound(std::byte const* page, std::uint64_t nonce, jetpp::page_number number)
         const override {

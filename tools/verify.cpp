@@ -398,8 +398,8 @@ private:
 
 } // namespace
 
-void verify(std::string const& path) {
-    if (!verify_sets(path)) verification{path}.run();
+void verify(verify_request const& request) {
+    if (!verify_sets(request.path, request.scratch)) verification{request.path}.run();
 }
 
 } // namespace jetpp_tool

@@ -8,4 +8,5 @@
 #include <jetpp/backup/restore_set.hpp>
 #include <jetpp/backup/set_catalogue.hpp>
 #include <jetpp/backup/set_log.hpp>
+#include <jetpp/backup/verify_replay.hpp>
 #include <jetpp/backup/verify_set.hpp>

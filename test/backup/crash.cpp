@@ -213,6 +213,6 @@ TEST_CASE(
             if (rows != expected) FAIL("the restored rows are others");
         }
     }
-    CHECK(over > 100);
-    CHECK(recovered > 50);
+    CHECK(over > 200);
+    CHECK(recovered > 0); // the journal goes last: few calls are left then
 }

@@ -1,10 +1,12 @@
 // jetpp/backup/restore_target.hpp - the directory that a restore fills, and how it stays safe.
 //
-//     jet.restore durable -> databases, log, checkpoint laid down and synced -> jet.restore removed
+//     jet.restore durable -> log, databases, checkpoint laid down and synced -> recovery, clean close
+//     -> jet.restore removed
 //
-// What is laid down is the picture of an instance that crashed at the end of the set: its databases
-// dirty, its log complete, and behind it the first segment of a new timeline. So the ordinary
-// recovery of the engine does redo and undo, and a crash of the restore itself is one more crash.
+// What is laid down is the picture of an instance that crashed at the target: its databases dirty,
+// its log complete, and behind it the first segment of a new timeline. So the recovery of the
+// engine does redo and undo. A crash of the restore leaves the journal, and the next restore begins
+// anew; recovery as an engine does it would not know what the restore knew.
 // The files are laid under their final names: the storage seam renames within a directory only,
 // and the target held nothing before, so that there is nothing to keep apart from. Until the
 // journal is gone no engine opens the directory (needs_restore).
@@ -62,21 +64,23 @@ public:
         return made;
     }
 
-    // A directory that publish() gave away, to give it up after all. Errors: in_use, of storage.
-    [[nodiscard]] static result<restore_target> reopen(Env env, path_view path) noexcept {
-        auto made = restore_target{};
-        BOOST_OUTCOME_TRY(auto opened, env.storage.open_dir(path, directory_how::must_exist));
-        made.directory_.emplace(std::move(opened));
-        BOOST_OUTCOME_TRY(auto locked, made.directory_->acquire_lock(lock_file_name));
-        made.lock_.emplace(std::move(locked));
-        return made;
-    }
-
     [[nodiscard]] directory& where() noexcept { return *directory_; }
 
-    // Everything is laid down: makes it durable, and lets the engine at it. Gives up the lock.
+    // Everything is laid down: makes it durable for the recovery that comes, which takes the lock.
     // Errors: of storage.
+    [[nodiscard]] result<void> begin_recovery(restore_journal const& fork) noexcept {
+        plan_ = fork;
+        plan_.phase = restore_phase::redo;
+        BOOST_OUTCOME_TRY(directory_->sync());
+        BOOST_OUTCOME_TRY(journal_->write(plan_));
+        lock_.reset();
+        return ok();
+    }
+
+    // Recovery left clean files: lets the engine at them. Gives up the lock.
+    // Errors: in_use (somebody came between), of storage.
     [[nodiscard]] result<void> publish() noexcept {
+        BOOST_OUTCOME_TRY(lock_again());
         plan_.phase = restore_phase::publish;
         if (!Env::runtime_type::sabotaged(sabotage::restore_without_sync)) {
             BOOST_OUTCOME_TRY(directory_->sync()); // the names, before the journal that hides them
@@ -93,6 +97,7 @@ public:
 
     // A restore that failed: the directory is as empty as it was. Best effort.
     void give_up() noexcept {
+        if (!lock_again()) return; // of somebody else by now
         journal_.reset();
         if (remove_files(false)) {
             (void)directory_->remove(restore_journal_name);
@@ -103,6 +108,14 @@ public:
 
 private:
     restore_target() noexcept = default;
+
+    [[nodiscard]] result<void> lock_again() noexcept {
+        if (lock_) return ok();
+        auto locked = directory_->acquire_lock(lock_file_name);
+        if (!locked) return locked.error().with_file(file_kind::lock);
+        lock_.emplace(std::move(locked).assume_value());
+        return ok();
+    }
 
     // Errors: would_overwrite.
     [[nodiscard]] static result<bool> is_interrupted(directory& where) noexcept {

@@ -1,8 +1,10 @@
-// jetpp/backup/verify_set.hpp - is every byte of a set, or of all sets of a repository, what it was?
+// jetpp/backup/verify_set.hpp - is every byte of a set, or of all sets of a repository, what it was,
+// and would it restore?
 //
-// Reads all of it: frames, hashes, pages, trailers, log records, the chain of segments, manifest;
-// and sees that nothing else lies in the directory. Nothing is written, no instance is needed.
-// It does not replay: a report of this version says `partial`. Restore, which does, is the proof.
+// First all of the set is read: frames, hashes, pages, trailers, log records, the chain of segments,
+// manifest; and nothing else may lie in its directory. Then a prover (verify_replay.hpp) restores it
+// into a place that is thrown away. Without a prover, and for a set whose base is not at hand, the
+// report says `partial`.
 // Threads  one owner.
 // Source   backup rule R61.
 #pragma once
@@ -13,6 +15,7 @@
 #include <jetpp/backup/repository.hpp>
 #include <jetpp/backup/set_access.hpp>
 #include <jetpp/backup/set_catalogue.hpp>
+#include <jetpp/backup/set_pool.hpp>
 #include <jetpp/backup/set_walker.hpp>
 #include <jetpp/core/result.hpp>
 
@@ -42,8 +45,11 @@ struct verify_report {
     std::uint64_t pages{};
     std::uint64_t records{};
     std::uint64_t bytes{};
+    std::uint64_t trees{}; // of restored databases
+    std::uint64_t rows{};
+    std::uint64_t replayed{}; // sets that were restored
     std::vector<verify_finding> findings{};
-    bool partial = false; // not replayed
+    bool partial = false; // some sound set was not replayed
 
     [[nodiscard]] bool is_good() const noexcept { return findings.empty(); }
 };
@@ -90,9 +96,19 @@ struct verify_visitor {
     return std::string{manifest_file_name.view()};
 }
 
-} // namespace detail
-
-namespace detail {
+// Errors that are of the place and the moment, not of the set.
+[[nodiscard]] constexpr bool says_nothing_of_sets(errc code) noexcept {
+    switch (code) {
+    case errc::cancelled:
+    case errc::out_of_memory:
+    case errc::disk_full:
+    case errc::permission_denied:
+    case errc::in_use:
+    case errc::would_overwrite:
+    case errc::resource: return true;
+    default: return false;
+    }
+}
 
 // What can be said of an encrypted set without its key.
 template <any_environment Env>
@@ -130,17 +146,30 @@ template <any_environment Env>
 
 } // namespace detail
 
-// Adds to the report what is found in one set. `name`: as the report shall call it.
-// Errors: of reading the directory, out_of_memory, what on_read returned. Damage is a finding.
+// What a prover tells of a set that it restored.
+struct replayed_set {
+    std::uint64_t trees{};
+    std::uint64_t rows{};
+};
+// Restores nothing: reports are partial.
+struct no_prover {
+    template <class Pool>
+    [[nodiscard]] result<replayed_set> operator()(Pool&, std::size_t) const noexcept {
+        return error{.code = errc::unsupported};
+    }
+};
+
+// Adds to the report what is found in the files of one set. `name`: as the report shall call it.
+// Returns: are they sound, and readable? Errors: of reading the directory, out_of_memory, what on_read returned.
 template <any_environment Env>
-[[nodiscard]] result<void> verify_set(
+[[nodiscard]] result<bool> verify_files(
     typename Env::directory& set,
     std::string_view name,
     verify_report& report,
     verify_options const& options = {}
 ) noexcept {
-    return guarded([&]() -> result<void> {
-        report.partial = true;
+    return guarded([&]() -> result<bool> {
+        auto const findings = report.findings.size();
         ++report.sets;
         auto const found = [&](std::string file, error const& why) {
             report.findings.push_back({std::string{name}, std::move(file), why});
@@ -148,7 +177,7 @@ template <any_environment Env>
         auto const read = manifest_of<Env>(set);
         if (!read) {
             found(std::string{manifest_file_name.view()}, read.error());
-            return ok();
+            return false;
         }
         auto const& manifest = read.assume_value().manifest;
         auto entries = array_list<directory_entry>{};
@@ -163,13 +192,14 @@ template <any_environment Env>
                 );
         }
         if (manifest.is_encrypted() && options.access.keys == nullptr) {
+            report.partial = true;
             auto checked = detail::check_sealed_parts<Env>(set, manifest, report, options);
             if (!checked) {
                 auto const& why = checked.error();
                 if (why.code == errc::cancelled || why.code == errc::out_of_memory) return why;
                 found(detail::file_of(why, manifest), why);
             }
-            return ok();
+            return false;
         }
         auto const access = options.access.for_set(manifest);
         if (!access) {
@@ -193,7 +223,7 @@ template <any_environment Env>
             auto const& why = walked.error();
             if (why.code == errc::cancelled || why.code == errc::out_of_memory) return why;
             found(detail::file_of(why, manifest), why);
-            return ok();
+            return false;
         }
         auto const& tally = walked.assume_value();
         report.parts += tally.parts;
@@ -201,44 +231,87 @@ template <any_environment Env>
         report.pages += tally.pages;
         report.records += tally.records;
         report.bytes += tally.bytes;
+        return report.findings.size() == findings;
+    });
+}
+
+// One member of a pool, in the light of the others: files, then the proof.
+// Errors: as verify_files; of the place where the prover restores.
+template <any_environment Env, class Prover>
+[[nodiscard]] result<void> verify_member(
+    set_pool<Env>& pool,
+    std::size_t i,
+    Prover& prover,
+    verify_report& report,
+    verify_options const& options
+) noexcept {
+    return guarded([&]() -> result<void> {
+        auto& one = pool[i];
+        auto const before = report.findings.size();
+        BOOST_OUTCOME_TRY(
+            auto const sound, verify_files<Env>(one.directory, one.name, report, options)
+        );
+        if (!sound) {
+            if (!one.problem && report.findings.size() > before)
+                one.problem = report.findings.back().why;
+            return ok();
+        }
+        auto const proved = result<replayed_set>{prover(pool, i)};
+        if (proved) {
+            ++report.replayed;
+            report.trees += proved.assume_value().trees;
+            report.rows += proved.assume_value().rows;
+            return ok();
+        }
+        auto const& why = proved.error();
+        if (detail::says_nothing_of_sets(why.code)) return why;
+        if (why.code == errc::unsupported || why.code == errc::base_not_here)
+            report.partial = true;
+        else
+            report.findings.push_back(
+                {one.name, detail::file_of(why, one.read->manifest), why}
+            );
         return ok();
     });
 }
 
-// Every set of the repository. Errors: those of opening it, and of verify_set.
-template <any_environment Env>
+// Every set of the repository. Errors: those of opening it, and of verify_member.
+template <any_environment Env, class Prover = no_prover>
 [[nodiscard]] result<verify_report> verify_repository(
-    Env env, path_view path, verify_options const& options = {}
+    Env env, path_view path, verify_options const& options = {}, Prover prover = {}
 ) noexcept {
     return guarded([&]() -> result<verify_report> {
         auto report = verify_report{};
-        auto opened = repository<Env>::open(env, path);
-        if (!opened) {
+        auto pool = set_pool<Env>{};
+        if (auto opened = pool.add(env, path); !opened) {
             if (opened.error().code != errc::set_damaged) return opened.error();
             report.findings.push_back({"", std::string{repository_file_name.view()}, opened.error()}
             );
             return report;
         }
-        auto& sets = opened.assume_value();
-        BOOST_OUTCOME_TRY(auto const entries, sets.list());
-        for (auto const& entry : entries) {
-            if (!entry.has_manifest) continue; // a backup that runs, or did not come to its end
-            BOOST_OUTCOME_TRY(auto directory, sets.open_set(entry.name));
-            BOOST_OUTCOME_TRY(verify_set<Env>(directory, entry.name.view(), report, options));
+        for (std::size_t i = 0; i < pool.size(); ++i) {
+            BOOST_OUTCOME_TRY(verify_member(pool, i, prover, report, options));
         }
         return report;
     });
 }
 
-// A set alone, by the path of its directory.
-template <any_environment Env>
+// One set, by the path of its directory. If that is in a repository, its base is looked for there.
+template <any_environment Env, class Prover = no_prover>
 [[nodiscard]] result<verify_report> verify_set_at(
-    Env env, path_view path, verify_options const& options = {}
+    Env env, path_view path, verify_options const& options = {}, Prover prover = {}
 ) noexcept {
     return guarded([&]() -> result<verify_report> {
         BOOST_OUTCOME_TRY(auto set, env.storage.open_dir(path, directory_how::must_exist));
         auto report = verify_report{};
-        BOOST_OUTCOME_TRY(verify_set<Env>(set, path.view(), report, options));
+        auto pool = set_pool<Env>{};
+        auto const name = std::string{path.view()};
+        BOOST_OUTCOME_TRY(pool.add_set(name, name, std::move(set)));
+        // Its base may lie beside it; what cannot be read there is nothing this is about.
+        auto const inside = std::string{"/"}.append(sets_directory_name.view()).append("/");
+        if (auto const at = name.rfind(inside); at != std::string::npos && at != 0)
+            (void)pool.add(env, name.substr(0, at));
+        BOOST_OUTCOME_TRY(verify_member(pool, 0, prover, report, options));
         return report;
     });
 }

@@ -1,0 +1,198 @@
+// jetpp/backup/log_search.hpp - where in the log a time or a label stands.
+//
+// A time T means: just before the first commit in log order that is later than T. That something
+// later was logged must be seen, or nobody knows whether more commits of T were to come; a time
+// mark tells as well as a commit, since times never fall in log order.
+// A label means: through the record that bears it. Labels may repeat; then the LSN is told with it.
+// Threads  one owner.
+// Source   backup rule R31.
+#pragma once
+
+#include <jetpp/backup/log_walker.hpp>
+#include <jetpp/backup/restore_plan.hpp>
+#include <jetpp/backup/set_pool.hpp>
+#include <jetpp/core/result.hpp>
+#include <jetpp/env/runtime.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace jetpp::inline v1 {
+
+// A label, and perhaps which of those that bear it: L or L@LSN.
+struct restore_label {
+    std::string said; // which may be a label with an @ in it
+    std::string text;
+    std::optional<lsn> at{};
+
+    // "L@LSN" where LSN is a number. Throws: std::bad_alloc.
+    [[nodiscard]] static restore_label parse(std::string_view said) {
+        auto const at = said.rfind('@');
+        if (at == std::string_view::npos || at == 0) return {std::string{said}, std::string{said}, {}};
+        auto const number = detail::parse_decimal(said.substr(at + 1));
+        if (!number) return {std::string{said}, std::string{said}, {}};
+        return {std::string{said}, std::string{said.substr(0, at)}, lsn{*number}};
+    }
+};
+
+namespace detail {
+
+// Looks at records and keeps nothing else.
+struct searching_visitor {
+    std::function<bool(log_record const&)> found; // stops the walk
+    std::function<result<void>(std::uint64_t)> const* on_read;
+    bool is_found = false;
+
+    [[nodiscard]] result<void> begin_segment(segment_header const&) noexcept { return ok(); }
+    [[nodiscard]] result<void> segment_bytes(std::uint64_t, const_bytes) noexcept { return ok(); }
+    [[nodiscard]] result<void> end_segment(segment_header const&, lsn) noexcept { return ok(); }
+    [[nodiscard]] result<void> see_record(log_record const& record) {
+        if (!found(record)) return ok();
+        is_found = true;
+        return error{.code = errc::cancelled};
+    }
+    [[nodiscard]] result<void> read(std::uint64_t count) {
+        return *on_read ? (*on_read)(count) : result<void>{ok()};
+    }
+};
+
+// Where the timeline of a slice is left, if that is inside the slice's last segment.
+[[nodiscard]] inline lsn cut_of(lineage const& line, planned_log const& slice) noexcept {
+    auto const place = line.find(slice.timeline);
+    if (!place) return no_lsn;
+    auto const bound = line.stretches[*place].bound;
+    return bound > slice.from && bound <= slice.to ? bound : no_lsn;
+}
+
+} // namespace detail
+
+template <any_environment Env>
+class log_search {
+public:
+    // Lifetime: the pool and the callback outlive it.
+    log_search(
+        set_pool<Env>& pool,
+        std::size_t head,
+        std::function<result<void>(std::uint64_t)> const& on_read,
+        set_access const& access
+    ) noexcept
+        : pool_{&pool}, head_{head}, on_read_{&on_read}, access_{access} {}
+
+    // Returns: the LSN that nothing restored may reach.
+    // Errors: target_not_reached (at: the end of the log), those of log_walker.
+    [[nodiscard]] result<lsn> limit_of(wall_time time) {
+        auto limit = no_lsn;
+        BOOST_OUTCOME_TRY(auto slices, log_of_lineage(pool_->planned(), head_));
+        // Whole slices below a commit that is early enough need not be read.
+        auto known = no_lsn;
+        for (auto const& one : pool_->planned())
+            if (one.usable && leads_to(*one.manifest, pool_->manifest(head_)) &&
+                one.manifest->last_commit_time <= time)
+                known = later(known, one.manifest->last_commit);
+        auto const first =
+            std::find_if(slices.begin(), slices.end(), [&](planned_log const& slice) {
+                return slice.to > known;
+            });
+        slices.erase(slices.begin(), first);
+        BOOST_OUTCOME_TRY(
+            auto const found,
+            walk(slices, [&](log_record const& record) {
+                auto wall = wall_time{};
+                if (auto const* commit = record.template as<record::commit>()) wall = commit->wall;
+                if (auto const* mark = record.template as<record::time_mark>()) wall = mark->wall;
+                limit = record.at;
+                return wall > time;
+            })
+        );
+        if (!found) return not_reached();
+        return limit;
+    }
+
+    // Errors: not_found (nothing bears the label), ambiguous_label (at: the first that does;
+    // labelled() has them all), those of log_walker.
+    [[nodiscard]] result<lsn> limit_of(restore_label const& label) {
+        labelled_.clear();
+        auto literal = std::vector<lsn>{};
+        BOOST_OUTCOME_TRY(auto const slices, log_of_lineage(pool_->planned(), head_));
+        BOOST_OUTCOME_TRY(walk(slices, [&](log_record const& record) {
+            auto const* const point = record.template as<record::restore_point>();
+            if (point == nullptr) return false;
+            if (as_text(point->label) == label.text) labelled_.push_back(record.at);
+            if (as_text(point->label) == label.said) literal.push_back(record.at);
+            return false;
+        }));
+        if (!literal.empty()) {
+            labelled_ = std::move(literal);
+        } else if (label.at) {
+            for (auto const at : labelled_)
+                if (at == *label.at) return at + 1;
+            return error{.code = errc::not_found, .file = file_kind::log_segment, .at = *label.at};
+        }
+        if (labelled_.empty())
+            return error{.code = errc::not_found, .file = file_kind::log_segment};
+        if (labelled_.size() > 1)
+            return error{
+                .code = errc::ambiguous_label,
+                .file = file_kind::log_segment,
+                .at = labelled_.front()
+            };
+        return labelled_.front() + 1;
+    }
+    [[nodiscard]] std::vector<lsn> const& labelled() const noexcept { return labelled_; }
+    // Of the set whose log could not be read.
+    [[nodiscard]] std::optional<std::size_t> const& culprit() const noexcept { return culprit_; }
+
+private:
+    [[nodiscard]] error not_reached() const noexcept {
+        return {
+            .code = errc::target_not_reached,
+            .file = file_kind::log_segment,
+            .at = pool_->manifest(head_).end_lsn
+        };
+    }
+
+    // Returns: did f say yes? Then the walk ended there.
+    [[nodiscard]] result<bool> walk(
+        std::vector<planned_log> const& slices, std::function<bool(log_record const&)> f
+    ) {
+        auto visitor = detail::searching_visitor{std::move(f), on_read_};
+        auto tally = set_tally{};
+        auto const& head = pool_->manifest(head_);
+        auto const line = lineage::of(head);
+        BOOST_OUTCOME_TRY(
+            auto walker,
+            (log_walker<Env, detail::searching_visitor>::create(head.page_size, visitor, tally))
+        );
+        for (auto const& slice : slices) {
+            auto& one = (*pool_)[slice.set];
+            culprit_ = slice.set;
+            BOOST_OUTCOME_TRY(auto const access, pool_->access_of(slice.set, access_));
+            culprit_.reset();
+            auto const done = walker.take(
+                one.directory, one.read->manifest, slice, access, detail::cut_of(line, slice)
+            );
+            if (visitor.is_found) return true;
+            if (!done) {
+                culprit_ = slice.set;
+                return done.error();
+            }
+        }
+        return false;
+    }
+
+    set_pool<Env>* pool_;
+    std::size_t head_;
+    std::function<result<void>(std::uint64_t)> const* on_read_;
+    set_access access_;
+    std::vector<lsn> labelled_;
+    std::optional<std::size_t> culprit_;
+};
+
+} // namespace jetpp::inline v1

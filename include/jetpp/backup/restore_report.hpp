@@ -1,0 +1,73 @@
+// jetpp/backup/restore_report.hpp - what a caller asks of a restore, and what it is told.
+#pragma once
+
+#include <jetpp/backup/set_access.hpp>
+#include <jetpp/backup/set_part.hpp>
+#include <jetpp/core/ids.hpp>
+#include <jetpp/core/lsn.hpp>
+#include <jetpp/core/result.hpp>
+#include <jetpp/env/runtime.hpp>
+#include <jetpp/recovery/instance.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace jetpp::inline v1 {
+
+struct restore_options {
+    // The set whose end is restored to, or, with a target, whose lineage: the beginning of its uuid
+    // in hex or of its name. Empty: the newest set, if all are of one lineage.
+    std::string set{};
+    // At most one of the three. Without any: the end of the set.
+    std::optional<lsn> to_lsn{};        // all records that begin at or below it
+    std::optional<wall_time> to_time{}; // up to just before the first commit that is later
+    std::string to_point{};             // through the record of that label: L, or L@LSN
+    std::string database{};             // only this one; empty: all
+    std::size_t buffer_bytes = std::size_t{64} << 20; // of the recovery
+    set_access access{}; // codecs and keys the sets may want
+    // Bytes of sets that were read since the last call; manifests say how many there are. An error
+    // ends the restore with that error, and the target is empty again.
+    std::function<result<void>(std::uint64_t)> on_read{};
+};
+
+enum class restore_ending : std::uint8_t {
+    publish,
+    discard, // trees are walked, then everything is removed: a verification
+};
+
+// A set that proved damaged where another way led to the same moment.
+struct passed_over_set {
+    std::string where;
+    error why{};
+};
+
+struct restore_report {
+    uuid set{};    // whose end was reached, or whose lineage was followed
+    lsn reached{}; // every commit below it is there
+    lsn last_commit{};
+    timeline_id timeline{}; // the new one
+    lsn fork_lsn{};
+    std::uint64_t page_sets{}; // a base, and deltas over it
+    std::uint64_t databases{};
+    std::uint64_t trees{}; // walked, where the end is discarded
+    std::uint64_t rows{};
+    set_tally read{};
+    recovery_report recovery{};
+    std::vector<passed_over_set> passed_over;
+    std::chrono::nanoseconds laying{}; // until recovery began
+    std::chrono::nanoseconds took{};
+};
+
+// What stands beside an error.
+struct restore_trouble {
+    std::optional<std::size_t> set{}; // in the pool: the one it is about
+    timeline_id timeline{};           // of a log_gap
+    std::vector<lsn> labelled{};      // where an ambiguous label stands
+};
+
+} // namespace jetpp::inline v1

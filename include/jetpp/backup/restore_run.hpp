@@ -1,0 +1,352 @@
+// jetpp/backup/restore_run.hpp - from sets to an instance as it stood at one moment, or to nothing.
+//
+//     target -> plan -> log laid down and proved -> databases, base and deltas, proved -> new
+//     timeline -> recovery (redo, undo) -> settled -> published | thrown away
+//
+// Nothing of it is published before all of it was proved and replayed; until then a journal keeps
+// every engine out of the directory. Verify is the same run, with its end thrown away.
+// A set that proves damaged is passed over, if the same moment can be had without it.
+// Threads  one owner; blocks.
+// Source   backup rules R30 to R43, R46, R61.
+#pragma once
+
+#include <jetpp/backup/log_search.hpp>
+#include <jetpp/backup/manifest.hpp>
+#include <jetpp/backup/restore_fork.hpp>
+#include <jetpp/backup/restore_plan.hpp>
+#include <jetpp/backup/restore_report.hpp>
+#include <jetpp/backup/restore_settle.hpp>
+#include <jetpp/backup/restore_target.hpp>
+#include <jetpp/backup/restored_databases.hpp>
+#include <jetpp/backup/restored_log.hpp>
+#include <jetpp/backup/set_pool.hpp>
+#include <jetpp/core/result.hpp>
+#include <jetpp/recovery/check_trees.hpp>
+#include <jetpp/recovery/instance.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+namespace jetpp::inline v1 {
+
+template <class Traits>
+class restore_run {
+    using env = typename Traits::env;
+    using directory = typename env::directory;
+
+public:
+    // Lifetime: pool and options outlive the run.
+    restore_run(env environment, set_pool<env>& pool, restore_options const& options) noexcept
+        : env_{environment}, pool_{&pool}, options_{&options} {}
+
+    // What shall be restored, and from what. Once, before anything else.
+    // Errors: not_found, ambiguous_source, ambiguous_label, target_not_reached; those of plan();
+    // unsupported (sets of another page size or checksum than Traits).
+    [[nodiscard]] result<void> resolve() noexcept {
+        return guarded([&]() -> result<void> {
+            BOOST_OUTCOME_TRY(auto const head, pool_->choose(options_->set));
+            return resolve(head);
+        });
+    }
+    // The same of the pool's member `head`.
+    [[nodiscard]] result<void> resolve(std::size_t head_set) noexcept {
+        return guarded([&]() -> result<void> {
+            head_ = head_set;
+            auto const& head = pool_->manifest(head_);
+            if (head.page_size != Traits::page_size || head.checksum != Traits::checksum::name)
+                return error{.code = errc::unsupported, .file = file_kind::manifest};
+            for (std::size_t i = 0; i < pool_->size(); ++i) {
+                auto& one = (*pool_)[i];
+                if (one.read && !one.problem && !options_->access.can_decode(one.read->manifest.codec))
+                    one.problem = error{.code = errc::unsupported, .file = file_kind::manifest};
+            }
+            if ((*pool_)[head_].problem) return *(*pool_)[head_].problem;
+            BOOST_OUTCOME_TRY(limit_, find_limit());
+            return plan();
+        });
+    }
+    [[nodiscard]] restore_plan const& planned() const noexcept { return plan_; }
+    [[nodiscard]] std::size_t head() const noexcept { return head_; }
+    [[nodiscard]] restore_trouble const& trouble() const noexcept { return trouble_; }
+
+    // Reads and proves all that the plan names; writes nothing.
+    // Errors: those of the walkers, of choose_databases and of planning without what was passed over.
+    [[nodiscard]] result<restore_report> prove() noexcept {
+        return with_what_is_sound([&]() -> result<restore_report> {
+            auto report = begin_report();
+            BOOST_OUTCOME_TRY(lay_down(nullptr, report));
+            return report;
+        });
+    }
+
+    // Requires: resolve(). The target exists and holds nothing, or does not exist.
+    // Errors: as prove(); would_overwrite, in_use; those of recovery: the target is then as empty as
+    // it was. `ending`: publish leaves an instance, discard nothing.
+    [[nodiscard]] result<restore_report> restore(
+        path_view target, restore_ending ending
+    ) noexcept {
+        // Whoever verifies a set wants to hear of this one.
+        is_proof_ = ending == restore_ending::discard;
+        return with_what_is_sound([&]() -> result<restore_report> {
+            auto const began = env_.runtime.now();
+            auto report = begin_report();
+            auto const& head = pool_->manifest(head_);
+            auto journal = restore_journal{
+                .instance = head.instance,
+                .parent = head.timeline,
+                .staging = head.set,
+                .plan = (*pool_)[head_].read->hash,
+            };
+            BOOST_OUTCOME_TRY(auto place, restore_target<env>::open(env_, target, journal));
+            auto const done = guarded([&]() -> result<void> {
+                BOOST_OUTCOME_TRY(auto const fork, lay_down(&place.where(), report));
+                journal.timeline = fork.timeline;
+                journal.parent = fork.parent;
+                journal.fork_lsn = fork.fork_lsn;
+                journal.first_generation = fork.first_generation;
+                BOOST_OUTCOME_TRY(place.begin_recovery(journal));
+                report.laying = env_.runtime.now() - began;
+                BOOST_OUTCOME_TRY(recover(target, report, ending));
+                return ending == restore_ending::publish ? place.publish() : result<void>{ok()};
+            });
+            if (!done || ending == restore_ending::discard) place.give_up();
+            if (!done) return done.error();
+            report.took = env_.runtime.now() - began;
+            return report;
+        });
+    }
+
+private:
+    [[nodiscard]] result<lsn> find_limit() {
+        auto const& head = pool_->manifest(head_);
+        auto search = log_search<env>{*pool_, head_, options_->on_read, options_->access};
+        auto limit = result<lsn>{head.end_lsn};
+        if (options_->to_lsn)
+            limit = *options_->to_lsn + 1;
+        else if (options_->to_time)
+            limit = search.limit_of(*options_->to_time);
+        else if (!options_->to_point.empty())
+            limit = search.limit_of(restore_label::parse(options_->to_point));
+        trouble_.labelled = search.labelled();
+        trouble_.set = search.culprit();
+        return limit;
+    }
+    [[nodiscard]] result<void> plan() {
+        auto noted = plan_trouble{};
+        auto made = plan_restore(pool_->planned(), head_, limit_, noted);
+        if (!made) {
+            trouble_.timeline = noted.timeline;
+            if (!noted.sets.empty()) trouble_.set = noted.sets.front();
+            return made.error();
+        }
+        plan_ = std::move(made).assume_value();
+        return ok();
+    }
+
+    [[nodiscard]] restore_report begin_report() const {
+        auto report = restore_report{};
+        report.set = pool_->manifest(head_).set;
+        report.reached = limit_;
+        report.page_sets = plan_.pages.size();
+        report.passed_over = passed_over_;
+        return report;
+    }
+
+    // Runs `work`. If a set is to blame and the moment can be had without it, again.
+    template <class Work>
+    [[nodiscard]] result<restore_report> with_what_is_sound(Work&& work) noexcept {
+        return guarded([&]() -> result<restore_report> {
+            for (;;) {
+                trouble_.set.reset();
+                auto done = guarded([&] { return work(); });
+                if (done || !trouble_.set || !is_of_a_set(done.error())) return done;
+                auto const culprit = *trouble_.set;
+                if (is_proof_ && culprit == head_) return done;
+                auto const first = trouble_;
+                (*pool_)[culprit].problem = done.error();
+                if (!plan()) {
+                    trouble_ = first; // what was damaged is what there is to tell
+                    return done;
+                }
+                passed_over_.push_back({(*pool_)[culprit].where, done.error()});
+            }
+        });
+    }
+    [[nodiscard]] static bool is_of_a_set(error const& why) noexcept {
+        switch (why.code) {
+        case errc::cancelled:
+        case errc::out_of_memory:
+        case errc::disk_full:
+        case errc::in_use:
+        case errc::would_overwrite: return false;
+        default: return true;
+        }
+    }
+
+    // Into null: proves only. Returns: the timeline that recovery will go on with.
+    [[nodiscard]] result<restore_fork> lay_down(directory* into, restore_report& report) {
+        auto const sets = pool_->planned();
+        auto const& pages = pool_->manifest(plan_.last_pages());
+        BOOST_OUTCOME_TRY(
+            auto log,
+            restored_log<env>::create(
+                env_, into, pages.log_start, limit_, awaited(sets), options_->on_read
+            )
+        );
+        BOOST_OUTCOME_TRY(lay_log(log, report));
+        trouble_.set = plan_.last_pages();
+        BOOST_OUTCOME_TRY(log.finish());
+        report.last_commit = log.analysis().last_commit();
+        BOOST_OUTCOME_TRY(
+            auto const databases,
+            choose_databases(log.analysis(), log.lives(), sets, plan_, options_->database)
+        );
+        report.databases = databases.size();
+        auto highest = limit_;
+        for (auto const& one : sets)
+            if (one.manifest->instance == pages.instance)
+                highest = later(highest, one.manifest->end_lsn);
+        auto const fork = restore_fork::draw(env_, log, highest);
+        report.timeline = fork.timeline;
+        report.fork_lsn = fork.fork_lsn;
+        BOOST_OUTCOME_TRY(lay_databases(into, databases, fork, report));
+        trouble_.set.reset();
+        if (into != nullptr) {
+            BOOST_OUTCOME_TRY(begin_timeline<Traits>(env_, *into, fork, log, pages, databases));
+        }
+        return fork;
+    }
+
+    // Sets whose backup began in the log that is replayed.
+    [[nodiscard]] std::vector<awaited_begin> awaited(std::span<planned_set const> sets) const {
+        auto found = std::vector<awaited_begin>{};
+        auto const& head = pool_->manifest(head_);
+        for (std::size_t i = 0; i < sets.size(); ++i) {
+            auto const& m = *sets[i].manifest;
+            if (!sets[i].usable || m.instance != head.instance || m.begin_lsn >= limit_) continue;
+            for (auto const& slice : plan_.log) {
+                auto const here = slice.timeline == m.timeline && slice.from <= m.begin_lsn &&
+                                  m.begin_lsn < slice.to;
+                // What a fork left behind is not replayed.
+                auto const bound = lineage::of(head);
+                auto const place = bound.find(m.timeline);
+                if (!here || !place || m.begin_lsn >= bound.stretches[*place].bound) continue;
+                auto known = false;
+                for (auto const& one : found) known = known || one.set == m.set;
+                if (!known) found.push_back({m.begin_lsn, m.set, i == plan_.last_pages()});
+            }
+        }
+        return found;
+    }
+
+    [[nodiscard]] result<void> lay_log(restored_log<env>& log, restore_report& report) {
+        auto const line = lineage::of(pool_->manifest(head_));
+        BOOST_OUTCOME_TRY(
+            auto walker,
+            (log_walker<env, restored_log<env>>::create(Traits::page_size, log, report.read))
+        );
+        for (auto const& slice : plan_.log) {
+            trouble_.set = slice.set;
+            auto& one = (*pool_)[slice.set];
+            BOOST_OUTCOME_TRY(
+                auto const access, pool_->access_of(slice.set, options_->access)
+            );
+            BOOST_OUTCOME_TRY(walker.take(
+                one.directory, one.read->manifest, slice, access, detail::cut_of(line, slice)
+            ));
+        }
+        return ok();
+    }
+
+    [[nodiscard]] result<void> lay_databases(
+        directory* into,
+        std::vector<restored_database> const& databases,
+        restore_fork const& fork,
+        restore_report& report
+    ) {
+        auto const& pages = pool_->manifest(plan_.last_pages());
+        auto const how = typename restored_file<Traits>::fork_of_file{
+            .timeline = fork.timeline,
+            .parent = fork.parent,
+            .fork_lsn = fork.fork_lsn,
+            .log_start = pages.log_start,
+            .set = pool_->manifest(head_).set,
+            .limit = limit_,
+        };
+        BOOST_OUTCOME_TRY(
+            auto file, restored_file<Traits>::create(env_, into, options_->on_read)
+        );
+        for (auto const& database : databases) {
+            for (auto const& layer : database.layers) {
+                trouble_.set = layer.set;
+                auto& one = (*pool_)[layer.set];
+                auto const& manifest = one.read->manifest;
+                file.begin(
+                    database,
+                    manifest.databases[layer.place].pages,
+                    &layer == &database.layers.front()
+                );
+                BOOST_OUTCOME_TRY(
+                    auto const access, pool_->access_of(layer.set, options_->access)
+                );
+                auto walker = database_walker<
+                    env,
+                    Traits::page_size,
+                    typename Traits::checksum,
+                    restored_file<Traits>>{
+                    one.directory, manifest, layer.place, file, report.read, access
+                };
+                BOOST_OUTCOME_TRY(walker.run());
+            }
+            trouble_.set.reset();
+            if (database.layers.empty()) {
+                BOOST_OUTCOME_TRY(file.make(database, pages.instance, how));
+            } else {
+                BOOST_OUTCOME_TRY(file.adopt(database, how));
+            }
+        }
+        return ok();
+    }
+
+    [[nodiscard]] result<void> recover(
+        path_view target, restore_report& report, restore_ending ending
+    ) {
+        auto const sizes = instance_options{
+            .create = false,
+            .archival_from_files = true,
+            .buffer_bytes = options_->buffer_bytes,
+            .process_durability = false,
+            .restoring = true,
+            .brief = true,
+        };
+        auto revived = std::make_unique<instance<Traits>>(env_);
+        // A page that no record fits is a matter of the pages, whichever set they came from.
+        trouble_.set = plan_.last_pages();
+        BOOST_OUTCOME_TRY(revived->open(target, sizes));
+        report.recovery = revived->report();
+        if (ending == restore_ending::discard) {
+            BOOST_OUTCOME_TRY(auto const checked, check_trees(*revived));
+            report.trees = checked.trees;
+            report.rows = checked.rows;
+            if (!checked.is_good()) return checked.problem;
+        }
+        trouble_.set.reset();
+        return settle_and_close(*revived);
+    }
+
+    [[no_unique_address]] env env_;
+    set_pool<env>* pool_;
+    restore_options const* options_;
+    std::size_t head_ = 0;
+    lsn limit_{};
+    restore_plan plan_{};
+    restore_trouble trouble_{};
+    std::vector<passed_over_set> passed_over_;
+    bool is_proof_ = false;
+};
+
+} // namespace jetpp::inline v1

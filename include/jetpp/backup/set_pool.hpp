@@ -1,0 +1,148 @@
+// jetpp/backup/set_pool.hpp - all sets of all sources of a restore, found, read and numbered.
+//
+// A source is a repository, or the directory of one set. The same set may lie in several: each is
+// a place of its own in the pool, and if one proves damaged the next is taken.
+// Threads  one owner.
+// Owns     the open directories.
+// Source   backup rules R30, R46, R49.
+#pragma once
+
+#include <jetpp/backup/lineage.hpp>
+#include <jetpp/backup/manifest.hpp>
+#include <jetpp/backup/manifest_text.hpp>
+#include <jetpp/backup/repository.hpp>
+#include <jetpp/backup/set_access.hpp>
+#include <jetpp/backup/set_catalogue.hpp>
+#include <jetpp/core/result.hpp>
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace jetpp::inline v1 {
+
+template <any_environment Env>
+class set_pool {
+public:
+    struct member {
+        std::string where; // path of the set's directory
+        std::string name;  // of it, without the path
+        typename Env::directory directory;
+        std::unique_ptr<read_manifest> read; // a stable address; null: see `problem`
+        std::optional<error> problem;        // why it is not used
+        std::optional<set_access> access;    // once its key was looked for
+    };
+
+    // Errors: not_found (neither repository nor set is there), those of repository::open and of
+    // storage. A set with a bad manifest is in the pool, with its problem.
+    [[nodiscard]] result<void> add(Env env, path_view path) noexcept {
+        return guarded([&]() -> result<void> {
+            auto opened = env.storage.open_dir(path, directory_how::must_exist);
+            if (!opened) return opened.error().with_file(file_kind::directory);
+            auto entries = array_list<directory_entry>{};
+            BOOST_OUTCOME_TRY(opened.assume_value().list(entries));
+            auto is_set = false;
+            for (auto const& entry : entries)
+                is_set = is_set || entry.name == manifest_file_name;
+            if (is_set) {
+                auto const text = std::string{path.view()};
+                return add_set(text, text, std::move(opened).assume_value());
+            }
+            BOOST_OUTCOME_TRY(auto sets, repository<Env>::open(env, path));
+            BOOST_OUTCOME_TRY(auto const found, sets.list());
+            for (auto const& one : found) {
+                if (!one.has_manifest) continue;
+                BOOST_OUTCOME_TRY(auto directory, sets.open_set(one.name));
+                auto where = std::string{path.view()};
+                where.append("/").append(sets_directory_name.view());
+                where.append("/").append(one.name.view());
+                BOOST_OUTCOME_TRY(
+                    add_set(std::move(where), std::string{one.name.view()}, std::move(directory))
+                );
+            }
+            return ok();
+        });
+    }
+    [[nodiscard]] result<void> add_set(
+        std::string where, std::string name, typename Env::directory directory
+    ) {
+        auto& one = members_.emplace_back(
+            member{std::move(where), std::move(name), std::move(directory), nullptr, {}, {}}
+        );
+        auto read = manifest_of<Env>(one.directory);
+        if (!read) {
+            one.problem = read.error();
+            return ok();
+        }
+        one.read = std::make_unique<read_manifest>(std::move(read).assume_value());
+        return ok();
+    }
+
+    [[nodiscard]] std::size_t size() const noexcept { return members_.size(); }
+    [[nodiscard]] member& operator[](std::size_t i) noexcept { return members_[i]; }
+    [[nodiscard]] member const& operator[](std::size_t i) const noexcept { return members_[i]; }
+    [[nodiscard]] backup_manifest const& manifest(std::size_t i) const noexcept {
+        return members_[i].read->manifest;
+    }
+
+    // What its parts are read with; a key is derived once, which is dear.
+    // Errors: those of set_access::for_set.
+    [[nodiscard]] result<set_access> access_of(std::size_t i, set_access const& all) {
+        auto& one = members_[i];
+        if (!one.access) {
+            BOOST_OUTCOME_TRY(auto made, all.for_set(one.read->manifest));
+            one.access.emplace(std::move(made));
+        }
+        return *one.access;
+    }
+
+    // The same places. Members without a manifest stand there as unusable. Throws: bad_alloc.
+    [[nodiscard]] std::vector<planned_set> planned() const {
+        static backup_manifest const nothing{};
+        auto made = std::vector<planned_set>{};
+        for (auto const& one : members_) {
+            auto const usable = one.read != nullptr && !one.problem;
+            made.push_back(
+                one.read != nullptr ? planned_set{&one.read->manifest, one.read->hash, usable}
+                                    : planned_set{&nothing, {}, false}
+            );
+        }
+        return made;
+    }
+
+    // The set whose uuid in hex, or whose name, begins so; empty: the newest of the one lineage.
+    // Errors: not_found; ambiguous_source (more than one lineage, or sets that begin so); the
+    // set's own problem, if it was named. Throws: bad_alloc.
+    [[nodiscard]] result<std::size_t> choose(std::string_view set) const {
+        if (set.empty()) return newest_set(planned());
+        auto chosen = members_.size();
+        for (std::size_t i = 0; i < members_.size(); ++i) {
+            auto const& one = members_[i];
+            auto const hex = one.read ? hex_of(one.read->manifest.set) : hex_of(uuid{});
+            auto const by_name = one.name.starts_with(set);
+            if (!by_name && !(one.read && std::string_view{hex.data(), hex.size()}.starts_with(set)
+                             ))
+                continue;
+            auto const again = chosen != members_.size() && one.read && members_[chosen].read &&
+                               members_[chosen].read->hash == one.read->hash;
+            if (chosen == members_.size() || (again && members_[chosen].problem))
+                chosen = i;
+            else if (!again)
+                return error{.code = errc::ambiguous_source};
+        }
+        if (chosen == members_.size())
+            return error{.code = errc::not_found, .file = file_kind::manifest};
+        if (members_[chosen].problem) return *members_[chosen].problem;
+        return chosen;
+    }
+
+private:
+    std::vector<member> members_;
+};
+
+} // namespace jetpp::inline v1

@@ -1,0 +1,286 @@
+// test/backup/chains.cpp - random chains of sets, under writers, restore what the model says.
+#include <jetpp/backup.hpp>
+#include <jetpp/restore.hpp>
+#include <jetpp/simulation/simulated_world.hpp>
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "../budget.hpp"
+#include "bed.hpp"
+
+using namespace jetpp_test;
+
+namespace {
+
+struct chain_policies : bed_policies {
+    using logging = recorded_logging;
+};
+using chain_engine = engine<chain_policies>;
+using env_type = chain_engine::environment_type;
+using traits = chain_engine::traits;
+
+// Rows of all trees of all databases: "database/tree/key".
+using world_model = std::map<std::string, std::string>;
+
+void wipe(env_type env, path_view path) {
+    auto where = good(env.storage.open_dir(path, directory_how::must_exist));
+    auto entries = array_list<directory_entry>{};
+    good(where.list(entries));
+    for (auto const& entry : entries)
+        if (entry.kind == entry_kind::file) good(where.remove(entry.name));
+}
+
+// One life of an instance under random work, with backups taken in between and in its midst.
+class chain {
+public:
+    chain(unsigned seed, bool archival) : random_{seed}, archival_{archival} {
+        open("/db");
+        attach("main");
+    }
+
+    void run(int steps) {
+        for (auto i = 0; i < steps; ++i) {
+            work(20 + static_cast<unsigned>(random_() % 200));
+            switch (random_() % 10) {
+            case 0: if (databases_.size() < 4) attach("db" + std::to_string(next_database_++)); break;
+            case 1: come_back(); break;
+            case 2: drop(); break;
+            case 3: good(db_->checkpoint()); break;
+            case 4: reopen(); break;
+            default: break;
+            }
+            back_up();
+        }
+    }
+
+    // Of every set taken, in its own repository or another, the rows at its end.
+    struct taken_set {
+        backup_report report{};
+        world_model rows{};
+        std::vector<std::string> databases{};
+    };
+    [[nodiscard]] std::vector<taken_set> const& sets() const { return sets_; }
+    [[nodiscard]] env_type env() const { return env_; }
+
+    void check(taken_set const& set) const {
+        auto const id = text_of(set.report.set);
+        auto how = restore_options{};
+        how.set = id;
+        auto const done = run_restore<traits>(env_, {"/repo"}, "/at", how);
+        if (!done)
+            FAIL(
+                name_of(set.report.kind)
+                << " " << id << ": " << describe(done.error()).c_str()
+            );
+        auto options = small_engine;
+        options.create = create_how::must_exist;
+        {
+            auto db = good(chain_engine::open("/at", options, env_));
+            compare(db, set.rows, set.databases);
+            good(std::move(db).close());
+        }
+        wipe(env_, "/at");
+    }
+    // One database of several.
+    void check_one(taken_set const& set, std::string const& name) const {
+        auto how = restore_options{};
+        how.set = text_of(set.report.set);
+        how.database = name;
+        (void)good(run_restore<traits>(env_, {"/repo"}, "/at", how));
+        auto rows = world_model{};
+        for (auto const& [key, value] : set.rows)
+            if (key.starts_with(name + "/")) rows.emplace(key, value);
+        auto options = small_engine;
+        options.create = create_how::must_exist;
+        {
+            auto db = good(chain_engine::open("/at", options, env_));
+            compare(db, rows, {name});
+            good(std::move(db).close());
+        }
+        wipe(env_, "/at");
+    }
+
+private:
+    static void compare(
+        chain_engine& db, world_model const& rows, std::vector<std::string> const& databases
+    ) {
+        auto found = world_model{};
+        auto attached = std::vector<std::string>{};
+        for (auto& known : db.core().store.databases())
+            if (known.file != nullptr) attached.emplace_back(known.name.view());
+        std::sort(attached.begin(), attached.end());
+        auto expected = databases;
+        std::sort(expected.begin(), expected.end());
+        CHECK(attached == expected);
+        auto const checked = good(check_trees(db.core().store));
+        CHECK(checked.is_good());
+        for (auto const& name : attached)
+            for (auto const* const tree : {"a", "b"}) {
+                if (!db.open_tree(name, tree, open_how_tree::must_exist)) continue;
+                for (auto& [key, value] : rows_of(db, name, tree))
+                    found.emplace(name + "/" + tree + "/" + key, value);
+            }
+        CHECK(found.size() == rows.size());
+        if (found != rows) FAIL("the rows are not those of the set's end");
+    }
+
+    void open(path_view path) {
+        auto options = small_engine;
+        options.archival = archival_;
+        db_.emplace(good(chain_engine::open(path, options, env_)));
+    }
+    void attach(std::string const& name) {
+        good(db_->attach(name));
+        databases_.push_back(name);
+        for (auto& known : db_->core().store.databases())
+            if (known.file != nullptr && known.name.view() == name)
+                known.file->set_growth_bytes_min(64 << 10);
+    }
+    // A clean close and an open, or a crash of the process as far as memory storage can tell.
+    void reopen() {
+        good(std::move(*db_).close());
+        db_.reset();
+        open("/db");
+    }
+    // Leaves and joins again, with a new id.
+    void come_back() {
+        auto const name = databases_[random_() % databases_.size()];
+        good(db_->detach(name));
+        if (random_() % 2 == 0) work(10);
+        good(db_->attach(name));
+        for (auto& known : db_->core().store.databases())
+            if (known.file != nullptr && known.name.view() == name)
+                known.file->set_growth_bytes_min(64 << 10);
+    }
+    void drop() {
+        if (databases_.size() < 2) return;
+        auto const at = 1 + random_() % (databases_.size() - 1);
+        auto const name = databases_[at];
+        good(db_->detach(name));
+        auto where = good(env_.storage.open_dir("/db", directory_how::must_exist));
+        auto file = file_name{};
+        file.add(name);
+        good(where.remove(file));
+        databases_.erase(databases_.begin() + static_cast<std::ptrdiff_t>(at));
+        std::erase_if(rows_, [&](auto const& row) { return row.first.starts_with(name + "/"); });
+    }
+
+    void work(unsigned operations) {
+        for (auto i = 0U; i < operations; ++i) {
+            auto const& name = databases_[random_() % databases_.size()];
+            if (!is_attached(name)) continue;
+            auto const tree = std::string{random_() % 3 == 0 ? "b" : "a"};
+            auto const handle = good(db_->open_tree(name, tree));
+            auto const key = "key" + std::to_string(random_() % 400);
+            auto const path = name + "/" + tree + "/" + key;
+            if (random_() % 4 == 0) {
+                (void)good(db_->erase(handle, key, durability::memory));
+                rows_.erase(path);
+            } else {
+                auto const value =
+                    std::string(random_() % 300, static_cast<char>('a' + random_() % 26));
+                (void)good(db_->put(handle, key, value, durability::memory));
+                rows_[path] = value;
+            }
+            if (i % 64 == 0) (void)good(db_->poll());
+        }
+    }
+    [[nodiscard]] bool is_attached(std::string const& name) {
+        return db_->core().store.find_database(name).has_value();
+    }
+
+    void back_up() {
+        auto options = backup_options{};
+        options.kind = std::array{
+            backup_kind::full,
+            backup_kind::copy,
+            backup_kind::incremental,
+            backup_kind::incremental,
+            backup_kind::differential,
+            backup_kind::pages,
+            backup_kind::pages
+        }[random_() % 7];
+        if (options.kind == backup_kind::pages) {
+            auto bases = std::vector<std::string>{};
+            for (auto const& one : sets_)
+                if (has_pages(one.report.kind)) bases.push_back(one.report.name);
+            if (bases.empty()) options.kind = backup_kind::full;
+            else options.base = base_of(bases[random_() % bases.size()]);
+        }
+        // Writers go on while pages and log are read; an unfinished one at the end is rolled back.
+        auto busy = random_() % 3 != 0;
+        options.on_progress = [&](backup_progress const& now) -> result<void> {
+            if (busy && now.stage == backup_stage::pages) work(8);
+            return ok();
+        };
+        auto open = std::optional<typename chain_engine::transaction>{};
+        if (random_() % 2 == 0) {
+            open.emplace(good(db_->begin()));
+            auto const handle = good(db_->open_tree("main", "a"));
+            for (auto i = 0; i < 20; ++i)
+                good(open->put(handle, "open" + std::to_string(i), std::string(50, 'o')));
+        }
+        auto sets = good(repository<env_type>::open_or_create(env_, "/repo"));
+        auto sink = good(directory_sink<env_type>::create(env_, sets));
+        options.find_base = [&](uuid const& set, std::uint64_t hash) {
+            return sets.find_set(set, hash);
+        };
+        auto const done = run_in_place(db_->core().store, sink, options);
+        if (open) std::move(*open).rollback();
+        if (!done) {
+            auto const code = done.error().code;
+            auto const legal = code == errc::full_backup_required || code == errc::log_gap ||
+                               code == errc::circular_logging || code == errc::base_not_here;
+            if (!legal) FAIL(describe(done.error()).c_str());
+            return;
+        }
+        auto made = taken_set{done.value(), rows_, {}};
+        made.report.name = std::string{sink.name().view()};
+        for (auto const& name : databases_)
+            if (is_attached(name)) made.databases.push_back(name);
+        sets_.push_back(std::move(made));
+    }
+    [[nodiscard]] backup_base base_of(std::string const& name) {
+        auto sets = good(repository<env_type>::open(env_, "/repo"));
+        auto made = file_name{};
+        made.add(name);
+        auto set = good(sets.open_set(made));
+        auto const read = good(manifest_of<env_type>(set));
+        return {read.manifest, read.hash};
+    }
+
+    std::mt19937 random_;
+    bool archival_;
+    env_type env_{};
+    std::optional<chain_engine> db_;
+    std::vector<std::string> databases_;
+    int next_database_ = 1;
+    world_model rows_;
+    std::vector<taken_set> sets_;
+};
+
+} // namespace
+
+TEST_CASE("every set of a random chain restores to the rows of its end", "[backup][chains]") {
+    auto const chains = rounds(12);
+    auto restored = 0;
+    for (auto seed = 1U; seed <= chains; ++seed) {
+        auto life = chain{seed, seed % 4 != 0};
+        CAPTURE(seed);
+        life.run(10);
+        auto random = std::mt19937{seed};
+        for (auto const& set : life.sets()) {
+            life.check(set);
+            if (!set.databases.empty() && random() % 3 == 0)
+                life.check_one(set, set.databases[random() % set.databases.size()]);
+            ++restored;
+        }
+    }
+    CHECK(restored > static_cast<int>(chains) * 3);
+}
