@@ -57,6 +57,8 @@ public:
     [[nodiscard]] result<void> close_part() noexcept { return ok(); }
 
     [[nodiscard]] result<backup_receipt> finish(const_bytes manifest) {
+        if (manifest.size() > manifest_bytes_max)
+            return error{.code = errc::limit_exceeded, .file = file_kind::manifest};
         auto frame = std::vector<std::byte>(
             frame_header_bytes + wrapped_head_bytes + manifest.size()
         );
