@@ -626,6 +626,69 @@ class CommandTest(unittest.TestCase):
         said = self.run_jetpp("backup", circular, self.path("other"), "--incremental", status=1).stderr
         self.assertIn(b"circular_logging", said)
 
+    def test_a_chain_is_restored_to_any_moment_of_its_log(self):
+        directory, repo, mirror = self.path("db"), self.path("repo"), self.path("mirror")
+        rows, moments = [], []
+
+        def add(count):
+            some = [(b"%06d" % i, b"%d" % (i * 7)) for i in range(len(rows), len(rows) + count)]
+            rows.extend(some)
+            self.load(directory, some, "--batch", 10)
+
+        def back_up(*options):
+            made = json.loads(self.run_jetpp("backup", directory, repo, "--json", *options).stdout)
+            moments.append((made["set"], len(rows)))
+            return made
+
+        add(100)
+        full = back_up()
+        add(50)
+        back_up("--incremental")
+        add(50)
+        at = int(self.run_jetpp("point", directory, "here").stdout)
+        labelled = len(rows)
+        add(50)
+        back_up("--pages-since", full["set"])
+        add(50)
+        back_up("--differential")
+        add(10)
+        newest = back_up("--incremental")
+        self.run_jetpp("verify", repo)
+        for i, (id_, count) in enumerate(moments):
+            self.run_jetpp("restore", repo, self.path(f"set-{i}"), "--set", id_)
+            self.assertEqual(self.scan(self.path(f"set-{i}")), lines_of(rows[:count]))
+        said = self.run_jetpp("restore", repo, self.path("none"), "--dry-run").stdout
+        self.assertIn(b"would restore 1 database to LSN ", said)
+        self.assertFalse(os.path.exists(self.path("none")))
+        self.run_jetpp("restore", repo, self.path("newest"))
+        self.assertEqual(self.scan(self.path("newest")), lines_of(rows))
+        self.run_jetpp("restore", repo, self.path("label"), "--to-point", "here")
+        self.assertEqual(self.scan(self.path("label")), lines_of(rows[:labelled]))
+        self.run_jetpp("restore", repo, self.path("lsn"), "--to-lsn", at)
+        self.assertEqual(self.scan(self.path("lsn")), lines_of(rows[:labelled]))
+        # A moment before the pages were whole, and one that no log reaches.
+        said = self.run_jetpp("restore", repo, self.path("no"), "--to-lsn", 5000, status=1).stderr
+        self.assertIn(b"target_before_set_end", said)
+        said = self.run_jetpp(
+            "restore", repo, self.path("no"), "--to-time", "2999-01-01T00:00:00Z", status=1).stderr
+        self.assertIn(b"target_not_reached", said)
+        self.run_jetpp("restore", repo, self.path("no"), "--to-lsn", 1, "--to-point", "here", status=2)
+        self.run_jetpp("restore", repo, self.path("no"), "--to-time", "noon", status=2)
+        self.run_jetpp("restore", repo, self.path("no"), "--database", "other", status=1)
+        self.assertFalse(os.path.exists(os.path.join(self.path("no"), "jet.ckp")))
+        # Two places: the pages of one, the log of the other.
+        os.makedirs(mirror)
+        shutil.copytree(repo, mirror, dirs_exist_ok=True)
+        for name in os.listdir(os.path.join(repo, "sets")):
+            if "-full-" in name or "-pages-" in name:
+                shutil.rmtree(os.path.join(repo, "sets", name))
+            else:
+                shutil.rmtree(os.path.join(mirror, "sets", name))
+        said = self.run_jetpp("restore", repo, self.path("no"), status=1).stderr
+        self.assertIn(b"base_not_here", said)
+        self.run_jetpp("restore", repo, mirror, self.path("both"), "--set", newest["set"])
+        self.assertEqual(self.scan(self.path("both")), lines_of(rows))
+
     def test_a_backup_keeps_to_its_rate(self):
         directory, repo = self.path("db"), self.path("repo")
         self.load(directory, [(b"a", b"1")])
