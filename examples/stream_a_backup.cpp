@@ -56,7 +56,7 @@ static jetpp::result<void> run() {
     auto outcome = jetpp::async_backup(
         loop.get_executor(),
         blocking.get_executor(),
-        db.core().store,
+        db,
         sink,
         options,
         asio::use_future

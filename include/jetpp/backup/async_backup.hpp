@@ -221,8 +221,9 @@ struct start_backup {
     }
 
 private:
+    // Not inlined: g++ 12 takes the frame's own operator delete for a mismatch if it sees both.
     template <class Operation, class Executor, class Handler>
-    static boost::asio::awaitable<void, boost::asio::strand<Executor>> shell(
+    [[gnu::noinline]] static boost::asio::awaitable<void, boost::asio::strand<Executor>> shell(
         std::shared_ptr<Operation> self, Executor executor, Handler handler
     ) {
         auto outcome = result<backup_report>{error{.code = errc::cancelled}};
@@ -256,6 +257,27 @@ auto async_backup(
         &source,
         &sink,
         std::move(options)
+    );
+}
+
+// Of an open engine.
+template <class Executor, class Blocking, class Engine, backup_sink Sink, class Token>
+    requires requires(Engine& db) { db.core().store; }
+auto async_backup(
+    Executor executor,
+    Blocking blocking,
+    Engine& db,
+    Sink& sink,
+    backup_options options,
+    Token&& token
+) {
+    return async_backup(
+        std::move(executor),
+        std::move(blocking),
+        db.core().store,
+        sink,
+        std::move(options),
+        std::forward<Token>(token)
     );
 }
 
