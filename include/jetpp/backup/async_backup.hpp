@@ -183,6 +183,12 @@ void complete_backup(Handler handler, Executor const& fallback, result<backup_re
     );
 }
 
+// g++ 12 inlines the frame's own operator new, and takes its operator delete for another's.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
+#endif
+
 struct start_backup {
     template <class Handler, class Traits, class Sink, class Executor, class Blocking>
     void operator()(
@@ -221,9 +227,8 @@ struct start_backup {
     }
 
 private:
-    // Not inlined: g++ 12 takes the frame's own operator delete for a mismatch if it sees both.
     template <class Operation, class Executor, class Handler>
-    [[gnu::noinline]] static boost::asio::awaitable<void, boost::asio::strand<Executor>> shell(
+    static boost::asio::awaitable<void, boost::asio::strand<Executor>> shell(
         std::shared_ptr<Operation> self, Executor executor, Handler handler
     ) {
         auto outcome = result<backup_report>{error{.code = errc::cancelled}};
@@ -237,6 +242,10 @@ private:
         complete_backup(std::move(handler), executor, std::move(outcome));
     }
 };
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 
 } // namespace detail
 
