@@ -117,7 +117,8 @@ private:
     std::size_t size_ = 0;
 };
 
-// Reads both forms with separators. Returns: nothing for any other text.
+// Reads both forms with separators. Returns: nothing for any other text, nor for a year that
+// nanoseconds in 64 bits do not hold whole.
 [[nodiscard]] constexpr std::optional<wall_time> parse_utc(std::string_view text) noexcept {
     if (text.size() != 20 && text.size() != 27) return std::nullopt;
     auto at = std::size_t{0};
@@ -148,7 +149,7 @@ private:
         t.microsecond = number(6);
     }
     expect('Z');
-    if (!good || t.month < 1 || t.month > 12 || t.day < 1 || t.day > 31 || t.hour > 23 ||
+    if (!good || t.year < 1678 || t.year > 2261 || t.month < 1 || t.month > 12 || t.day < 1 || t.day > 31 || t.hour > 23 ||
         t.minute > 59 || t.second > 60)
         return std::nullopt;
     return wall_of(t);
@@ -157,6 +158,7 @@ private:
 static_assert(utc_text::seconds({1'740'830'400'000'000'000}).view() == "2025-03-01T12:00:00Z");
 static_assert(utc_text::compact({0}).view() == "19700101T000000Z");
 static_assert(parse_utc("2024-02-29T23:59:59.123456Z")->ns == 1'709'251'199'123'456'000);
+static_assert(!parse_utc("2999-01-01T00:00:00Z") && parse_utc("2261-12-31T23:59:59Z")->ns > 0);
 static_assert(
     utc_text::microseconds({1'709'251'199'123'456'000}).view() == "2024-02-29T23:59:59.123456Z"
 );
