@@ -149,8 +149,8 @@ private:
         t.microsecond = number(6);
     }
     expect('Z');
-    if (!good || t.year < 1678 || t.year > 2261 || t.month < 1 || t.month > 12 || t.day < 1 || t.day > 31 || t.hour > 23 ||
-        t.minute > 59 || t.second > 60)
+    if (!good || t.year < 1678 || t.year > 2261 || t.month < 1 || t.month > 12 || t.day < 1 ||
+        t.day > 31 || t.hour > 23 || t.minute > 59 || t.second > 60)
         return std::nullopt;
     return wall_of(t);
 }
