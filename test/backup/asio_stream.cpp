@@ -12,10 +12,10 @@
 
 #include "made_set.hpp"
 
-using namespace jetpp_test;
-namespace asio = boost::asio;
+namespace jetpp_test::asio_stream_cases {
 
-namespace {
+using namespace jetpp;
+namespace asio = boost::asio;
 
 // Two ends of a socket, whose events another thread handles.
 struct socket_pair {
@@ -35,8 +35,6 @@ struct socket_pair {
         loop.join();
     }
 };
-
-} // namespace
 
 TEST_CASE("a set goes through a socket, block by block", "[backup][stream]") {
     auto const set = make_set(1);
@@ -83,3 +81,5 @@ TEST_CASE("a receiver that goes away is an error, and so is a sender", "[backup]
     REQUIRE(!got);
     CHECK(got.error().code == errc::set_damaged);
 }
+
+} // namespace jetpp_test::asio_stream_cases

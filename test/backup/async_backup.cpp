@@ -15,10 +15,10 @@
 
 #include "bed.hpp"
 
-using namespace jetpp_test;
-namespace asio = boost::asio;
+namespace jetpp_test::async_backup_cases {
 
-namespace {
+using namespace jetpp;
+namespace asio = boost::asio;
 
 using bed_env = bed<>::environment_type;
 
@@ -83,8 +83,6 @@ struct bad_sink {
     void abandon() { to->abandon(); }
 };
 static_assert(backup_sink<bad_sink>);
-
-} // namespace
 
 TEST_CASE("the pipeline makes the set that reading and writing in turn makes", "[backup][async]") {
     auto b = bed{};
@@ -267,3 +265,5 @@ TEST_CASE("a repository is not made inside an instance", "[backup][async]") {
     auto b = bed{};
     CHECK(code_of(run_backup_to(b.db, "/db")) == errc::invalid_argument);
 }
+
+} // namespace jetpp_test::async_backup_cases

@@ -4,9 +4,9 @@
 
 #include "bed.hpp"
 
-using namespace jetpp_test;
+namespace jetpp_test::backup_job_cases {
 
-namespace {
+using namespace jetpp;
 
 // A repository at /repo on the bed's storage.
 template <class Bed>
@@ -15,8 +15,6 @@ backup_report back_up(Bed& b, backup_options const& options = {}) {
     auto sink = good(directory_sink<typename Bed::environment_type>::create(b.env, sets));
     return good(run_in_place(b.store(), sink, options));
 }
-
-} // namespace
 
 TEST_CASE("a restored set holds exactly the rows of its end", "[backup]") {
     auto b = bed{};
@@ -45,3 +43,5 @@ TEST_CASE("a restored set holds exactly the rows of its end", "[backup]") {
     CHECK(restored.set == report.set);
     expect_rows(b.env, "/restored", expected);
 }
+
+} // namespace jetpp_test::backup_job_cases

@@ -5,9 +5,9 @@
 
 #include "../catch.hpp"
 
-using namespace jetpp;
+namespace jetpp_test::backup_planner_cases {
 
-namespace {
+using namespace jetpp;
 
 constexpr auto segment = std::uint64_t{4} << 20;
 
@@ -38,8 +38,6 @@ std::size_t steps_of_a_whole_backup() {
     while (!b.is_finished()) b.go();
     return b.seen.size();
 }
-
-} // namespace
 
 TEST_CASE("a backup goes through its stages in order", "[backup][planner]") {
     auto b = plan_bed{};
@@ -138,3 +136,5 @@ TEST_CASE("a part of the log holds whole segments, at most 1 GiB of them", "[bac
     CHECK(opened == std::vector<std::size_t>{0, 2, 4});
     CHECK(closed == std::vector<std::size_t>{1, 3, 4});
 }
+
+} // namespace jetpp_test::backup_planner_cases

@@ -8,6 +8,7 @@
 #include <jetpp/core/describe.hpp>
 #include <jetpp/engine/engine.hpp>
 #include <jetpp/env/native_environment.hpp>
+#include <jetpp/simulation/simulated_world.hpp>
 
 #include <cstddef>
 #include <map>
@@ -26,6 +27,17 @@ struct bed_policies : default_policies {
     using logging = archival_logging;
     using threading = single_thread;
     using storage = memory_storage;
+};
+// The others. Tests share them, so that an engine is compiled once for all of them.
+struct recorded_policies : bed_policies {
+    using logging = recorded_logging;
+};
+struct sim_policies : bed_policies {
+    using storage = simulated_storage;
+    using runtime = simulated_runtime;
+};
+struct task_policies : sim_policies {
+    using threading = multi_thread;
 };
 
 template <class T>

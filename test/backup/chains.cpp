@@ -14,14 +14,11 @@
 #include "../budget.hpp"
 #include "bed.hpp"
 
-using namespace jetpp_test;
+namespace jetpp_test::chains_cases {
 
-namespace {
+using namespace jetpp;
 
-struct chain_policies : bed_policies {
-    using logging = recorded_logging;
-};
-using chain_engine = engine<chain_policies>;
+using chain_engine = engine<recorded_policies>;
 using env_type = chain_engine::environment_type;
 using traits = chain_engine::traits;
 
@@ -265,8 +262,6 @@ private:
     std::vector<taken_set> sets_;
 };
 
-} // namespace
-
 TEST_CASE("every set of a random chain restores to the rows of its end", "[backup][chains]") {
     auto const chains = rounds(12);
     auto restored = 0;
@@ -284,3 +279,5 @@ TEST_CASE("every set of a random chain restores to the rows of its end", "[backu
     }
     CHECK(restored > static_cast<int>(chains) * 3);
 }
+
+} // namespace jetpp_test::chains_cases

@@ -11,9 +11,9 @@
 
 #include "memory_part.hpp"
 
-using namespace jetpp_test;
+namespace jetpp_test::codecs_cases {
 
-namespace {
+using namespace jetpp;
 
 template <class T>
 [[nodiscard]] T good(result<T>&& got) {
@@ -70,8 +70,6 @@ errc read_code(const_bytes content, set_access const& access, buffer* image = nu
             image->insert(image->end(), run.value()->raw.begin(), run.value()->raw.end());
     }
 }
-
-} // namespace
 
 TEST_CASE("every codec gives back what it was given, of any size", "[backup][codec]") {
     for (auto const* kind : {&zstd_codec, &lz4_codec})
@@ -182,3 +180,5 @@ TEST_CASE("a stock zstd tests compressed parts, and unpacks those of zstd", "[ba
         fs::remove(path);
     }
 }
+
+} // namespace jetpp_test::codecs_cases

@@ -13,13 +13,11 @@
 #include "bed.hpp"
 #include "memory_part.hpp"
 
-using namespace jetpp_test;
+namespace jetpp_test::coded_sets_cases {
 
-namespace {
+using namespace jetpp;
 
 constexpr auto both = codec_list{{&zstd_codec, &lz4_codec}};
-
-} // namespace
 
 TEST_CASE("a set of either codec restores, and is smaller", "[backup][codec]") {
     auto b = bed{};
@@ -136,8 +134,6 @@ TEST_CASE("a set that went through a stream restores; a tee keeps it in two plac
     }
 }
 
-namespace {
-
 // Takes so many bytes, then fails.
 struct short_output {
     std::size_t left;
@@ -147,8 +143,6 @@ struct short_output {
         return ok();
     }
 };
-
-} // namespace
 
 TEST_CASE("a branch that fails ends a tee, and nothing stays in the others", "[backup][stream]") {
     auto b = bed{};
@@ -163,3 +157,5 @@ TEST_CASE("a branch that fails ends a tee, and nothing stays in the others", "[b
         CHECK(good(here.list()).empty());
     }
 }
+
+} // namespace jetpp_test::coded_sets_cases

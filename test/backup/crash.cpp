@@ -9,17 +9,10 @@
 #include "../budget.hpp"
 #include "bed.hpp"
 
-using namespace jetpp_test;
+namespace jetpp_test::crash_cases {
 
-namespace {
+using namespace jetpp;
 
-struct sim_policies : default_policies {
-    static constexpr std::size_t page_size = 4096;
-    using logging = archival_logging;
-    using threading = single_thread;
-    using storage = simulated_storage;
-    using runtime = simulated_runtime;
-};
 using sim_engine = engine<sim_policies>;
 using sim_env = sim_engine::environment_type;
 using traits = sim_engine::traits;
@@ -72,8 +65,6 @@ std::string check_repository(sim_env env, std::size_t& sets) {
     sets = static_cast<std::size_t>(report.value().sets);
     return "";
 }
-
-} // namespace
 
 TEST_CASE("a crash at any storage call of a backup leaves whole sets or none", "[backup][crash]") {
     auto tape = choice_tape{1};
@@ -216,3 +207,5 @@ TEST_CASE(
     CHECK(over > 200);
     CHECK(recovered > 0); // the journal goes last: few calls are left then
 }
+
+} // namespace jetpp_test::crash_cases

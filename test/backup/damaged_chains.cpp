@@ -12,9 +12,9 @@
 #include "../budget.hpp"
 #include "bed.hpp"
 
-using namespace jetpp_test;
+namespace jetpp_test::damaged_chains_cases {
 
-namespace {
+using namespace jetpp;
 
 using traits = bed<>::traits;
 using env_type = bed<>::environment_type;
@@ -115,8 +115,6 @@ void copy_directory(env_type env, std::string const& from, std::string const& to
         if (!content.empty()) good(write_full(file, content, 0));
     }
 }
-
-} // namespace
 
 TEST_CASE("verify restores every set of a repository and walks its trees", "[backup][verify]") {
     auto b = chained_bed{};
@@ -267,3 +265,5 @@ TEST_CASE("two copies of one instance that both went on are told apart", "[backu
         CHECK((code == errc::pool_conflict || code == errc::log_gap || code == errc::set_mixed));
     }
 }
+
+} // namespace jetpp_test::damaged_chains_cases

@@ -12,9 +12,9 @@
 
 #include "made_set.hpp"
 
-using namespace jetpp_test;
+namespace jetpp_test::encryption_cases {
 
-namespace {
+using namespace jetpp;
 
 template <class T>
 [[nodiscard]] T good(result<T>&& got) {
@@ -89,8 +89,6 @@ void forge(buffer& frame, void (*change)(frame_header&)) {
     head.hash = unit_hash(const_bytes{frame}.subspan(frame_header_bytes, head.stored_bytes));
     head.encode(bytes{frame}.first(frame_header_bytes));
 }
-
-} // namespace
 
 TEST_CASE("keys are derived as RFC 5869 does", "[backup][encryption]") {
     auto const secret = buffer(22, std::byte{0x0b});
@@ -364,3 +362,5 @@ TEST_CASE("no secret is in a manifest", "[backup][encryption]") {
     CHECK(text.find("a word nobody") == text.npos);
     CHECK(text.find(detail::hex_text(key_number(1).all())) == text.npos);
 }
+
+} // namespace jetpp_test::encryption_cases

@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
-using namespace jetpp_test;
-using namespace jetpp::esent;
+namespace jetpp_test::esent_cases {
 
-namespace {
+using namespace jetpp;
+using namespace jetpp::esent;
 
 using engine_type = engine<bed_policies>;
 using known_engine = esent_instance<engine_type>;
@@ -92,8 +92,6 @@ JET_ERR on_status(JET_SESID, JET_SNP, JET_SNT what, void* data) {
 backup_mark mark_of(bed<>& b, mark_kind kind) {
     return b.store().databases()[0].file->header().mark(kind);
 }
-
-} // namespace
 
 TEST_CASE("the documented sequence copies, and the end decides what it was", "[backup][esent]") {
     auto b = bed{};
@@ -234,3 +232,5 @@ TEST_CASE("stop, service and several instances answer with their numbers", "[bac
     CHECK(JetEndExternalBackupInstance2(too.number(), JET_bitBackupEndAbort) == 0);
     CHECK(JetEndExternalBackupInstance2(known.number(), JET_bitBackupEndAbort) == 0);
 }
+
+} // namespace jetpp_test::esent_cases

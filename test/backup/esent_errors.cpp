@@ -8,9 +8,9 @@
 
 #include "../catch.hpp"
 
-using namespace jetpp;
+namespace jetpp_test::esent_errors_cases {
 
-namespace {
+using namespace jetpp;
 
 std::vector<errc> all_codes() {
     auto all = std::vector<errc>{};
@@ -18,8 +18,6 @@ std::vector<errc> all_codes() {
         if (name_of(static_cast<errc>(i)) != "unknown") all.push_back(static_cast<errc>(i));
     return all;
 }
-
-} // namespace
 
 TEST_CASE("every errc has a number of ESE, and every number given means an errc", "[backup][esent]") {
     auto const all = all_codes();
@@ -72,3 +70,5 @@ TEST_CASE("the numbers of backup and restore are the documented ones", "[backup]
     CHECK(errc_of_jet(-501) == errc::log_corrupt);
     CHECK(errc_of_jet(-800) == errc::backup_aborted);
 }
+
+} // namespace jetpp_test::esent_errors_cases

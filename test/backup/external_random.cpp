@@ -11,15 +11,10 @@
 
 #include "../budget.hpp"
 
-using namespace jetpp_test;
+namespace jetpp_test::external_random_cases {
 
-namespace {
+using namespace jetpp;
 
-struct task_policies : bed_policies {
-    using threading = multi_thread;
-    using storage = simulated_storage;
-    using runtime = simulated_runtime;
-};
 using task_engine = engine<task_policies>;
 using task_traits = task_engine::traits;
 
@@ -119,8 +114,6 @@ void simulate(std::uint64_t seed) {
         good(std::move(db).close());
     });
 }
-
-} // namespace
 
 TEST_CASE("a session under writers restores to the prefix below its end", "[backup][external][simulation]") {
     for (std::uint64_t seed = 1; seed <= rounds(12); ++seed) simulate(seed);
@@ -241,10 +234,6 @@ TEST_CASE("calls in any order never stamp half a copy, nor delete, nor leave a p
 }
 
 TEST_CASE("a crash at any storage call of a session leaves the instance, and a mark or none", "[backup][external][crash]") {
-    struct sim_policies : bed_policies {
-        using storage = simulated_storage;
-        using runtime = simulated_runtime;
-    };
     using sim_engine = engine<sim_policies>;
     auto tape = choice_tape{9};
     auto world = simulated_world{tape};
@@ -334,3 +323,5 @@ TEST_CASE("a crash at any storage call of a session leaves the instance, and a m
     CHECK(marked >= told);
     CHECK(marked > 0);
 }
+
+} // namespace jetpp_test::external_random_cases

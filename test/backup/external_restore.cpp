@@ -9,9 +9,9 @@
 
 #include "../budget.hpp"
 
-using namespace jetpp_test;
+namespace jetpp_test::external_restore_cases {
 
-namespace {
+using namespace jetpp;
 
 using traits = engine<bed_policies>::traits;
 using session_type = external_backup<traits>;
@@ -45,8 +45,6 @@ copied_files files_in(env_type env, path_view where) {
 void flip(std::string& content, std::size_t at) {
     content.at(at) = static_cast<char>(content[at] ^ 1);
 }
-
-} // namespace
 
 TEST_CASE("files of a session come back to life as they stood at its end", "[backup][external]") {
     auto b = bed{};
@@ -232,15 +230,7 @@ TEST_CASE("log of a twin that went its own way is refused", "[backup][external]"
     CHECK(code_of(external_restore<traits>(b.env, "/mixed")) == errc::set_mixed);
 }
 
-namespace {
-
-struct sim_policies : bed_policies {
-    using storage = simulated_storage;
-    using runtime = simulated_runtime;
-};
 using sim_traits = engine<sim_policies>::traits;
-
-} // namespace
 
 TEST_CASE("a restore cut at any storage call goes on when it is called again", "[backup][external][crash]") {
     auto tape = choice_tape{4};
@@ -304,3 +294,5 @@ TEST_CASE("a restore cut at any storage call goes on when it is called again", "
     CHECK(again > 100);
     CHECK(done > 3);
 }
+
+} // namespace jetpp_test::external_restore_cases

@@ -10,9 +10,9 @@
 
 #include "../budget.hpp"
 
-using namespace jetpp_test;
+namespace jetpp_test::external_session_cases {
 
-namespace {
+using namespace jetpp;
 
 using traits = engine<bed_policies>::traits;
 using session_type = external_backup<traits>;
@@ -119,8 +119,6 @@ struct set_images {
     result<void> end_segment(segment_header const&, lsn) { return ok(); }
     result<void> read(std::uint64_t) { return ok(); }
 };
-
-} // namespace
 
 TEST_CASE("a session over an instance answers as the table, pair by pair", "[backup][external]") {
     for (std::size_t i = 0; i < state_count; ++i) {
@@ -564,3 +562,5 @@ TEST_CASE("a truncation that was asked for comes behind the stamp, and no furthe
     CHECK(good(session.end(external_end::normal)).segments_deleted == 0);
     CHECK(segments_in(b.env, "/db").front() == rest);
 }
+
+} // namespace jetpp_test::external_session_cases

@@ -10,10 +10,9 @@
 #include "../budget.hpp"
 #include "../catch.hpp"
 
-using namespace jetpp;
-using namespace jetpp_test;
+namespace jetpp_test::external_table_cases {
 
-namespace {
+using namespace jetpp;
 
 constexpr auto copied_to = lsn{1000};
 
@@ -93,8 +92,6 @@ std::string text_of(external_state const& s) {
         s.phase(), s.handles(), s.is_rolled(), s.is_stopped(), s.is_truncating()
     );
 }
-
-} // namespace
 
 TEST_CASE("every call of an external session in every state answers as the table", "[backup][external]") {
     auto pairs = 0;
@@ -279,3 +276,5 @@ TEST_CASE("the gate refuses in one order", "[recovery][external]") {
     CHECK(refusal_at_gate(facts, true) == errc::backup_not_allowed);
     CHECK(refusal_at_gate(facts, false) == errc::none);
 }
+
+} // namespace jetpp_test::external_table_cases

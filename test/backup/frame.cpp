@@ -7,9 +7,9 @@
 
 #include "../catch.hpp"
 
-using namespace jetpp;
+namespace jetpp_test::frame_cases {
 
-namespace {
+using namespace jetpp;
 
 frame_header sample() {
     auto h = frame_header{};
@@ -54,8 +54,6 @@ errc code_of(std::array<std::byte, 160> const& block) {
     auto const decoded = frame_header::decode(block);
     return decoded ? errc::none : decoded.error().code;
 }
-
-} // namespace
 
 TEST_CASE("a frame header has the bytes of its table", "[backup][frame]") {
     auto const block = encoded(sample());
@@ -143,3 +141,5 @@ TEST_CASE("an error of a frame says part and frame", "[backup][frame]") {
     auto const text = std::string{describe(frame_error(errc::set_damaged, 2, 0)).view()};
     CHECK(text.find("(backup part, part 2, frame 0)") != std::string::npos);
 }
+
+} // namespace jetpp_test::frame_cases

@@ -11,15 +11,12 @@
 #include "bed.hpp"
 #include "coverage.hpp"
 
-using namespace jetpp_test;
+namespace jetpp_test::kinds_cases {
 
-namespace {
+using namespace jetpp;
 
 // One engine for both modes of logging.
-struct kind_policies : bed_policies {
-    using logging = recorded_logging;
-};
-using kind_bed = bed<kind_policies>;
+using kind_bed = bed<recorded_policies>;
 using env_type = kind_bed::environment_type;
 
 open_options in_mode(bool archival) {
@@ -106,8 +103,6 @@ page_map pages_of(env_type env, std::string const& name, std::size_t database = 
     (void)good(set_walker<env_type, 4096, crc32c, page_collector>{set, manifest, collector}.run());
     return pages;
 }
-
-} // namespace
 
 TEST_CASE("an incremental carries the log since the chain's end and no page", "[backup][kinds]") {
     auto b = archival_bed{};
@@ -474,3 +469,5 @@ TEST_CASE(
     CHECK(header.mark(mark_kind::full).manifest_hash == short_of(full.manifest_hash));
     good(std::move(db).close());
 }
+
+} // namespace jetpp_test::kinds_cases

@@ -12,14 +12,10 @@
 #include "bed.hpp"
 #include "coverage.hpp"
 
-using namespace jetpp_test;
+namespace jetpp_test::kinds_crash_cases {
 
-namespace {
+using namespace jetpp;
 
-struct sim_policies : bed_policies {
-    using storage = simulated_storage;
-    using runtime = simulated_runtime;
-};
 using sim_engine = engine<sim_policies>;
 using sim_bed = bed<sim_policies>;
 using sim_env = sim_engine::environment_type;
@@ -73,8 +69,6 @@ std::string marks_without_set(sim_engine& db, sim_env env) {
             return "a mark names a set that does not stand";
     return "";
 }
-
-} // namespace
 
 TEST_CASE("a crash inside a chain of backups loses no moment", "[backup][kinds][crash]") {
     auto tape = choice_tape{1};
@@ -227,8 +221,6 @@ TEST_CASE(
     });
 }
 
-namespace {
-
 // Pages of the one database of a set.
 struct page_collector : no_visitor {
     std::map<std::uint64_t, std::vector<std::byte>> pages;
@@ -270,8 +262,6 @@ bool delta_lacks_pages(sim_bed& b, backup_report const& full) {
     }
     return false;
 }
-
-} // namespace
 
 TEST_CASE("a delta of pages from too late a position is found out", "[backup][kinds]") {
     // Pages changed after the durable checkpoint and before the base began, which go home only when
@@ -331,3 +321,5 @@ TEST_CASE("a delta of a file that was put back is found out", "[backup][kinds]")
     CHECK_FALSE(lacks(sabotage::none));
     CHECK(lacks(sabotage::reattached_as_delta));
 }
+
+} // namespace jetpp_test::kinds_crash_cases

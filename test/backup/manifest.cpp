@@ -6,9 +6,9 @@
 
 #include "../catch.hpp"
 
-using namespace jetpp;
+namespace jetpp_test::manifest_cases {
 
-namespace {
+using namespace jetpp;
 
 constexpr auto segment = std::uint64_t{1} << 20;
 
@@ -70,8 +70,6 @@ errc code_of(std::string const& file) {
 errc code_with(std::string const& from, std::string const& to) {
     return code_of(seal_text(replaced(sample().to_json(), from, to)).value());
 }
-
-} // namespace
 
 TEST_CASE("a manifest is read back as it was written", "[backup][manifest]") {
     auto const read = parse_manifest(sealed(sample()));
@@ -180,3 +178,5 @@ TEST_CASE("times are written in UTC and read back", "[backup][manifest]") {
     CHECK_FALSE(parse_utc("2025-13-01T12:00:00Z"));
     CHECK_FALSE(parse_utc(""));
 }
+
+} // namespace jetpp_test::manifest_cases

@@ -14,9 +14,9 @@
 
 #include "../catch.hpp"
 
-using namespace jetpp;
+namespace jetpp_test::page_copier_cases {
 
-namespace {
+using namespace jetpp;
 
 constexpr std::size_t page_size = 4096;
 constexpr std::uint64_t nonce = 77;
@@ -60,7 +60,7 @@ struct scripted_source {
             );
         return ok();
     }
-    [[nodiscard]] std::uint64_t nonce() const noexcept { return ::nonce; }
+    [[nodiscard]] std::uint64_t nonce() const noexcept { return page_copier_cases::nonce; }
     [[nodiscard]] lsn durable_lsn() const noexcept { return durable; }
     [[nodiscard]] result<void> wait_durable(lsn at) noexcept {
         waited.push_back(at);
@@ -106,8 +106,6 @@ copied copy(scripted_source& source) {
     out.masked = copier.masked();
     return out;
 }
-
-} // namespace
 
 TEST_CASE("sound pages are copied as they are, in one read", "[backup][copier]") {
     auto source = scripted_source{};
@@ -218,3 +216,5 @@ TEST_CASE("a copy's trailer never stands in a live file", "[backup][copier]") {
     source.file[40] = page;
     CHECK(copy(source).why.reason == damage::kind);
 }
+
+} // namespace jetpp_test::page_copier_cases

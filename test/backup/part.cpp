@@ -7,7 +7,9 @@
 
 #include "memory_part.hpp"
 
-using namespace jetpp_test;
+namespace jetpp_test::part_cases {
+
+using namespace jetpp;
 
 TEST_CASE("a part is read back as it was written", "[backup][part]") {
     for (auto const pages : {1u, 8u, 9u, 100u}) {
@@ -112,3 +114,5 @@ TEST_CASE("a stock zstd accepts a part and gives its image", "[backup][part]") {
     fs::remove(path);
     fs::remove(path + ".raw");
 }
+
+} // namespace jetpp_test::part_cases

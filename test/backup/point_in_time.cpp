@@ -10,9 +10,9 @@
 #include "../budget.hpp"
 #include "bed.hpp"
 
-using namespace jetpp_test;
+namespace jetpp_test::point_in_time_cases {
 
-namespace {
+using namespace jetpp;
 
 using traits = bed<>::traits;
 using env_type = bed<>::environment_type;
@@ -79,8 +79,6 @@ struct told_bed : bed<> {
         return made;
     }
 };
-
-} // namespace
 
 TEST_CASE("a restore reaches every commit of a long log, and just before it", "[backup][pitr]") {
     auto b = told_bed();
@@ -221,3 +219,5 @@ TEST_CASE("a restore point is found by its label, or by label and LSN", "[backup
     how.to_point = "never";
     CHECK(code_of(run_restore<traits>(b.env, {"/repo"}, "/at", how)) == errc::not_found);
 }
+
+} // namespace jetpp_test::point_in_time_cases

@@ -7,9 +7,9 @@
 
 #include "../catch.hpp"
 
-using namespace jetpp;
+namespace jetpp_test::restore_plan_cases {
 
-namespace {
+using namespace jetpp;
 
 constexpr auto segment = std::uint64_t{1} << 20;
 constexpr auto t1 = timeline_id{0x11};
@@ -78,8 +78,6 @@ struct sets_by_hand {
 
 using places = std::vector<std::size_t>;
 using slices = std::vector<planned_log>;
-
-} // namespace
 
 TEST_CASE("a full set alone is a plan for every moment from its copy's end", "[backup][plan]") {
     auto sets = sets_by_hand{};
@@ -319,3 +317,5 @@ TEST_CASE("every plan over random sets covers its log without a hole", "[backup]
     }
     CHECK(planned > 20);
 }
+
+} // namespace jetpp_test::restore_plan_cases

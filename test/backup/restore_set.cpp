@@ -9,9 +9,9 @@
 
 #include "bed.hpp"
 
-using namespace jetpp_test;
+namespace jetpp_test::restore_set_cases {
 
-namespace {
+using namespace jetpp;
 
 using traits = bed<>::traits;
 using env_type = bed<>::environment_type;
@@ -52,8 +52,6 @@ void flip(env_type::directory& where, file_name const& name, std::uint64_t at, s
     one[0] ^= mask;
     good(write_full(file, one, at));
 }
-
-} // namespace
 
 TEST_CASE(
     "a restore refuses a directory that holds anything, and leaves it alone", "[backup][restore]"
@@ -296,3 +294,5 @@ TEST_CASE("a flip of the repository's own file is found", "[backup][restore]") {
         flip(root, repository_file_name, at, std::byte{4});
     }
 }
+
+} // namespace jetpp_test::restore_set_cases

@@ -9,9 +9,9 @@
 #include "../recovery/changes_bed.hpp"
 #include "bed.hpp"
 
-using namespace jetpp_test;
+namespace jetpp_test::set_log_cases {
 
-namespace {
+using namespace jetpp;
 
 using env_type = bed<>::environment_type;
 
@@ -53,8 +53,6 @@ struct busy_bed : bed<> {
         return options;
     }
 };
-
-} // namespace
 
 TEST_CASE("the changes in the log of a set are those of the live log", "[backup][changes]") {
     auto b = busy_bed{};
@@ -140,3 +138,5 @@ TEST_CASE("no flipped bit in a set's log is read as another history", "[backup][
     auto cut = good(changes_of_set<env_type>(set.where, set.manifest));
     CHECK(drain(cut).why.code == errc::set_damaged);
 }
+
+} // namespace jetpp_test::set_log_cases

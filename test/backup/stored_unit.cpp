@@ -11,9 +11,9 @@
 
 #include "../catch.hpp"
 
-using namespace jetpp;
+namespace jetpp_test::stored_unit_cases {
 
-namespace {
+using namespace jetpp;
 
 using buffer = std::vector<std::byte>;
 
@@ -28,8 +28,6 @@ buffer stored(buffer const& raw) {
     unit.resize(encode_raw_unit(raw, unit));
     return unit;
 }
-
-} // namespace
 
 TEST_CASE("a unit of noise takes 25 bytes more, one of zeros 29 bytes in all", "[backup][unit]") {
     CHECK(stored(noise(run_bytes)).size() == run_bytes + 25);
@@ -121,3 +119,5 @@ TEST_CASE("stock zstd takes a unit and gives its content", "[backup][unit]") {
     fs::remove(path);
     fs::remove(path + ".raw");
 }
+
+} // namespace jetpp_test::stored_unit_cases

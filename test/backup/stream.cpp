@@ -16,9 +16,9 @@
 
 #include "made_set.hpp"
 
-using namespace jetpp_test;
+namespace jetpp_test::stream_cases {
 
-namespace {
+using namespace jetpp;
 
 using memory_env = environment<memory_storage, native_runtime>;
 
@@ -29,7 +29,7 @@ struct stream_outcome {
 stream_outcome read_back(const_bytes content, std::size_t at_most = 70'000) {
     auto in = memory_input{content, at_most};
     auto nowhere = no_store{};
-    auto got = read_stream(in, nowhere);
+    auto got = jetpp::read_stream(in, nowhere);
     if (!got) return {got.error(), {}};
     return {{}, std::move(got).value()};
 }
@@ -54,8 +54,6 @@ std::vector<std::string> names_in(memory_env env, path_view repo) {
     std::sort(names.begin(), names.end());
     return names;
 }
-
-} // namespace
 
 TEST_CASE("a stream gives back parts and manifest as they were sent", "[backup][stream]") {
     for (auto const at_most : {std::size_t{1}, std::size_t{70'000}, std::size_t{1} << 20}) {
@@ -214,7 +212,7 @@ TEST_CASE("a set goes through a pipe", "[backup][stream]") {
     }};
     auto in = descriptor{ends[0]};
     auto nowhere = no_store{};
-    auto const got = read_stream(in, nowhere);
+    auto const got = jetpp::read_stream(in, nowhere);
     sender.join();
     ::close(ends[0]);
     REQUIRE(got);
@@ -235,3 +233,5 @@ TEST_CASE("a stock zstd accepts a plain stream", "[backup][stream]") {
     CHECK(std::system(("zstd -tq " + path).c_str()) == 0);
     fs::remove(path);
 }
+
+} // namespace jetpp_test::stream_cases

@@ -5,10 +5,10 @@
 
 #include "../catch.hpp"
 
+namespace jetpp_test::token_bucket_cases {
+
 using namespace jetpp;
 using namespace std::chrono_literals;
-
-namespace {
 
 constexpr auto start = mono_time{10s};
 
@@ -17,8 +17,6 @@ constexpr mono_time last_of(token_bucket& bucket, int count, std::uint64_t bytes
     for (auto i = 0; i < count; ++i) now = std::max(now, bucket.take(bytes, now));
     return now;
 }
-
-} // namespace
 
 TEST_CASE("a token bucket lets as many bytes through as its rate says", "[backup][throttle]") {
     constexpr auto took = [] {
@@ -47,3 +45,5 @@ TEST_CASE("a request beyond the bucket is paid for by the next", "[backup][throt
     CHECK(bucket.take(60'000, start) == start); // a minute's worth, at once
     CHECK(bucket.take(1, start) == start + 60s);
 }
+
+} // namespace jetpp_test::token_bucket_cases

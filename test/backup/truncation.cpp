@@ -12,14 +12,12 @@
 #include "bed.hpp"
 #include "coverage.hpp"
 
-using namespace jetpp_test;
+namespace jetpp_test::truncation_cases {
 
-namespace {
+using namespace jetpp;
 
-struct log_policies : bed_policies {
+struct log_policies : sim_policies {
     using logging = recorded_logging;
-    using storage = simulated_storage;
-    using runtime = simulated_runtime;
 };
 using log_bed = bed<log_policies>;
 
@@ -64,8 +62,6 @@ bool holds(truncation_report const& report, log_holder who, std::string_view nam
         if (one.who == who && one.name.view() == name) return true;
     return false;
 }
-
-} // namespace
 
 TEST_CASE("a database that was never backed up holds the log", "[backup][truncation]") {
     machine{}.run([](log_bed& b) {
@@ -307,3 +303,5 @@ TEST_CASE("a restore point is durable when it is told", "[backup][truncation]") 
         CHECK(found == 3);
     });
 }
+
+} // namespace jetpp_test::truncation_cases

@@ -18,16 +18,12 @@
 #include "../budget.hpp"
 #include "bed.hpp"
 
-using namespace jetpp_test;
+namespace jetpp_test::under_writers_cases {
 
-namespace {
+using namespace jetpp;
 
 struct thread_policies : bed_policies {
     using threading = multi_thread;
-};
-struct task_policies : thread_policies {
-    using storage = simulated_storage;
-    using runtime = simulated_runtime;
 };
 struct circular_task_policies : task_policies {
     using logging = circular_logging;
@@ -175,8 +171,6 @@ void simulate(std::uint64_t seed) {
     });
 }
 
-} // namespace
-
 TEST_CASE(
     "threads write while a backup runs: the set is the prefix below its end", "[backup][threads]"
 ) {
@@ -239,3 +233,5 @@ TEST_CASE("tasks of a tape write while a backup runs: circular log", "[backup][s
     for (std::uint64_t seed = 1; seed <= rounds(15); ++seed)
         simulate<circular_task_policies>(seed + 1000);
 }
+
+} // namespace jetpp_test::under_writers_cases

@@ -78,7 +78,7 @@ public:
         auto candidates = page_sets();
         if (candidates.empty())
             return error{.code = errc::base_not_here, .file = file_kind::manifest};
-        auto first = result<restore_plan>{error{.code = errc::target_before_set_end}};
+        auto why = error{.code = errc::target_before_set_end};
         auto earliest = no_lsn;
         for (auto const i : candidates) {
             auto const copy_end = sets_[i].manifest->copy_end_lsn;
@@ -89,11 +89,10 @@ public:
                 continue;
             }
             if (made) return made;
-            if (first.error().code != errc::target_before_set_end) continue;
-            first = made.error(); // why the newest pages will not do is what a user can mend
+            if (why.code != errc::target_before_set_end) continue;
+            why = made.error(); // why the newest pages will not do is what a user can mend
             trouble = noted;
         }
-        auto why = first.error();
         if (why.code == errc::target_before_set_end) why.at = {earliest ? earliest.value - 1 : 0};
         // Behind the newest end there is no hole, but nothing.
         if (why.code == errc::log_gap && why.at > end_of(head.timeline)) {
