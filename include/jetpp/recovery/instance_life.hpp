@@ -45,6 +45,7 @@ result<void> instance<Traits>::open_files(path_view path) noexcept {
     auto entries = array_list<directory_entry>{};
     BOOST_OUTCOME_TRY(dir_->list(entries));
     auto has_log = false;
+    auto has_slots = false;
     auto has_others = false;
     for (auto const& entry : entries) {
         auto const name = entry.name.view();
@@ -54,8 +55,12 @@ result<void> instance<Traits>::open_files(path_view path) noexcept {
             if (auto gone = dir_->remove(entry.name); !gone) return gone.error();
         }
         if (parse_segment_name(name)) has_log = true;
+        if (entry.name == checkpoint_file_name) has_slots = true;
         if (!name.starts_with("jet.")) has_others = true;
     }
+    // Whoever only looks leaves nothing behind: a restore wants an empty directory.
+    if (!options_.create && !has_log && !has_slots && !has_others)
+        return error{.code = errc::not_found, .file = file_kind::log_segment};
     BOOST_OUTCOME_TRY(auto slots, checkpoint_file<env>::open_or_create(env_, *dir_));
     checkpoint_.emplace(std::move(slots));
     if (checkpoint_->newest() == nullptr && !checkpoint_->saw_damage() && !has_others) {
