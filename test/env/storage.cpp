@@ -173,6 +173,28 @@ TEMPLATE_TEST_CASE(
 }
 
 TEMPLATE_TEST_CASE(
+    "a file is linked into another directory, and moves so", "[env][storage]", posix_world,
+    memory_world
+) {
+    auto s = suite<TestType>{};
+    auto sub = good(s.dir.open_dir("sub", directory_how::create_if_missing));
+    auto f = s.file("f", open_mode::create_new, io_mode::buffered);
+    good(write_full(f, filled(block, 3).all(), 0));
+    good(s.dir.link("f", sub, "g"));
+    CHECK(code_of(s.dir.link("f", sub, "g")) == errc::already_exists);
+    CHECK(code_of(s.dir.link("nothing", sub, "h")) == errc::not_found);
+    CHECK(code_of(s.dir.link("sub", sub, "h")) == errc::permission_denied);
+    good(write_full(f, filled(block, 4).all(), 0)); // one file of two names
+    good(s.dir.remove("f"));
+    CHECK(listing(s.dir) == std::map<std::string, entry_kind>{{"sub", entry_kind::directory}});
+    auto moved = good(sub.open("g", {.mode = open_mode::read_only, .io = io_mode::buffered}));
+    auto in = filled(block, 0);
+    good(read_full(moved, in.all(), 0));
+    CHECK(std::ranges::equal(in.all(), filled(block, 4).all()));
+    good(sub.remove("g"));
+}
+
+TEMPLATE_TEST_CASE(
     "a removed or replaced file lives until it is closed", "[env][storage]", posix_world,
     memory_world
 ) {

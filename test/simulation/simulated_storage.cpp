@@ -121,6 +121,25 @@ TEST_CASE("a directory made in another is lost unless that one is synced",
     }
 }
 
+TEST_CASE("a new link and the removal of the old name are durable each by itself",
+          "[simulation][storage]") {
+    for (auto const synced : {false, true}) {
+        auto disk = fresh{};
+        disk.machine.put("db/f", filled(1, 'f'));
+        auto sub = disk.db.open_dir("sub", directory_how::create_if_missing).value();
+        REQUIRE(disk.db.sync().has_value());
+        REQUIRE(disk.db.link("f", sub, "g").has_value());
+        CHECK(disk.db.link("f", sub, "g").error().code == errc::already_exists);
+        CHECK(disk.db.link("sub", sub, "h").error().code == errc::permission_denied);
+        if (synced) REQUIRE(sub.sync().has_value());
+        REQUIRE(disk.db.remove("f").has_value());
+        REQUIRE(disk.db.sync().has_value());
+        disk.machine.thaw(crash_policy::none);
+        CHECK_FALSE(disk.machine.exists("db/f"));
+        CHECK(disk.machine.exists("db/sub/g") == synced); // without, the file is lost
+    }
+}
+
 TEST_CASE("a lock is held once, and not over a crash", "[simulation][storage]") {
     auto disk = fresh{};
     {

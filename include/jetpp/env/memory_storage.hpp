@@ -176,6 +176,18 @@ public:
         return ok();
     }
 
+    [[nodiscard]] result<void> link(
+        file_name const& from, basic_memory_directory& into, file_name const& to
+    ) noexcept {
+        if (world_.get() != into.world_.get()) return detail::os_error(EXDEV);
+        auto const hold = holding{world_->names};
+        auto* const source = node_->find(from);
+        if (source == nullptr) return detail::os_error(ENOENT);
+        if (source->node->kind != entry_kind::file) return detail::os_error(EPERM);
+        if (into.node_->find(to) != nullptr) return detail::os_error(EEXIST);
+        return into.node_->add(to, counted_node::share(source->node));
+    }
+
     [[nodiscard]] result<void> remove(file_name const& name) noexcept {
         auto old = counted_node{};
         auto const hold = holding{world_->names};

@@ -85,6 +85,13 @@ public:
         return ok();
     }
 
+    [[nodiscard]] result<void> link(
+        file_name const& from, posix_directory& into, file_name const& to
+    ) noexcept {
+        if (::linkat(fd_.get(), from.c_str(), into.fd_.get(), to.c_str(), 0) == 0) return ok();
+        return detail::last_os_error();
+    }
+
     // A file, a link itself, or an empty directory.
     [[nodiscard]] result<void> remove(file_name const& name) noexcept {
         if (::unlinkat(fd_.get(), name.c_str(), 0) == 0) return ok();

@@ -124,6 +124,10 @@ concept storage_directory =
         requires ring_mapping<typename D::ring>;
         { d.open(n, open_how{}) } noexcept -> std::same_as<result<typename D::file>>;
         { d.rename(n, n, rename_how{}) } noexcept -> std::same_as<result<void>>;
+        // A second name of a file, in that directory of the same file system. A file moves so: its
+        // new name made durable, then the old one removed; between two directories a rename may
+        // be durable in one of them only. Errors: already_exists.
+        { d.link(n, d, n) } noexcept -> std::same_as<result<void>>;
         { d.remove(n) } noexcept -> std::same_as<result<void>>; // a file or an empty directory
         // Replaces what is in `into`: without "." and "..", in any order.
         { d.list(into) } noexcept -> std::same_as<result<void>>;

@@ -37,6 +37,7 @@ enum class storage_call : std::uint32_t {
     truncate = 1 << 14,
     close = 1 << 15,
     create = 1 << 16, // an open that may make the file
+    link = 1 << 17,
 };
 
 class storage_calls {
@@ -62,7 +63,7 @@ private:
 }
 constexpr storage_calls storage_calls::changes() noexcept {
     using enum storage_call;
-    return create | rename | remove | sync_dir | map_ring | write | sync | allocate | truncate;
+    return create | rename | link | remove | sync_dir | map_ring | write | sync | allocate | truncate;
 }
 
 [[nodiscard]] constexpr std::string_view name_of(storage_call call) noexcept {
@@ -84,6 +85,7 @@ constexpr storage_calls storage_calls::changes() noexcept {
     case storage_call::truncate: return "truncate";
     case storage_call::close: return "close";
     case storage_call::create: return "create";
+    case storage_call::link: return "link";
     }
     return "unknown";
 }

@@ -129,6 +129,9 @@ public:
     [[nodiscard]] result<void> rename(
         file_name const& from, file_name const& to, rename_how how
     ) noexcept;
+    [[nodiscard]] result<void> link(
+        file_name const& from, simulated_directory& into, file_name const& to
+    ) noexcept;
     [[nodiscard]] result<void> remove(file_name const& name) noexcept;
     [[nodiscard]] result<void> list(array_list<directory_entry>& into) noexcept;
     [[nodiscard]] result<void> sync() noexcept;

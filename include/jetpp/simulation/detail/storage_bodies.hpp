@@ -18,6 +18,7 @@ inline constexpr error quota_reached{.code = errc::disk_full, .os_errno = 28};
 inline constexpr error read_only_handle{.code = errc::permission_denied, .os_errno = 9};
 inline constexpr error is_a_directory{.code = errc::io, .os_errno = 21};
 inline constexpr error not_a_directory{.code = errc::io, .os_errno = 20};
+inline constexpr error not_a_file{.code = errc::permission_denied, .os_errno = 1};
 inline constexpr error not_empty{.code = errc::io, .os_errno = 39};
 inline constexpr error closed_handle{.code = errc::io, .os_errno = 9};
 
@@ -324,6 +325,23 @@ inline result<void> simulated_directory::rename(
         }};
     };
     return change(storage_call::rename, to.view(), decide, [] {});
+}
+
+inline result<void> simulated_directory::link(
+    file_name const& from, simulated_directory& into, file_name const& to
+) noexcept {
+    if (!is_open() || !into.is_open()) return detail::closed_handle;
+    auto const decide = [&]() -> result<std::optional<entry_op>> {
+        auto const& disk = machine_->disk_;
+        auto const id = disk.entry(node_, from.view());
+        if (id == 0) return detail::no_such_entry;
+        if (disk.node(id).kind != entry_kind::file) return detail::not_a_file;
+        if (disk.entry(into.node_, to.view()) != 0) return detail::entry_exists;
+        return std::optional{entry_op{
+            .kind = entry_op::kind_type::create, .node = id, .name = std::string{to.view()}
+        }};
+    };
+    return into.change(storage_call::link, to.view(), decide, [] {});
 }
 
 inline result<void> simulated_directory::remove(file_name const& name) noexcept {
