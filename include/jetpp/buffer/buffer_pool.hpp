@@ -82,6 +82,14 @@ public:
     // Null: pages go home without a copy. Requires: nothing runs; the file outlives its use.
     void use_double_write(double_write_file<Traits>* file) noexcept { out_.use_double_write(file); }
 
+    // Writes of pages, and of what is attached, pass it from now on. Requires: nothing runs; the
+    // gate outlives the pool.
+    void obey(typename Traits::gate& writes) noexcept {
+        gate_ = &writes;
+        out_.obey(&writes);
+        for_each_file([&](file_type& file) noexcept { file.obey(&writes); });
+    }
+
     // --- files
 
     // Pages of a file can be fixed between attach and detach. Errors: too_many_databases.
@@ -226,6 +234,7 @@ private:
     typename Traits::mutex files_lock_;
     file_type* files_[databases_max]{};
     std::uint32_t file_count_ = 0;
+    typename Traits::gate* gate_ = nullptr;
     typename Traits::mutex cleaning_; // of candidates_; held over the I/O of a pass
     array_list<write_candidate> candidates_;
     std::uint32_t purses_max_ = 1;

@@ -7,6 +7,7 @@
 #include <jetpp/checksum/concepts.hpp>
 #include <jetpp/env/environment.hpp>
 #include <jetpp/env/sync.hpp>
+#include <jetpp/env/write_gate.hpp>
 
 #include <cstddef>
 
@@ -23,6 +24,7 @@ struct core_traits {
     using checksum = Checksum;
     using mutex = basic_mutex<runtime>;
     using event = basic_event<runtime>;
+    using gate = write_gate<runtime>;
     template <class T>
     using atomic = typename Env::template atomic<T>;
     static constexpr std::size_t page_size = PageSize;

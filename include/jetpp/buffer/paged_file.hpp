@@ -80,6 +80,8 @@ public:
 
     // Requires: detached. Errors: of storage.
     [[nodiscard]] result<void> close() noexcept { return file_.close(); }
+    // From now on writes pass it; null: none. Requires: nothing runs on the file.
+    void obey(typename Traits::gate* writes) noexcept { gate_ = writes; }
 
     [[nodiscard]] file_name const& name() const noexcept { return name_; }
     // After a rename of the file on disk.
@@ -107,6 +109,7 @@ public:
     // Errors: of storage, final for this file; instance_failed.
     template <class Change>
     [[nodiscard]] result<void> change_header(Change&& change) noexcept {
+        auto const inside = passage{gate_, passage_kind::nested};
         auto const lock = holding{heading_};
         return change_locked(change);
     }
@@ -168,6 +171,7 @@ public:
         if (new_count <= old) return ok();
         BOOST_OUTCOME_TRY(failure_.check());
         BOOST_OUTCOME_TRY(table_.reserve(new_count));
+        auto const inside = passage{gate_, passage_kind::nested};
         auto const from = std::uint64_t{old} * page_size;
         auto const length = std::uint64_t{new_count - old} * page_size;
         if (auto done = file_.allocate(from, length); !done) return here(done.error());
@@ -271,6 +275,8 @@ public:
     [[nodiscard]] bool failed() const noexcept { return failure_.failed(); }
 
 private:
+    using passage = typename Traits::gate::passage;
+    using passage_kind = typename Traits::gate::passage_kind;
     static constexpr std::uint64_t growth_bytes_max = std::uint64_t{256} << 20;
 
     [[nodiscard]] static constexpr std::uint64_t offset_of_page(page_number page) noexcept {
@@ -320,6 +326,7 @@ private:
     typename Traits::mutex heading_; // held over writes and syncs of the header
     typename Traits::mutex syncing_; // held over a sync of the data; taken before heading_
     detail::sticky_failure<Traits> failure_;
+    typename Traits::gate* gate_ = nullptr;
     std::uint64_t nonce_ = 0;
     std::uint64_t growth_bytes_min_ = std::uint64_t{16} << 20;
     bool highest_is_exact_ = false;

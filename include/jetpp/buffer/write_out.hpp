@@ -114,6 +114,8 @@ public:
     }
     // Null: pages go home without a copy (atomic_device, detect_only). No write may be running.
     void use_double_write(double_write_file<Traits>* file) noexcept { double_write_ = file; }
+    // Batches pass it from now on; null: none. No write may be running.
+    void obey(typename Traits::gate* writes) noexcept { gate_ = writes; }
     // What the durable checkpoint says; informative, written into the index.
     void note_redo_lsn(lsn redo) noexcept { redo_.store(redo.value, std::memory_order_relaxed); }
 
@@ -146,7 +148,7 @@ public:
     [[nodiscard]] result<void> run(batch& b, std::span<write_candidate const> candidates) noexcept {
         b.count = 0;
         BOOST_OUTCOME_TRY(failure_->check());
-        if (auto reusable = pay_debts(b); !reusable) return failed(b, reusable.error());
+        if (auto reusable = pay_debts_inside(b); !reusable) return failed(b, reusable.error());
         for (auto const& c : candidates) stage(b, c.frame);
         if (b.count == 0) return ok();
         runtime::point(point_id::copied_for_home);
@@ -175,6 +177,13 @@ public:
     }
 
 private:
+    using passage = typename Traits::gate::passage;
+    using passage_kind = typename Traits::gate::passage_kind;
+
+    [[nodiscard]] result<void> pay_debts_inside(batch& b) noexcept {
+        auto const inside = passage{gate_, passage_kind::first};
+        return pay_debts(b);
+    }
     // The area of the batch may be overwritten once its images are of no use.
     [[nodiscard]] result<void> pay_debts(batch& b) noexcept {
         for (; b.debt_count != 0; --b.debt_count) {
@@ -260,6 +269,8 @@ private:
         if (!runtime::sabotaged(sabotage::evict_without_wal)) {
             BOOST_OUTCOME_TRY(log_->wait_durable(highest));
         }
+        // Copy and home write are one passage: a freeze finds no batch halfway.
+        auto const inside = passage{gate_, passage_kind::first};
         BOOST_OUTCOME_TRY(prepare_files(b));
         for (std::uint32_t n = 0; n < b.count; ++n)
             codec::seal(b.image(n), b.items[n].file->nonce());
@@ -361,6 +372,7 @@ private:
     log_gate const* log_;
     detail::sticky_failure<Traits>* failure_;
     double_write_file<Traits>* double_write_ = nullptr;
+    typename Traits::gate* gate_ = nullptr;
     batch batches_[2];
     std::uint32_t pages_ = 0;
     typename Traits::template atomic<std::uint64_t> redo_{0};

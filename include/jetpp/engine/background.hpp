@@ -59,6 +59,7 @@ public:
     // One quantum of both tasks. Returns: whether there may be more to do.
     [[nodiscard]] result<bool> step() noexcept {
         if (core_->store.log().failed()) return error{.code = errc::instance_failed};
+        if (is_held()) return false;
         BOOST_OUTCOME_TRY(core_->store.log().housekeeping());
         return clean_step();
     }
@@ -74,12 +75,21 @@ private:
         return stopping_.load(std::memory_order_acquire);
     }
 
+    // Frozen: nothing to do. Ends a freeze that is over, and says so.
+    [[nodiscard]] bool is_held() noexcept {
+        auto const frozen = core_->store.is_frozen();
+        if (core_->store.take_freeze_expiry())
+            core_->options.events({.kind = event_kind::freeze_expired});
+        return frozen;
+    }
+
     void tick() noexcept {
         auto const pause = core_->options.lazy_interval / 2 + std::chrono::microseconds{100};
         for (;;) {
             auto const ticket = wake_.ticket();
             if (is_stopping()) return;
-            if (!core_->store.log().failed()) report(core_->store.log().housekeeping());
+            if (!is_held() && !core_->store.log().failed())
+                report(core_->store.log().housekeeping());
             if (is_stopping()) return;
             wake_.wait(ticket, in(pause));
         }
@@ -89,7 +99,7 @@ private:
             auto const ticket = wake_.ticket();
             if (is_stopping()) return;
             auto more = false;
-            if (!core_->store.log().failed()) {
+            if (!core_->store.is_frozen() && !core_->store.log().failed()) {
                 auto const done = clean_step();
                 more = done && done.assume_value();
                 if (!done) report(done.error());

@@ -78,7 +78,9 @@ public:
     engine& operator=(engine&&) = delete;
     // Closes as close() does; what close() would refuse, recovery does at the next open.
     ~engine() {
-        if (core_ != nullptr) (void)std::move(*this).close();
+        if (core_ == nullptr) return;
+        (void)core_->store.thaw();
+        (void)std::move(*this).close();
     }
 
     // Makes a database usable: creates its file, or attaches a clean one. Attached databases stay
@@ -236,9 +238,24 @@ public:
     void stop_service() noexcept { core_->store.service().stop(); }
     void resume_service() noexcept { core_->store.service().resume(); }
 
+    // For a snapshot by the storage below: no write to any file of the instance from its return
+    // until thaw(), or until the limit is over. What lies on the device then opens by ordinary
+    // recovery, with every commit acknowledged before. Take all files but jet.ring and jet.lock.
+    // Meanwhile durable commits wait, and so does whoever needs room that only a write makes;
+    // reads go on. With single_thread a commit waits for the limit: thaw first.
+    // Errors: freeze_refused (a backup or a session runs), freeze_sequence (no thaw() since the
+    // last freeze), instance_failed, io and its kin: nothing is frozen then.
+    [[nodiscard]] result<void> freeze(freeze_options const& options = {}) noexcept {
+        BOOST_OUTCOME_TRY(core_->check_alive());
+        return core_->store.freeze(options.limit);
+    }
+    // Errors: freeze_sequence (nothing was frozen); freeze_timeout: the limit was over before, so
+    // the snapshot is worth nothing.
+    [[nodiscard]] result<void> thaw() noexcept { return core_->store.thaw(); }
+
     // Ends the engine: everything home, files marked clean, log sealed.
-    // Errors: busy (transactions or snapshots still live) and backup_in_progress: the engine stays
-    // open; whatever else kept the files from being clean: they are then as after a crash, and the
+    // Errors: busy (transactions or snapshots still live), backup_in_progress and freeze_sequence
+    // (it is frozen): the engine stays open; whatever else kept the files from being clean: they are then as after a crash, and the
     // engine is closed.
     [[nodiscard]] result<void> close(close_how how = close_how::unless_backed_up) && noexcept {
         if (core_ == nullptr) return error{.code = errc::closed};
@@ -246,6 +263,7 @@ public:
             return error{.code = errc::busy};
         if (how == close_how::stop_sessions) core_->store.sessions().close();
         if (core_->store.is_pinned()) return error{.code = errc::backup_in_progress};
+        if (core_->store.is_frozen()) return error{.code = errc::freeze_sequence};
         core_->store.sessions().close(); // none is active: they learn that there is no instance
         if (background_ != nullptr) background_->stop();
         background_.reset();

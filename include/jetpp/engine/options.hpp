@@ -25,6 +25,7 @@ enum class event_kind : std::uint8_t {
     backup_failed,
     backup_file_refused,    // an external session asked for a file that it was not offered
     backup_database_failed, // it left an external session: a page or a read failed
+    freeze_expired,         // nobody thawed the instance within the limit: it writes again
 };
 
 struct event {
@@ -43,6 +44,10 @@ struct event_sink {
     void operator()(event const& what) const noexcept {
         if (on_event != nullptr) on_event(context, what);
     }
+};
+
+struct freeze_options {
+    std::chrono::nanoseconds limit = std::chrono::seconds{70}; // then the engine thaws by itself
 };
 
 enum class create_how : std::uint8_t { if_missing, must_exist };

@@ -45,11 +45,14 @@ private:
     [[no_unique_address]] Runtime runtime_;
 };
 
+struct adopt_held {}; // the mutex is held already
+
 // Scope of a lock. unlock() early is allowed, and lock() again after it.
 template <class Mutex>
 class [[nodiscard]] holding {
 public:
     explicit holding(Mutex& mutex) noexcept : mutex_{&mutex}, held_{true} { mutex.lock(); }
+    holding(Mutex& mutex, adopt_held) noexcept : mutex_{&mutex}, held_{true} {}
     holding(holding const&) = delete;
     holding& operator=(holding const&) = delete;
     ~holding() {

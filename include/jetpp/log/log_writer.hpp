@@ -26,6 +26,7 @@
 #include <jetpp/core/result.hpp>
 #include <jetpp/env/environment.hpp>
 #include <jetpp/env/sync.hpp>
+#include <jetpp/env/write_gate.hpp>
 #include <jetpp/log/detail/log_flusher.hpp>
 #include <jetpp/log/detail/log_ring.hpp>
 #include <jetpp/log/detail/log_tail.hpp>
@@ -63,6 +64,10 @@ public:
     [[nodiscard]] static result<std::unique_ptr<log_writer>> create(
         Env env, directory& where, log_options const& options, log_start const& start
     ) noexcept;
+
+    // Writes pass it from now on, so that a freeze can hold them. Requires: nobody else is here
+    // yet; it outlives the writer.
+    void obey(write_gate<typename Env::runtime_type>& writes) noexcept { store_.obey(writes); }
 
     // Adds ring and file space to a credit; waits for it by leading flushes and preparing segments.
     // Requires: no latch, no lock is held. Errors: disk_full, log_failed, busy (credits did not

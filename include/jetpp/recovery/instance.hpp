@@ -32,6 +32,7 @@
 #include <jetpp/core/result.hpp>
 #include <jetpp/env/environment.hpp>
 #include <jetpp/env/sync.hpp>
+#include <jetpp/env/write_gate.hpp>
 #include <jetpp/log/checkpoint_slot.hpp>
 #include <jetpp/log/log_writer.hpp>
 #include <jetpp/log/records.hpp>
@@ -78,7 +79,8 @@ public:
     using limits = page_limits<page_size>;
 
     explicit instance(env environment) noexcept
-        : env_{environment}, databases_lock_{environment.runtime}, sessions_{environment} {}
+        : env_{environment}, writes_{environment.runtime}, databases_lock_{environment.runtime},
+          sessions_{environment} {}
     instance(instance const&) = delete;
     instance& operator=(instance const&) = delete;
 
@@ -121,7 +123,7 @@ public:
     }
     // Log from the durable checkpoint's start on is kept until unpin_log(): the place to begin a
     // copy of the files from. One critical section, so nothing in between can be recycled.
-    // Errors: resource (16 pins are out).
+    // Errors: resource (16 pins are out), backup_in_progress (the instance is frozen).
     struct log_pin {
         std::size_t place{};
         lsn redo_lsn{};
@@ -172,6 +174,20 @@ public:
     // Errors: invalid_argument (label: 1 to 255 bytes of UTF-8), those of the log.
     [[nodiscard]] result<lsn> log_restore_point(std::string_view label) noexcept;
 
+    // No write of any kind to any file of the instance from its return until thaw(), or until
+    // `limit` is over: for a snapshot by the storage below. The log is on the device then, a
+    // segment ended (archival mode), and no batch of pages is between its copy and its home.
+    // Commits, checkpoints and whoever needs a write wait meanwhile; so do attach and detach.
+    // Errors: freeze_refused (a backup runs), freeze_sequence (no thaw() since the last freeze),
+    //     those of the log and of storage: nothing is frozen then.
+    [[nodiscard]] result<void> freeze(mono_time limit) noexcept;
+    // Errors: freeze_sequence (nothing was frozen); freeze_timeout: the limit was over, so the
+    //     snapshot may hold files of different moments.
+    [[nodiscard]] result<void> thaw() noexcept;
+    [[nodiscard]] bool is_frozen() noexcept { return writes_.is_closed(); }
+    // Whether a limit has ended a freeze since the last call.
+    [[nodiscard]] bool take_freeze_expiry() noexcept { return writes_.take_expiry(); }
+
     // Errors: lost, log_missing (the log no longer tells).
     [[nodiscard]] result<void> answer_old_ticket(ticket const& receipt) noexcept;
 
@@ -215,6 +231,15 @@ private:
     ) noexcept;
     [[nodiscard]] result<void> checkpoint_locked(checkpoint_how how) noexcept;
     void find_holds(truncation_report& report) noexcept;
+    // The databases' lock, outside a freeze: whoever holds it may write.
+    [[nodiscard]] holding<basic_mutex<runtime_type>> hold_databases() noexcept {
+        for (;;) {
+            writes_.await_open();
+            databases_lock_.lock();
+            if (!writes_.is_closed()) return {databases_lock_, adopt_held{}};
+            databases_lock_.unlock();
+        }
+    }
     [[nodiscard]] bool is_pinned_locked() const noexcept {
         for (auto const pin : pins_)
             if (pin) return true;
@@ -233,6 +258,7 @@ private:
     bool archival_ = false;
     std::uint16_t last_database_id_ = 0;
     recovery_report report_{};
+    write_gate<runtime_type> writes_;
 
     // Declared so that what is destroyed first depends on what is destroyed later.
     std::array<database, databases_max> databases_{};
@@ -250,10 +276,12 @@ private:
     instance_service service_;
     lsn last_checkpoint_tail_{};
     mono_time last_checkpoint_time_{};
+    bool awaits_thaw_ = false; // guarded by databases_lock_
 };
 
 } // namespace jetpp::inline v1
 
 #include <jetpp/recovery/instance_databases.hpp>
+#include <jetpp/recovery/instance_freeze.hpp>
 #include <jetpp/recovery/instance_life.hpp>
 #include <jetpp/recovery/instance_truncation.hpp>

@@ -112,7 +112,7 @@ void instance<Traits>::give_up_attach(database& place) noexcept {
 
 template <class Traits>
 result<void> instance<Traits>::attach(std::string_view name, bool create) noexcept {
-    auto const held = holding{databases_lock_};
+    auto const held = hold_databases();
     BOOST_OUTCOME_TRY(auto const file, database_file_name(name));
     if (find_database(name)) return ok();
     BOOST_OUTCOME_TRY(auto* const place, free_place());
@@ -297,7 +297,7 @@ result<void> instance<Traits>::join(database& place) noexcept {
 
 template <class Traits>
 result<void> instance<Traits>::detach(std::string_view name) noexcept {
-    auto const held = holding{databases_lock_};
+    auto const held = hold_databases();
     BOOST_OUTCOME_TRY(auto* const place, find_database(name));
     if (is_pinned_locked()) return error{.code = errc::backup_in_progress};
     // Somebody's undo may still need these pages.
@@ -326,7 +326,7 @@ result<void> instance<Traits>::detach(std::string_view name) noexcept {
 template <class Traits>
 result<tree_id> instance<Traits>::next_tree_id(database& in) noexcept {
     constexpr auto step = std::uint32_t{64};
-    auto const held = holding{databases_lock_};
+    auto const held = hold_databases();
     if (in.next_tree == in.tree_limit) {
         auto const place = in.catalogue();
         auto const key = next_tree_key();

@@ -148,6 +148,8 @@ result<void> instance<Traits>::start_services() noexcept {
     transactions_.emplace(env_, *trees_, *log_, limits_of(options_));
     BOOST_OUTCOME_TRY(transactions_->create());
     checkpointer_.emplace(env_, *pool_, *checkpoint_);
+    log_->obey(writes_);
+    pool_->obey(writes_);
     last_checkpoint_tail_ = log_->tail();
     last_checkpoint_time_ = env_.runtime.now();
     return ok();
@@ -210,7 +212,7 @@ result<void> instance<Traits>::checkpoint_locked(checkpoint_how how) noexcept {
 
 template <class Traits>
 result<void> instance<Traits>::checkpoint(checkpoint_how how) noexcept {
-    auto const held = holding{databases_lock_};
+    auto const held = hold_databases();
     return checkpoint_locked(how);
 }
 
@@ -232,6 +234,7 @@ template <class Traits>
 template <class F>
 auto instance<Traits>::pin_log(F&& attached) noexcept -> result<log_pin> {
     auto const held = holding{databases_lock_};
+    if (writes_.is_closed()) return error{.code = errc::backup_in_progress};
     auto const& slot = *checkpoint_->newest();
     for (std::size_t i = 0; i < pins_.size(); ++i) {
         if (pins_[i]) continue;
@@ -263,7 +266,8 @@ template <class Traits>
 result<void> instance<Traits>::close() noexcept {
     service_.enter(instance_phase::terminating);
     auto done = close_files();
-    auto const stays = !done && done.error().code == errc::backup_in_progress;
+    auto const stays = !done && (done.error().code == errc::backup_in_progress ||
+                                 done.error().code == errc::freeze_sequence);
     service_.enter(stays ? instance_phase::running : instance_phase::not_initialised);
     return done;
 }
@@ -272,6 +276,7 @@ template <class Traits>
 result<void> instance<Traits>::close_files() noexcept {
     auto const held = holding{databases_lock_};
     if (is_pinned_locked()) return error{.code = errc::backup_in_progress};
+    if (writes_.is_closed()) return error{.code = errc::freeze_sequence};
     if (log_->failed() && !runtime_type::sabotaged(sabotage::failed_writes_clean))
         return error{.code = errc::instance_failed};
     BOOST_OUTCOME_TRY(log_->flush_all());

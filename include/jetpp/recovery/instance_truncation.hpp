@@ -62,7 +62,7 @@ void instance<Traits>::find_holds(truncation_report& report) noexcept {
 template <class Traits>
 auto instance<Traits>::truncate_log(truncation_options const& options) noexcept
     -> result<truncation_report> {
-    auto const held = holding{databases_lock_};
+    auto const held = hold_databases();
     auto report = truncation_report{};
     report.oldest_before = log_->oldest_kept();
     report.oldest = report.oldest_before;

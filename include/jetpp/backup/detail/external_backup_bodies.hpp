@@ -107,6 +107,8 @@ result<void> external_backup<Traits>::begin_locked() noexcept {
     set_ = make_uuid(random.random(), random.random());
     auto const incremental = !has_pages(kind_);
     if (incremental && !in_->is_archival()) return error{.code = errc::circular_logging};
+    // Refused at once; the checkpoint would wait for the thaw.
+    if (in_->is_frozen()) return error{.code = errc::backup_in_progress};
     if (options_.checkpoint_first && !incremental) {
         BOOST_OUTCOME_TRY(in_->checkpoint(checkpoint_how::ordinary));
     }

@@ -14,6 +14,8 @@ result<void> live_backup<Traits>::begin(backup_order const& order, backup_planne
     set_ = order.set;
     kind_ = order.kind;
     if (!has_pages(kind_) && !in_->is_archival()) return error{.code = errc::circular_logging};
+    // Refused at once; the checkpoint would wait for the thaw.
+    if (in_->is_frozen()) return error{.code = errc::backup_in_progress};
     if (order.checkpoint_first && has_pages(kind_)) {
         BOOST_OUTCOME_TRY(in_->checkpoint(checkpoint_how::ordinary));
     }

@@ -9,6 +9,7 @@ template <class Traits>
 result<void> buffer_pool<Traits>::attach(file_type& file) noexcept {
     auto const lock = holding{files_lock_};
     if (file_count_ == databases_max) return error{.code = errc::too_many_databases};
+    file.obey(gate_);
     files_[file_count_++] = &file;
     return ok();
 }

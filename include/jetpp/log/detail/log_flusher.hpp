@@ -19,6 +19,7 @@
 #include <jetpp/core/aligned_buffer.hpp>
 #include <jetpp/env/io.hpp>
 #include <jetpp/env/sync.hpp>
+#include <jetpp/env/write_gate.hpp>
 #include <jetpp/log/detail/log_ring.hpp>
 #include <jetpp/log/detail/log_tail.hpp>
 #include <jetpp/log/detail/log_walker.hpp>
@@ -216,6 +217,9 @@ private:
         auto const end = sealed ? s.v_end + segment_end_size : walked.v_published;
         if (end == v_written_) return false;
 
+        auto const inside = typename write_gate<runtime>::passage{
+            store_.gate(), write_gate<runtime>::passage_kind::first
+        };
         if (runtime::sabotaged(sabotage::next_segment_before_segment_end) && sealed &&
             walked.place == written_ + 1 && walked.v_published > tail_.at(walked.place).v_start) {
             auto& next = tail_.at(walked.place);

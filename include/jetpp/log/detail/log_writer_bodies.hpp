@@ -151,7 +151,11 @@ result<void> log_writer<Env>::until_taken(Attempt&& attempt) noexcept {
         }
         auto const now = env_.runtime.now();
         if (give_up == never) give_up = now + options_.credit_wait_max;
-        if (flusher_.try_round()) {
+        // A freeze is no lack of room: whoever waits through it begins to count behind it.
+        if (store_.is_held()) {
+            give_up = never;
+            flusher_.space_wait(ticket);
+        } else if (flusher_.try_round()) {
             give_up = never;
         } else {
             if (now >= give_up) {

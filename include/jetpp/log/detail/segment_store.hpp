@@ -18,6 +18,7 @@
 #include <jetpp/env/io.hpp>
 #include <jetpp/env/large_buffer.hpp>
 #include <jetpp/env/sync.hpp>
+#include <jetpp/env/write_gate.hpp>
 #include <jetpp/log/log_options.hpp>
 #include <jetpp/log/segment.hpp>
 
@@ -37,6 +38,11 @@ public:
 
     segment_store(Env env, typename Env::directory& directory, log_options const& options) noexcept
         : directory_{directory}, options_{options}, lock_{env.runtime} {}
+
+    // Writes pass it from now on. Requires: nobody else is here yet; it outlives the store.
+    void obey(write_gate<runtime>& writes) noexcept { gate_ = &writes; }
+    [[nodiscard]] write_gate<runtime>* gate() noexcept { return gate_; }
+    [[nodiscard]] bool is_held() noexcept { return gate_ != nullptr && gate_->is_closed(); }
 
     // Takes stock of the directory for a log that will begin with `first`: older generations are
     // kept, later ones (prepared in a former life) become spares.
@@ -82,6 +88,7 @@ public:
                 (files + 1) * options_.segment_bytes > options_.log_bytes_limit)
                 return error{.code = errc::disk_full, .file = file_kind::log_segment};
         }
+        auto const inside = passage{gate_, passage_kind::nested};
         auto const [number, fresh] = take_spare();
         auto const name = spare_file_name(number);
         auto made = write_spare(name, fresh, header, prewritten);
@@ -171,6 +178,8 @@ public:
     static constexpr std::size_t segments_open_max = 64;
 
 private:
+    using passage = typename write_gate<runtime>::passage;
+    using passage_kind = typename write_gate<runtime>::passage_kind;
     static constexpr std::size_t zero_bytes = 1024 * 1024;
 
     [[nodiscard]] static error in_directory(error const& e) noexcept {
@@ -190,6 +199,7 @@ private:
     }
 
     [[nodiscard]] result<bool> release_oldest(lsn floor, bool keep_newest) noexcept {
+        auto const inside = passage{gate_, passage_kind::nested};
         auto const hold = holding{lock_};
         if (kept_.size() < (keep_newest ? 2 : 1)) return false;
         if (segment_limit(kept_[0], options_.segment_bytes) > floor) return false;
@@ -253,6 +263,7 @@ private:
 
     typename Env::directory& directory_;
     log_options const options_;
+    write_gate<runtime>* gate_ = nullptr;
     aligned_buffer zeroes_;            // made when first needed, never written
     aligned_buffer header_;            // of the file under preparation
     basic_mutex<runtime> lock_;        // held over a release: its rename and directory sync
