@@ -2,6 +2,7 @@
 #include "external_bed.hpp"
 
 #include <jetpp/esent.hpp>
+#include <jetpp/esent_snapshot.hpp>
 
 #include <stdexcept>
 #include <string>
@@ -231,6 +232,58 @@ TEST_CASE("stop, service and several instances answer with their numbers", "[bac
     CHECK(JetBeginExternalBackupInstance(known.number(), 0) == JET_errSuccess);
     CHECK(JetEndExternalBackupInstance2(too.number(), JET_bitBackupEndAbort) == 0);
     CHECK(JetEndExternalBackupInstance2(known.number(), JET_bitBackupEndAbort) == 0);
+}
+
+TEST_CASE("a snapshot is prepared, frozen, thawed and ended, in that order", "[backup][esent]") {
+    auto b = bed{};
+    b.work(200, 5);
+    auto const known = known_engine{b.db};
+    auto id = JET_OSSNAPID{0};
+    CHECK(JetOSSnapshotPrepare(nullptr, 0) == JET_errInvalidParameter);
+    CHECK(JetOSSnapshotPrepare(&id, 0x10) == JET_errInvalidGrbit);
+    CHECK(JetOSSnapshotFreeze(id, nullptr, nullptr, 0) == JET_errOSSnapshotInvalidSnapId);
+    REQUIRE(JetOSSnapshotPrepare(&id, 0) == JET_errSuccess);
+    auto other = id;
+    CHECK(JetOSSnapshotPrepare(&other, 0) == JET_errOSSnapshotInvalidSequence);
+    CHECK(JetOSSnapshotThaw(id, 0) == JET_errOSSnapshotInvalidSequence);
+    CHECK(JetOSSnapshotThaw(id + 1, 0) == JET_errOSSnapshotInvalidSnapId);
+    CHECK(JetOSSnapshotPrepareInstance(id, 1, 0) == JET_errOSSnapshotInvalidSequence);
+
+    CHECK(JetBeginExternalBackup(0) == JET_errSuccess);
+    CHECK(JetOSSnapshotFreeze(id, nullptr, nullptr, 0) == JET_errOSSnapshotNotAllowed);
+    CHECK(JetEndExternalBackupInstance2(known.number(), JET_bitBackupEndAbort) == 0);
+    CHECK(JetOSSnapshotFreeze(id, nullptr, nullptr, 0) == JET_errSuccess);
+    CHECK(b.store().is_frozen());
+    CHECK(JetBeginExternalBackup(0) == -505);
+    CHECK(JetOSSnapshotFreeze(id, nullptr, nullptr, 0) == JET_errOSSnapshotInvalidSequence);
+    CHECK(JetOSSnapshotThaw(id, 0) == JET_errSuccess);
+    CHECK_FALSE(b.store().is_frozen());
+    CHECK(JetOSSnapshotEnd(id, 0) == JET_errOSSnapshotInvalidSnapId); // it ended with the thaw
+
+    // Instances by name; a session that goes on behind the thaw.
+    constexpr auto both = JET_bitContinueAfterThaw | JET_bitExplicitPrepare | JET_bitCopySnapshot;
+    auto second = good(engine_type::open("/second", small_engine, b.env));
+    good(second.attach("main"));
+    auto const too = known_engine{second};
+    REQUIRE(JetOSSnapshotPrepare(&id, both) == JET_errSuccess);
+    CHECK(JetOSSnapshotPrepareInstance(id, 99, 0) == JET_errInvalidParameter);
+    CHECK(JetOSSnapshotPrepareInstance(id, too.number(), 0) == JET_errSuccess);
+    CHECK(JetOSSnapshotFreeze(id, nullptr, nullptr, 0) == JET_errSuccess);
+    CHECK(second.core().store.is_frozen());
+    CHECK_FALSE(b.store().is_frozen());
+    CHECK(JetOSSnapshotEnd(id, 0) == JET_errOSSnapshotInvalidSequence);
+    CHECK(JetOSSnapshotThaw(id, 0) == JET_errSuccess);
+    CHECK(JetOSSnapshotTruncateLog(id, 0) == JET_errFeatureNotAvailable);
+    CHECK(JetOSSnapshotEnd(id, 0) == JET_errSuccess);
+
+    // Abort thaws.
+    REQUIRE(JetOSSnapshotPrepare(&id, 0) == JET_errSuccess);
+    CHECK(JetOSSnapshotFreeze(id, nullptr, nullptr, 0) == JET_errSuccess);
+    CHECK(b.store().is_frozen());
+    CHECK(second.core().store.is_frozen());
+    CHECK(JetOSSnapshotAbort(id, 0) == JET_errSuccess);
+    CHECK_FALSE(b.store().is_frozen());
+    (void)good(b.db.put(b.rows, "later", "row", durability::device));
 }
 
 } // namespace jetpp_test::esent_cases

@@ -11,6 +11,7 @@
 #include <jetpp/backup/restore_set.hpp>
 #include <jetpp/recovery/entry_gate.hpp>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -56,6 +57,8 @@ public:
         else
             service_.stop();
     }
+    result<void> freeze(std::chrono::nanoseconds) noexcept override { return refused(); }
+    result<void> thaw() noexcept override { return refused(); }
     result<void> back_up(path_view, bool, bool, progress const&) noexcept override {
         return refused();
     }

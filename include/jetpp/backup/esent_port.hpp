@@ -17,6 +17,7 @@
 #include <jetpp/env/sync.hpp>
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -50,6 +51,8 @@ public:
     virtual result<external_report> end(external_end how, bool truncated_elsewhere) noexcept = 0;
     virtual void stop_backup() noexcept = 0;
     virtual void stop_service(bool resume) noexcept = 0;
+    virtual result<void> freeze(std::chrono::nanoseconds limit) noexcept = 0;
+    virtual result<void> thaw() noexcept = 0;
     // Into the repository at `path`; `keeps`: sets of an earlier call may be there.
     virtual result<void> back_up(
         path_view path, bool incremental, bool keeps, progress const& on_progress
@@ -174,6 +177,10 @@ public:
         else
             db_->stop_service();
     }
+    result<void> freeze(std::chrono::nanoseconds limit) noexcept override {
+        return db_->freeze({.limit = limit});
+    }
+    result<void> thaw() noexcept override { return db_->thaw(); }
     result<void> restore(path_view, std::optional<path_view>, progress const&) noexcept override {
         return error{.code = errc::misuse}; // is_initialised() was asked first
     }
