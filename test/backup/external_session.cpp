@@ -335,9 +335,9 @@ TEST_CASE("an idle session is stopped by the clock, and only end leaves it", "[b
     for (auto until = b.env.runtime.now() + mono_time{1000}; b.env.runtime.now() < until;) {}
     CHECK(code_of(session.list_databases()) == errc::backup_stopped);
     CHECK(session.now().stopped);
-    CHECK(b.store().is_pinned());
-    CHECK(code_of(session.end(external_end::normal)) == errc::backup_stopped);
     CHECK_FALSE(b.store().is_pinned());
+    CHECK(code_of(session.begin()) == errc::backup_in_progress); // its own, as before
+    CHECK(code_of(session.end(external_end::normal)) == errc::backup_stopped);
     b.store().sessions().stop(); // of no session: without effect
     good(session.begin());
     CHECK(code_of(session.list_databases()) == errc::none);

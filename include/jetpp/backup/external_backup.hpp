@@ -58,6 +58,7 @@ public:
         : in_{&of}, lock_{of.environment().runtime}, idle_{of.environment().runtime} {
         this->on_stop = [](session& s) noexcept { self(s).stop(); };
         this->on_close = [](session& s) noexcept { self(s).close_with_instance(); };
+        this->on_look = [](session& s, mono_time now) noexcept { self(s).look(now); };
     }
     // Of an open engine.
     template <class Engine>
@@ -160,6 +161,9 @@ private:
     void leave() noexcept;
     void tear_down(locked& held, error const& why) noexcept;
     void close_with_instance() noexcept;
+    void look(mono_time now) noexcept;
+    void expire_if_idle(mono_time now) noexcept;
+    void abandon(error const& why) noexcept;
     void tell(event_kind kind, error const& why = {}, std::uint64_t count = 0) const noexcept {
         options_.events({.kind = kind, .why = why, .to = bounds_.end_lsn, .count = count});
     }

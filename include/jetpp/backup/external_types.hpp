@@ -20,7 +20,8 @@ namespace jetpp::inline v1 {
 
 struct external_options {
     bool checkpoint_first = true; // a shorter log to read, for the price of one sync
-    // A session that is not called for so long is stopped: every call but close and end fails.
+    // A session that is not called for so long is over, for its caller may be dead: the abort is
+    // logged, the log may go, another session may begin. A late caller hears backup_stopped.
     mono_time session_timeout = std::chrono::hours{1};
     event_sink events{};
 };

@@ -81,6 +81,7 @@ public:
         if (core_ == nullptr) return;
         (void)core_->store.thaw();
         (void)std::move(*this).close();
+        if (core_ != nullptr) core_->store.sessions().close(); // or they would ask what is gone
     }
 
     // Makes a database usable: creates its file, or attaches a clean one. Attached databases stay
@@ -262,6 +263,7 @@ public:
         if (core_->open_snapshots.load() != 0 || core_->open_transactions.load() != 0)
             return error{.code = errc::busy};
         if (how == close_how::stop_sessions) core_->store.sessions().close();
+        core_->store.look_at_sessions(); // a dead caller keeps nothing open
         if (core_->store.is_pinned()) return error{.code = errc::backup_in_progress};
         if (core_->store.is_frozen()) return error{.code = errc::freeze_sequence};
         core_->store.sessions().close(); // none is active: they learn that there is no instance

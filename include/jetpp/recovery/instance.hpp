@@ -116,6 +116,8 @@ public:
         return ok();
     }
     [[nodiscard]] copy_sessions<env>& sessions() noexcept { return sessions_; }
+    // A session that is idle beyond its limit ends here. Requires: no lock is held.
+    void look_at_sessions() noexcept { sessions_.look(env_.runtime.now()); }
     // The newest durable checkpoint.
     [[nodiscard]] checkpoint_slot durable_slot() noexcept {
         auto const held = holding{databases_lock_};

@@ -15,6 +15,7 @@ namespace jetpp::inline v1 {
 
 template <class Traits>
 result<void> instance<Traits>::freeze(mono_time limit) noexcept {
+    look_at_sessions();
     // Whoever changes databases, header marks or the checkpoint holds this: they are between two
     // such steps, not inside of one.
     auto const held = holding{databases_lock_};

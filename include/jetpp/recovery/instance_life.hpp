@@ -212,12 +212,14 @@ result<void> instance<Traits>::checkpoint_locked(checkpoint_how how) noexcept {
 
 template <class Traits>
 result<void> instance<Traits>::checkpoint(checkpoint_how how) noexcept {
+    look_at_sessions();
     auto const held = hold_databases();
     return checkpoint_locked(how);
 }
 
 template <class Traits>
 result<bool> instance<Traits>::clean_step() noexcept {
+    look_at_sessions();
     BOOST_OUTCOME_TRY(auto const cleaned, pool_->housekeeping(options_.checkpoint_depth_bytes));
     auto const tail = log_->tail();
     auto const grown = tail - last_checkpoint_tail_;

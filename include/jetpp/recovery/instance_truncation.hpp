@@ -62,6 +62,7 @@ void instance<Traits>::find_holds(truncation_report& report) noexcept {
 template <class Traits>
 auto instance<Traits>::truncate_log(truncation_options const& options) noexcept
     -> result<truncation_report> {
+    look_at_sessions();
     auto const held = hold_databases();
     auto report = truncation_report{};
     report.oldest_before = log_->oldest_kept();

@@ -16,7 +16,7 @@ result<void> external_backup<Traits>::enter(locked& held, external_call call) no
     BOOST_OUTCOME_TRY(in_->pass_gate(call == external_call::begin));
     if (ending_) return error{.code = errc::busy};
     auto const now = in_->environment().runtime.now();
-    if (state_.is_active() && now - last_call_ > options_.session_timeout && readers_ == 0) stop();
+    expire_if_idle(now);
     last_call_ = now;
     if (stop_asked_.load(std::memory_order_acquire)) state_.stop();
     auto const answer = state_.ask(call);
@@ -59,6 +59,33 @@ void external_backup<Traits>::close_with_instance() noexcept {
     in_ = nullptr;
 }
 
+// By the engine, whose lock of sessions is held.
+template <class Traits>
+void external_backup<Traits>::look(mono_time now) noexcept {
+    if (!lock_.try_lock()) return; // a call is inside
+    auto const held = holding{lock_, adopt_held{}};
+    if (in_ != nullptr && !ending_) expire_if_idle(now);
+}
+// Under lock_. It is stopped, and as nothing of it can be stamped any more, its hold on the log and
+// its claim to be the only session end as well: its caller may be dead. A late one still hears why.
+template <class Traits>
+void external_backup<Traits>::expire_if_idle(mono_time now) noexcept {
+    if (!pin_ || !state_.is_active() || readers_ != 0) return;
+    if (now - last_call_ <= options_.session_timeout) return;
+    stop();
+    state_.stop();
+    abandon({.code = errc::backup_stopped});
+    this->active.store(0, std::memory_order_release);
+}
+// The abort is logged, and the log may go. Once.
+template <class Traits>
+void external_backup<Traits>::abandon(error const& why) noexcept {
+    if (!pin_) return;
+    (void)log_backup_end<Traits>(*in_, set_, kind_, backup_status::aborted, bounds_, 0, {});
+    tell(event_kind::backup_failed, why);
+    in_->unpin_log(*std::exchange(pin_, std::nullopt));
+}
+
 template <class Traits>
 void external_backup<Traits>::wait_for_readers(locked& held) noexcept {
     ending_ = true;
@@ -84,6 +111,7 @@ result<void> external_backup<Traits>::begin(
     }
     if (kind == backup_kind::pages) return error{.code = errc::unsupported};
     auto const running = error{.code = errc::backup_in_progress};
+    in_->look_at_sessions(); // a dead caller's session is in nobody's way
     if (!in_->sessions().claim(*this)) return running;
     claimed_ = true;
     auto held = holding{lock_};
@@ -526,8 +554,7 @@ template <class Traits>
 void external_backup<Traits>::tear_down(locked& held, error const& why) noexcept {
     wait_for_readers(held); // they use files that the pin keeps attached
     if (!state_.is_active()) return;
-    (void)log_backup_end<Traits>(*in_, set_, kind_, backup_status::aborted, bounds_, 0, {});
-    tell(event_kind::backup_failed, why);
+    abandon(why);
     leave();
 }
 
