@@ -109,6 +109,7 @@ struct restore_request {
     std::string to_time{};
     std::string to_point{};
     std::string database{}; // only this one
+    bool force = false;     // what the directory holds goes aside
     bool dry_run = false;   // say what would be restored, and that it is all there; write nothing
 };
 void restore(restore_request const& request);

@@ -189,7 +189,7 @@ void add_restore(CLI::App& app, restore_request& request, key_request& keys) {
             "SOURCE... DIR",
             request.places,
             "repositories, directories of sets, or - for one set from standard input; then an "
-            "empty or missing directory"
+            "empty or missing directory, or any with --force"
         )
         ->required()
         ->expected(2, 65);
@@ -209,6 +209,9 @@ void add_restore(CLI::App& app, restore_request& request, key_request& keys) {
         "--scratch", request.scratch, "where - keeps its set meanwhile (default: beside DIR)"
     );
     command.add_flag("--dry-run", request.dry_run, "read and check all of it, and write nothing");
+    command.add_flag(
+        "--force", request.force, "move what DIR holds into DIR/jet.abandoned-TIMELINE; delete nothing"
+    );
     add_reading(command, keys);
 }
 

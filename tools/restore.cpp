@@ -85,6 +85,7 @@ void restore(restore_request const& request) {
     options.to_point = request.to_point;
     options.database = request.database;
     options.access = brought_access();
+    options.force = request.force;
     if (request.to_lsn) options.to_lsn = jetpp::lsn{*request.to_lsn};
     if (!request.to_time.empty()) {
         options.to_time = jetpp::parse_utc(request.to_time);
@@ -120,6 +121,10 @@ void restore(restore_request const& request) {
     for (auto const& one : r.passed_over)
         std::fprintf(
             stderr, "%s: passed over: %s\n", one.where.c_str(), jetpp_tool::text_of(one.why).c_str()
+        );
+    if (!r.moved_aside.empty())
+        std::fprintf(
+            stderr, "%s: what was there is in it now\n", below(directory, r.moved_aside).c_str()
         );
     std::printf(
         "%s: %s %llu %s to LSN %llu; %llu pages and %llu log records verified%s\n",

@@ -152,7 +152,7 @@ public:
         auto done = run.resolve();
         auto report = !done          ? jetpp::result<jetpp::restore_report>{done.error()}
                       : target.empty() ? run.prove()
-                                       : run.restore(target, jetpp::restore_ending::publish);
+                                       : jetpp::restore_into({}, run, target, options);
         trouble = run.trouble();
         return report;
     }

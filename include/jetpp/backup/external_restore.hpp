@@ -128,25 +128,15 @@ private:
     }
     // The newer slot. Errors: would_overwrite (of another restore), bad_header.
     [[nodiscard]] result<restore_journal> read_journal() noexcept {
-        BOOST_OUTCOME_TRY(auto room, aligned_buffer::create(2 * restore_journal::size));
-        BOOST_OUTCOME_TRY(
-            auto file, directory_->open(restore_journal_name, {.mode = open_mode::read_only})
-        );
-        BOOST_OUTCOME_TRY(auto const got, read_up_to(file, room.all(), 0));
-        std::memset(room.data() + got, 0, room.size() - got);
-        auto newest = std::optional<restore_journal>{};
-        for (std::size_t i = 0; i < 2; ++i) {
-            auto const one = restore_journal::decode(
-                room.part(i * restore_journal::size, restore_journal::size)
-            );
-            if (one && (!newest || newest->sequence < one.assume_value().sequence))
-                newest = one.assume_value();
-        }
+        auto const read = read_restore_journal<env>(*directory_);
+        if (!read && read.error().code != errc::bad_header) return read.error();
         // A crash came while the first one was written: nothing was changed yet.
-        if (!newest) newest = restore_journal{.flags = restore_journal::external};
-        if ((newest->flags & restore_journal::external) == 0)
+        auto const newest = read && read.assume_value()
+                                ? *read.assume_value()
+                                : restore_journal{.flags = restore_journal::external};
+        if ((newest.flags & restore_journal::external) == 0)
             return error{.code = errc::would_overwrite, .file = file_kind::restore_journal};
-        return *newest;
+        return newest;
     }
 
     // ---- everything is proved, nothing is written

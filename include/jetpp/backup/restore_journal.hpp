@@ -7,11 +7,12 @@
 //    32 sequence u64  40 instance uuid   56 timeline u64 (the new one)   64 parent timeline u64
 //    72 fork_lsn u64  80 first generation of the fork u64   88 phase u32   92 flags u32
 //    96 staging uuid 112 SHA-256 of the plan   144 zero
-// Its presence is what counts. The content tells people, and a restart, what was going on.
+// Its presence keeps engines out. The content tells people, and a restart, what was going on.
 // Threads  one owner.
 // Source   backup rules R15, R43.
 #pragma once
 
+#include <jetpp/backup/file_output.hpp>
 #include <jetpp/backup/sha256.hpp>
 #include <jetpp/checksum/crc32c.hpp>
 #include <jetpp/core/aligned_buffer.hpp>
@@ -45,7 +46,9 @@ enum class restore_phase : std::uint32_t {
 
 struct restore_journal {
     static constexpr std::size_t size = 4096;
-    static constexpr std::uint32_t external = 1; // flag: the files are restored where they lie
+    // flags
+    static constexpr std::uint32_t external = 1; // the files are restored where they lie
+    static constexpr std::uint32_t exchange = 2; // staged files take the place of others
 
     std::uint64_t sequence{};
     uuid instance{};
@@ -55,7 +58,7 @@ struct restore_journal {
     std::uint64_t first_generation{};
     restore_phase phase = restore_phase::stage;
     std::uint32_t flags{};
-    uuid staging{}; // the set
+    uuid staging{}; // the set; of an exchange, the try
     sha256_digest plan{};
 
     friend bool operator==(restore_journal const&, restore_journal const&) noexcept = default;
@@ -133,6 +136,31 @@ inline result<restore_journal> restore_journal::decode(const_bytes block) noexce
     return j;
 }
 
+// The newer slot. Nothing: there is no journal. Errors: bad_header (neither slot can be believed),
+// those of storage, out_of_memory.
+template <any_environment Env>
+[[nodiscard]] result<std::optional<restore_journal>> read_restore_journal(
+    typename Env::directory& directory
+) noexcept {
+    auto const here = [](error const& e) { return e.with_file(file_kind::restore_journal); };
+    BOOST_OUTCOME_TRY(auto room, aligned_buffer::create(2 * restore_journal::size));
+    auto newest = std::optional<restore_journal>{};
+    auto file = directory.open(restore_journal_name, {.mode = open_mode::read_only});
+    if (!file && file.error().code == errc::not_found) return newest;
+    if (!file) return here(file.error());
+    auto const got = read_up_to(file.assume_value(), room.all(), 0);
+    if (!got) return here(got.error());
+    std::memset(room.data() + got.assume_value(), 0, room.size() - got.assume_value());
+    for (std::size_t i = 0; i < 2; ++i) {
+        auto const one =
+            restore_journal::decode(room.part(i * restore_journal::size, restore_journal::size));
+        if (one && (!newest || newest->sequence < one.assume_value().sequence))
+            newest = one.assume_value();
+    }
+    if (!newest) return here(error{.code = errc::bad_header});
+    return newest;
+}
+
 template <any_environment Env>
 class restore_journal_file {
 public:
@@ -145,7 +173,24 @@ public:
         auto opened = directory.open(restore_journal_name, {.mode = open_mode::open_or_create});
         if (!opened) return here(opened.error());
         made.file_.emplace(std::move(opened).assume_value());
+        // What is written next must be newer than what is there.
+        if (auto const old = read_restore_journal<Env>(directory); old && old.assume_value())
+            made.sequence_ = old.assume_value()->sequence;
         return made;
+    }
+    // The same where a journal that cannot be read would hide what is in the directory: it is there
+    // with its content, or it is not. Durable on return, its name too.
+    // Errors: already_exists, of storage, out_of_memory.
+    [[nodiscard]] static result<restore_journal_file> begin(
+        Env env, typename Env::directory& directory, restore_journal first
+    ) noexcept {
+        BOOST_OUTCOME_TRY(auto content, aligned_buffer::create(2 * restore_journal::size));
+        std::memset(content.data(), 0, content.size());
+        first.sequence = 1;
+        first.encode(content.part(restore_journal::size, restore_journal::size));
+        auto done = publish_file(env, directory, restore_journal_name, content.all());
+        if (!done) return here(done.error());
+        return create(directory);
     }
     // Durable on return, but for the name of a new file. Errors: of storage.
     [[nodiscard]] result<void> write(restore_journal journal) noexcept {

@@ -28,6 +28,8 @@ struct restore_options {
     std::optional<wall_time> to_time{}; // up to just before the first commit that is later
     std::string to_point{};             // through the record of that label: L, or L@LSN
     std::string database{};             // only this one; empty: all
+    // A target that holds something: its files go aside, into jet.abandoned-<timeline>/.
+    bool force = false;
     std::size_t buffer_bytes = std::size_t{64} << 20; // of the recovery
     set_access access{}; // codecs and keys the sets may want
     // Bytes of sets that were read since the last call; manifests say how many there are. An error
@@ -59,6 +61,7 @@ struct restore_report {
     set_tally read{};
     recovery_report recovery{};
     std::vector<passed_over_set> passed_over;
+    std::string moved_aside{}; // where the files are that the target held; empty: none
     std::chrono::nanoseconds laying{}; // until recovery began
     std::chrono::nanoseconds took{};
 };

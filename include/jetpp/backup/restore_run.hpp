@@ -20,10 +20,13 @@
 #include <jetpp/backup/restored_databases.hpp>
 #include <jetpp/backup/restored_log.hpp>
 #include <jetpp/backup/set_pool.hpp>
+#include <jetpp/backup/sha256.hpp>
+#include <jetpp/core/bytes.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/recovery/check_trees.hpp>
 #include <jetpp/recovery/instance.hpp>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -72,6 +75,30 @@ public:
     [[nodiscard]] restore_plan const& planned() const noexcept { return plan_; }
     [[nodiscard]] std::size_t head() const noexcept { return head_; }
     [[nodiscard]] restore_trouble const& trouble() const noexcept { return trouble_; }
+    [[nodiscard]] backup_manifest const& head_manifest() const { return pool_->manifest(head_); }
+
+    // Equal for restores of the same sets to the same moment. Errors: unsupported, out_of_memory.
+    [[nodiscard]] result<sha256_digest> plan_digest() const noexcept {
+        BOOST_OUTCOME_TRY(auto hasher, sha256::create());
+        auto numbers = std::array<std::byte, 16>{};
+        store_le<std::uint64_t>(numbers.data(), limit_.value);
+        store_le<std::uint64_t>(numbers.data() + 8, options_->database.size());
+        BOOST_OUTCOME_TRY(hasher.add(numbers));
+        BOOST_OUTCOME_TRY(hasher.add(as_bytes(options_->database)));
+        BOOST_OUTCOME_TRY(hasher.add((*pool_)[head_].read->hash));
+        for (auto const set : plan_.pages) {
+            BOOST_OUTCOME_TRY(hasher.add((*pool_)[set].read->hash));
+        }
+        return hasher.finish();
+    }
+    [[nodiscard]] restore_report begin_report() const {
+        auto report = restore_report{};
+        report.set = pool_->manifest(head_).set;
+        report.reached = limit_;
+        report.page_sets = plan_.pages.size();
+        report.passed_over = passed_over_;
+        return report;
+    }
 
     // Reads and proves all that the plan names; writes nothing.
     // Errors: those of the walkers, of choose_databases and of planning without what was passed over.
@@ -145,15 +172,6 @@ private:
         }
         plan_ = std::move(made).assume_value();
         return ok();
-    }
-
-    [[nodiscard]] restore_report begin_report() const {
-        auto report = restore_report{};
-        report.set = pool_->manifest(head_).set;
-        report.reached = limit_;
-        report.page_sets = plan_.pages.size();
-        report.passed_over = passed_over_;
-        return report;
     }
 
     // Runs `work`. If a set is to blame and the moment can be had without it, again.

@@ -1,7 +1,8 @@
-// jetpp/backup/restore_set.hpp - brings sets back to life in an empty directory, by one call.
+// jetpp/backup/restore_set.hpp - brings sets back to life, by one call.
 //
 //     run_restore<Traits>(env, "/repo", "/new")                       to the end of the newest set
 //     run_restore<Traits>(env, {"/a", "/b"}, "/new", {.to_lsn = n})   any moment, several sources
+//     run_restore<Traits>(env, "/repo", "/db", {}, {.force = true})   what /db holds goes aside
 //
 // The result is the instance as it stood at that moment: every transaction whose commit lies below
 // it, none else, closed and clean, on a timeline of its own.
@@ -9,6 +10,7 @@
 // Source   backup rules R30 to R43.
 #pragma once
 
+#include <jetpp/backup/restore_over.hpp>
 #include <jetpp/backup/restore_report.hpp>
 #include <jetpp/backup/restore_run.hpp>
 #include <jetpp/backup/set_pool.hpp>
@@ -39,7 +41,7 @@ template <class Traits>
         }
         auto run = restore_run<Traits>{environment, pool, options};
         BOOST_OUTCOME_TRY(run.resolve());
-        return run.restore(target, restore_ending::publish);
+        return restore_into(environment, run, target, options);
     });
 }
 // Of one source. `set`: as restore_options::set, which it goes before.

@@ -117,19 +117,27 @@ private:
         return ok();
     }
 
-    // Errors: would_overwrite.
+    // Errors: would_overwrite (also: another kind of restore was interrupted here).
     [[nodiscard]] static result<bool> is_interrupted(directory& where) noexcept {
         auto entries = array_list<directory_entry>{};
         BOOST_OUTCOME_TRY(where.list(entries));
         auto others = false;
-        auto journal = false;
+        auto has_journal = false;
         for (auto const& entry : entries) {
             if (entry.name == restore_journal_name)
-                journal = true;
+                has_journal = true;
             else if (entry.name != lock_file_name)
                 others = true;
         }
-        if (journal) return true;
+        if (has_journal) {
+            // One that cannot be read was being written before anything else was.
+            auto const journal = read_restore_journal<Env>(where);
+            auto const of_others =
+                journal ? journal.assume_value() && journal.assume_value()->flags != 0 : others;
+            if (of_others)
+                return error{.code = errc::would_overwrite, .file = file_kind::restore_journal};
+            return true;
+        }
         if (others) return error{.code = errc::would_overwrite, .file = file_kind::directory};
         return false;
     }
