@@ -23,6 +23,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace jetpp::inline v1::esent {
 
@@ -55,6 +56,7 @@ inline constexpr JET_ERR JET_errInvalidPath = -1023;
 inline constexpr JET_ERR JET_errNotInitialized = -1029;
 inline constexpr JET_ERR JET_errAlreadyInitialized = -1030;
 inline constexpr JET_ERR JET_errRunningInMultiInstanceMode = -1081;
+inline constexpr JET_ERR JET_errDatabaseInvalidName = -1204;
 inline constexpr JET_ERR JET_errCallbackFailed = -2101;
 
 inline constexpr JET_GRBIT JET_bitBackupIncremental = 1;
@@ -424,12 +426,35 @@ private:
     });
 }
 
-// The caller has put databases and log back into one directory, which all paths name, and all of them
-// are brought back under their names: a map of some, or to other names, is JET_errFeatureNotAvailable.
+namespace detail {
+
+[[nodiscard]] inline JET_ERR map_entry(
+    JET_RSTMAP const& one, std::string_view where, std::vector<mapped_database>& into
+) {
+    if (one.szDatabaseName == nullptr || *one.szDatabaseName == '\0')
+        return JET_errInvalidParameter;
+    if (one.szNewDatabaseName == nullptr || *one.szNewDatabaseName == '\0')
+        return JET_errDatabaseInvalidName;
+    auto const last = [](std::string_view path) { return path.substr(path.find_last_of('/') + 1); };
+    auto const to = std::string_view{one.szNewDatabaseName};
+    auto place = to.substr(0, to.size() - last(to).size());
+    while (place.size() > 1 && place.back() == '/') place.remove_suffix(1);
+    while (where.size() > 1 && where.back() == '/') where.remove_suffix(1);
+    if (!place.empty() && place != where) return JET_errFeatureNotAvailable;
+    into.push_back({.from = std::string{last(one.szDatabaseName)}, .to = std::string{last(to)}});
+    return JET_errSuccess;
+}
+
+} // namespace detail
+
+// The caller has put databases and log back into one directory, which all paths name, that of the
+// instance. Without a map all are brought back under their names; with one, those it names, by the
+// last part of the old path, under the last part of the new one: another directory is
+// JET_errFeatureNotAvailable. genLow and genHigh must be what is there; 0: whatever is.
 [[nodiscard]] inline JET_ERR JetExternalRestore(
     char const* szCheckpointFilePath,
     char const* szLogPath,
-    JET_RSTMAP const*,
+    JET_RSTMAP const* rgrstmap,
     std::int32_t crstfilemap,
     char const* szBackupLogPath,
     std::int32_t genLow,
@@ -442,14 +467,22 @@ private:
                           szCheckpointFilePath != nullptr &&
                           std::string_view{szLogPath} == szBackupLogPath &&
                           std::string_view{szLogPath} == szCheckpointFilePath;
-        // The generations are those that are there: the log says itself what follows what.
-        if (!same || crstfilemap < 0 || genLow < 0 || genHigh < genLow)
+        if (!same || crstfilemap < 0 || genLow < 0 || genHigh < genLow ||
+            (crstfilemap != 0 && rgrstmap == nullptr))
             return JET_errInvalidParameter;
-        if (crstfilemap != 0) return JET_errFeatureNotAvailable;
+        auto which = esent_port::external_files{
+            .databases = {},
+            .generation_low = static_cast<std::uint64_t>(genLow),
+            .generation_high = static_cast<std::uint64_t>(genHigh),
+        };
+        for (std::int32_t i = 0; i < crstfilemap; ++i) {
+            auto const mapped = detail::map_entry(rgrstmap[i], szLogPath, which.databases);
+            if (mapped != JET_errSuccess) return mapped;
+        }
         if (port->is_initialised()) return JET_errAlreadyInitialized;
         auto teller = detail::status_teller{pfn, JET_snpRestore};
         if (auto const heard = teller.begin(); heard != JET_errSuccess) return heard;
-        auto const done = port->restore_external(szLogPath, teller.progress());
+        auto const done = port->restore_external(szLogPath, which, teller.progress());
         return teller.end(detail::number_of(done, jet_activity::restore));
     });
 }

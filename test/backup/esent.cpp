@@ -140,8 +140,17 @@ TEST_CASE("an external restore tells how far it is, and leaves an instance", "[b
     current = &log;
     CHECK(JetBeginExternalBackup(0) == JET_errNotInitialized);
     CHECK(JetExternalRestore("/new", "/other", nullptr, 0, "/new", 0, 0, nullptr) == -1003);
-    auto const map = JET_RSTMAP{"main", "elsewhere"};
-    CHECK(JetExternalRestore("/new", "/new", &map, 1, "/new", 0, 0, nullptr) == -1001);
+    auto const mapped = [](char const* from, char const* to) {
+        auto const map = JET_RSTMAP{from, to};
+        return JetExternalRestore("/new", "/new", &map, 1, "/new", 0, 0, nullptr);
+    };
+    CHECK(mapped("main", nullptr) == JET_errDatabaseInvalidName);
+    CHECK(mapped("", "main") == JET_errInvalidParameter);
+    CHECK(mapped("main", "/other/main") == -1001); // another directory
+    CHECK(mapped("main", "elsewhere") == -1811);   // no such file was put back
+    CHECK(mapped("other", "main") == -1811);       // the log knows no such database
+    CHECK(JetExternalRestore("/new", "/new", nullptr, 1, "/new", 0, 0, nullptr) == -1003);
+    CHECK(JetExternalRestore("/new", "/new", nullptr, 0, "/new", 1, 4711, nullptr) == -611);
     CHECK(JetExternalRestore("/new", "/new", nullptr, 0, "/new", 0, 0, on_status) == 0);
     REQUIRE(log.heard.size() > 3);
     CHECK(log.heard.front() == std::pair{JET_sntBegin, std::uint32_t{0}});

@@ -129,6 +129,107 @@ TEST_CASE("a database made while the session ran is made again from the log", "[
     CHECK(rows_of(db, "late", "rows") == model{{"a", "b"}});
 }
 
+TEST_CASE("a map brings back some databases, under other names", "[backup][external]") {
+    auto b = bed{};
+    good(b.db.attach("other"));
+    good(b.db.attach("third"));
+    auto const others = good(b.db.open_tree("other", "rows"));
+    auto const thirds = good(b.db.open_tree("third", "rows"));
+    b.work(400, 31);
+    auto expected = model{};
+    for (auto i = 0; i < 300; ++i) {
+        auto const key = "o" + std::to_string(i * 7919 % 300);
+        (void)good(b.db.put(others, key, std::string(150, 'o'), durability::memory));
+        (void)good(b.db.put(thirds, key, std::string(50, 't'), durability::memory));
+        expected[key] = std::string(150, 'o');
+    }
+    auto session = session_type{b.db};
+    auto files = copied_files{};
+    good(session.begin());
+    // Unfinished when the session ends, in a database that comes back and in one that does not.
+    auto tx = good(b.db.begin());
+    good(tx.put(b.rows, "loser", "main"));
+    good(tx.put(others, "loser", "other"));
+    good(tx.put(others, "o7", "loser"));
+    copy_databases(session, files);
+    (void)good(b.db.put(others, "while", "copied"));
+    expected["while"] = "copied";
+    copy_logs(session, files);
+    (void)good(session.end(external_end::normal));
+    std::move(tx).rollback();
+
+    auto const id = b.store().databases()[2].id;
+    auto moved = files;
+    auto renamed = moved.extract("other");
+    renamed.key() = "books";
+    moved.insert(std::move(renamed));
+    auto third = moved.extract("third");
+    third.key() = "main2";
+    moved.insert(std::move(third));
+    auto const map = std::vector<mapped_database>{
+        {.from = "other", .to = "books"}, {.id = id, .to = "main2"}
+    };
+    lay_down(b.env, "/mapped", moved);
+    // Nothing is changed by a map that does not hold.
+    auto const before = files_in(b.env, "/mapped");
+    auto const refusal = [&](std::vector<mapped_database> const& wrong) {
+        auto const code = code_of(external_restore<traits>(b.env, "/mapped", {.databases = wrong}));
+        CHECK(files_in(b.env, "/mapped") == before);
+        return code;
+    };
+    CHECK(refusal({{.to = "books"}}) == errc::invalid_argument);
+    CHECK(refusal({{.from = "other", .to = "../books"}}) == errc::unsafe_name);
+    CHECK(refusal({{.from = "other", .to = "books"}, {.from = "third", .to = "books"}}) ==
+          errc::invalid_argument);
+    CHECK(refusal({{.from = "other", .to = "books"}, {.from = "nobody", .to = "main2"}}) ==
+          errc::not_found);
+    CHECK(refusal({{.from = "other", .to = "main2"}}) == errc::database_missing); // another one's
+    CHECK(refusal({{.from = "other", .to = "books"}, {.from = "main", .to = "main2"}}) ==
+          errc::database_missing);
+    CHECK(refusal({{.from = "third", .to = "jet.books"}}) == errc::unsafe_name);
+
+    auto const report = good(external_restore<traits>(b.env, "/mapped", {.databases = map}));
+    CHECK(report.databases == 2);
+    CHECK(report.recovery.losers == 1);
+    {
+        auto db = good(engine<bed_policies>::open("/mapped", small_engine, b.env));
+        CHECK(rows_of(db, "books", "rows") == expected);
+        CHECK(rows_of(db, "main2", "rows").size() == 300);
+        CHECK(code_of(db.open_tree("main", "rows", open_how_tree::must_exist)) == errc::not_found);
+        CHECK(code_of(db.attach("main", attach_how::must_exist)) == errc::needs_restore);
+        (void)good(db.put(good(db.open_tree("books", "rows")), "new", "life"));
+        good(std::move(db).close());
+    }
+    CHECK(files_in(b.env, "/mapped").at("main") == files.at("main")); // as it was put there
+    auto again = good(engine<bed_policies>::open("/mapped", small_engine, b.env));
+    expected["new"] = "life";
+    CHECK(rows_of(again, "books", "rows") == expected);
+}
+
+TEST_CASE("generations that were asked for are those that are there", "[backup][external]") {
+    auto b = bed{};
+    b.work(1500, 41);
+    auto session = session_type{b.db};
+    auto files = take_full(session);
+    lay_down(b.env, "/new", files);
+    auto names = std::vector<std::string>{};
+    for (auto const& [name, content] : files)
+        if (parse_segment_name(name)) names.push_back(name);
+    REQUIRE(names.size() >= 2);
+    auto const low = *parse_segment_name(names.front());
+    auto const high = *parse_segment_name(names.back());
+    auto const code = [&](std::uint64_t from, std::uint64_t to) {
+        return code_of(external_restore<traits>(
+            b.env, "/new", {.generation_low = from, .generation_high = to}
+        ));
+    };
+    CHECK(code(high + 1, high + 1) == errc::log_gap);
+    CHECK(code(low, high + 1) == errc::log_gap);
+    CHECK(code(low, high - 1) == errc::unsupported); // more would come back than was asked for
+    CHECK(code(low, high) == errc::none);
+    expect_rows(b.env, "/new", b.expected);
+}
+
 TEST_CASE("a database that was not copied is told by its name's number", "[backup][external]") {
     auto b = bed{};
     good(b.db.attach("other"));

@@ -7,7 +7,6 @@
 #pragma once
 
 #include <jetpp/backup/esent_port.hpp>
-#include <jetpp/backup/external_restore.hpp>
 #include <jetpp/backup/restore_set.hpp>
 #include <jetpp/recovery/entry_gate.hpp>
 
@@ -77,11 +76,15 @@ public:
         });
     }
     result<void> restore_external(
-        path_view where, progress const& on_progress
+        path_view where, external_files const& which, progress const& on_progress
     ) noexcept override {
         return while_restoring([&]() -> result<void> {
             auto sum = std::uint64_t{0};
-            auto options = external_restore_options{};
+            auto options = external_restore_options{
+                .databases = which.databases,
+                .generation_low = which.generation_low,
+                .generation_high = which.generation_high,
+            };
             options.on_read = [&](std::uint64_t n) { return on_progress(sum += n, 0); };
             BOOST_OUTCOME_TRY(external_restore<traits>(env_, where, options));
             return ok();

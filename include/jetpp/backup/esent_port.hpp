@@ -10,6 +10,7 @@
 
 #include <jetpp/backup/backup_job.hpp>
 #include <jetpp/backup/external_backup.hpp>
+#include <jetpp/backup/external_restore.hpp>
 #include <jetpp/backup/repository.hpp>
 #include <jetpp/backup/set_catalogue.hpp>
 #include <jetpp/core/result.hpp>
@@ -62,8 +63,13 @@ public:
         path_view from, std::optional<path_view> to, progress const& on_progress
     ) noexcept = 0;
     // Copies of a session, and its log, where they lie.
+    struct external_files {
+        std::vector<mapped_database> databases; // empty: all
+        std::uint64_t generation_low = 0;       // 0: what is there
+        std::uint64_t generation_high = 0;
+    };
     virtual result<void> restore_external(
-        path_view where, progress const& on_progress
+        path_view where, external_files const& which, progress const& on_progress
     ) noexcept = 0;
     // Gives up log that recovery and the last backups do not need.
     virtual result<void> truncate_only() noexcept = 0;
@@ -184,7 +190,9 @@ public:
     result<void> restore(path_view, std::optional<path_view>, progress const&) noexcept override {
         return error{.code = errc::misuse}; // is_initialised() was asked first
     }
-    result<void> restore_external(path_view, progress const&) noexcept override {
+    result<void> restore_external(
+        path_view, external_files const&, progress const&
+    ) noexcept override {
         return error{.code = errc::misuse};
     }
     result<void> truncate_only() noexcept override {

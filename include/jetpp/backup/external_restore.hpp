@@ -1,7 +1,9 @@
 // jetpp/backup/external_restore.hpp - brings back to life what a caller of external sessions kept.
 //
-// The caller has put the files back, under the names that the session listed: databases, and every
-// segment of the session, and of later ones, into one directory, with nothing else.
+// The caller has put the files back: databases, and every segment of the session, and of later ones,
+// into one directory, with nothing else, under the names that the session listed. With a map, those
+// databases alone that it names, under the names that it gives them; others are left as they lie, and
+// the new timeline does not know them.
 //
 //     look, prove everything -> journal -> headers accepted, trailers cut -> new timeline
 //       -> journal removed -> recovery (redo, undo) -> settled, clean
@@ -16,8 +18,9 @@
 #pragma once
 
 #include <jetpp/backup/copied_database.hpp>
+#include <jetpp/backup/copied_history.hpp>
 #include <jetpp/backup/copied_log.hpp>
-#include <jetpp/backup/copied_timeline.hpp>
+#include <jetpp/backup/restore_fork.hpp>
 #include <jetpp/backup/restore_journal.hpp>
 #include <jetpp/backup/restore_settle.hpp>
 #include <jetpp/core/result.hpp>
@@ -30,13 +33,26 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 namespace jetpp::inline v1 {
 
+// A database that shall be brought back.
+struct mapped_database {
+    uuid id{};          // nil: by its name
+    std::string from{}; // as the log calls it at its end; empty: by its id
+    std::string to{};   // as its file is called here, and the database from now on
+};
+
 struct external_restore_options {
+    std::vector<mapped_database> databases{}; // empty: all, under their names
+    // Which segments are meant to be there, the first and the last; 0: as many as are found.
+    std::uint64_t generation_low = 0;
+    std::uint64_t generation_high = 0;
     std::size_t buffer_bytes = std::size_t{64} << 20; // of the recovery
     // Bytes that were read and proved since the last call. An error ends the restore with it.
     std::function<result<void>(std::uint64_t)> on_read{};
@@ -72,6 +88,7 @@ public:
 
     [[nodiscard]] result<external_restore_report> run() {
         auto const began = env_.runtime.now();
+        BOOST_OUTCOME_TRY(check_map());
         BOOST_OUTCOME_TRY(enter());
         BOOST_OUTCOME_TRY(look());
         BOOST_OUTCOME_TRY(lay());
@@ -122,7 +139,28 @@ private:
             auto const name = one.name.view();
             if (name.starts_with("jet.")) continue;
             if (one.kind != entry_kind::file) return refused;
-            names_.push_back(one.name);
+            if (is_wanted(name)) names_.push_back(one.name);
+        }
+        return ok();
+    }
+    [[nodiscard]] bool is_wanted(std::string_view file) const noexcept {
+        if (options_->databases.empty()) return true;
+        for (auto const& one : options_->databases)
+            if (one.to == file) return true;
+        return false;
+    }
+    // Errors: invalid_argument (nothing says which database, or two are one), unsafe_name.
+    [[nodiscard]] result<void> check_map() const noexcept {
+        auto const& all = options_->databases;
+        for (auto const& one : all) {
+            BOOST_OUTCOME_TRY(database_file_name(one.to));
+            if (one.id.is_nil() && one.from.empty())
+                return error{.code = errc::invalid_argument};
+            for (auto const& other : all)
+                if (&other != &one &&
+                    (other.to == one.to || (!one.id.is_nil() && other.id == one.id) ||
+                     (!one.from.empty() && other.from == one.from)))
+                    return error{.code = errc::invalid_argument};
         }
         return ok();
     }
@@ -156,6 +194,7 @@ private:
                 env_, *directory_, first.header.instance, parent(), first.log_start
             )
         );
+        BOOST_OUTCOME_TRY(check_generations(found.segments()));
         auto const begin_lsn = first.trailer ? first.trailer->begin_lsn : no_lsn;
         log_.emplace(first.log_start, begin_lsn, first.set);
         auto const progress = [&](std::uint64_t n) -> result<void> {
@@ -207,26 +246,69 @@ private:
             if (one.header.database == id) return &one;
         return nullptr;
     }
-    // Every database that is attached at the end has its copy, under its name, or is made by the log;
-    // every copy is attached. Errors: database_not_in_sets, database_missing, history_break.
-    [[nodiscard]] result<void> check_attached() noexcept {
+    // The log is taken as it is found: where that is not what was asked for, it is said.
+    // Errors: log_gap (one is missing), unsupported (log beyond the last one that is wanted).
+    [[nodiscard]] result<void> check_generations(
+        std::span<segment_header const> chain
+    ) const noexcept {
+        auto const low = options_->generation_low;
+        auto const high = options_->generation_high;
+        auto const first = [&](std::uint64_t generation) {
+            return first_lsn(generation, chain.front().segment_bytes);
+        };
+        auto const about = [](errc code, lsn at) {
+            return error{.code = code, .file = file_kind::log_segment, .at = at};
+        };
+        if (low > chain.front().generation)
+            return about(errc::log_gap, first(chain.front().generation));
+        if (high == 0) return ok();
+        if (high > chain.back().generation) return about(errc::log_gap, first(high));
+        if (high < chain.back().generation) return about(errc::unsupported, first(high + 1));
+        return ok();
+    }
+
+    // Which entry of the map means it. Null: none.
+    [[nodiscard]] mapped_database const* entry_of(logged_database const& logged) const noexcept {
+        for (auto const& one : options_->databases)
+            if (one.id.is_nil() ? one.from == logged.name.view() : one.id == logged.database)
+                return &one;
+        return nullptr;
+    }
+    // Every database that is attached at the end and wanted has its copy, under the name it shall
+    // have, or is made by the log; every copy is attached, every entry of the map means one.
+    // Errors: database_not_in_sets, database_missing, history_break, not_found.
+    [[nodiscard]] result<void> check_attached() {
         auto const about = [](errc code, database_id id, lsn at) {
             return error{
                 .code = code, .database = id.value, .file = file_kind::database, .at = at
             };
         };
-        for (auto const& logged : log_->analysis().databases()) {
+        for (auto const& known : log_->analysis().databases()) {
+            auto logged = known;
+            if (!options_->databases.empty()) {
+                auto const* const entry = entry_of(known);
+                if (entry == nullptr) continue;
+                BOOST_OUTCOME_TRY(logged.name, database_file_name(entry->to));
+            }
             auto const* const copy = copy_of(logged.database);
             if (copy == nullptr && !logged.created)
                 return about(errc::database_not_in_sets, logged.id, logged.attach_lsn);
             if (copy != nullptr && copy->name != logged.name)
                 return about(errc::database_missing, logged.id, logged.attach_lsn);
-            ++report_.databases;
+            chosen_.push_back(logged);
         }
+        report_.databases = chosen_.size();
+        if (!options_->databases.empty() && chosen_.size() != options_->databases.size())
+            return error{.code = errc::not_found, .file = file_kind::database};
         for (auto const& copy : copies_) {
             auto const* const logged = log_->analysis().database(copy.header.id);
             if (logged == nullptr || logged->database != copy.header.database)
                 return about(errc::history_break, copy.header.id, report_.reached);
+            auto const is_chosen = std::any_of(chosen_.begin(), chosen_.end(), [&](auto const& one) {
+                return one.database == copy.header.database;
+            });
+            // The file that the map calls so is another one's.
+            if (!is_chosen) return about(errc::database_missing, copy.header.id, report_.reached);
         }
         return ok();
     }
@@ -235,7 +317,7 @@ private:
 
     [[nodiscard]] result<void> lay() {
         BOOST_OUTCOME_TRY(auto file, restore_journal_file<env>::create(*directory_));
-        auto fork = copied_fork::draw(env_.runtime, *log_, later(report_.reached, highest_));
+        auto fork = restore_fork::draw(env_, *log_, later(report_.reached, highest_));
         if (journal_ && journal_->timeline.value != 0) { // drawn before, and headers may name it
             fork.timeline = journal_->timeline;
             fork.first_generation = journal_->first_generation;
@@ -243,8 +325,8 @@ private:
         auto note = restore_journal{
             .instance = copies_.front().header.instance,
             .timeline = fork.timeline,
-            .parent = log_->last_segment().timeline,
-            .fork_lsn = log_->end(),
+            .parent = fork.parent,
+            .fork_lsn = fork.fork_lsn,
             .first_generation = fork.first_generation,
             .flags = restore_journal::external,
             .staging = report_.set,
@@ -256,9 +338,10 @@ private:
             if (one.is_adopted()) continue;
             BOOST_OUTCOME_TRY(file_type::accept(*directory_, one));
         }
-        BOOST_OUTCOME_TRY(begin_copied_timeline<Traits>(
-            env_, *directory_, fork, *log_, copies_.front().log_start
-        ));
+        auto const start = copies_.front().log_start; // below it everything in them was home
+        BOOST_OUTCOME_TRY(
+            begin_timeline<Traits>(env_, *directory_, fork, *log_, {start, start}, chosen_)
+        );
         BOOST_OUTCOME_TRY(adopt(fork));
         BOOST_OUTCOME_TRY(directory_->sync());
         report_.timeline = fork.timeline;
@@ -268,7 +351,7 @@ private:
     }
 
     // Of an attempt that was interrupted, or of an engine that was here before.
-    [[nodiscard]] result<void> remove_leftovers(copied_fork const& fork) {
+    [[nodiscard]] result<void> remove_leftovers(restore_fork const& fork) {
         auto entries = array_list<directory_entry>{};
         BOOST_OUTCOME_TRY(directory_->list(entries));
         for (auto const& one : entries) {
@@ -283,7 +366,7 @@ private:
         return ok();
     }
 
-    [[nodiscard]] result<void> adopt(copied_fork const& fork) noexcept {
+    [[nodiscard]] result<void> adopt(restore_fork const& fork) noexcept {
         for (auto& copy : copies_) {
             if (copy.is_adopted()) continue;
             auto& h = copy.header;
@@ -321,6 +404,7 @@ private:
     std::optional<restore_journal> journal_; // of a restore that was interrupted
     std::vector<file_name> names_;
     std::vector<copied_database> copies_;
+    std::vector<logged_database> chosen_; // what comes back, under the names it shall have
     std::optional<copied_history> log_;
     lsn highest_{};
 };
@@ -328,7 +412,8 @@ private:
 } // namespace detail
 
 // Requires: Traits has the page size and the checksum of the copies.
-// Errors: not_found (no copy is there), would_overwrite (an instance, or something else, is), in_use,
+// Errors: invalid_argument, unsafe_name (the map); not_found (no copy is there, or an entry of the map
+// means no database), unsupported (log beyond the generations that are wanted), would_overwrite (an instance, or something else, is), in_use,
 // page_size_mismatch, checksum_mismatch; set_mixed (header and trailer, databases, or copies and log
 // are of different sessions), incomplete_copy (no trailer, or a bad one), set_damaged (header),
 // page_damaged, log_gap, log_damaged; database_not_in_sets, database_missing (another name),

@@ -8,13 +8,12 @@
 // Source   backup rules R36, R37, R41.
 #pragma once
 
-#include <jetpp/backup/manifest.hpp>
-#include <jetpp/backup/restored_databases.hpp>
-#include <jetpp/backup/restored_log.hpp>
 #include <jetpp/core/result.hpp>
+#include <jetpp/env/environment.hpp>
 #include <jetpp/log/checkpoint_slot.hpp>
 #include <jetpp/log/log_record.hpp>
 #include <jetpp/log/log_writer.hpp>
+#include <jetpp/recovery/analysis.hpp>
 #include <jetpp/recovery/instance_options.hpp>
 
 #include <array>
@@ -31,11 +30,10 @@ struct restore_fork {
     std::uint64_t first_generation{};
     std::uint32_t incarnation{};
 
-    // `highest`: no set of the lineage reaches beyond it.
-    template <any_environment Env>
-    [[nodiscard]] static restore_fork draw(
-        Env env, restored_log<Env> const& log, lsn highest
-    ) noexcept {
+    // `log`: what is replayed, seen to its end. `highest`: nothing of the lineage that was met
+    // reaches beyond it.
+    template <any_environment Env, class Log>
+    [[nodiscard]] static restore_fork draw(Env env, Log const& log, lsn highest) noexcept {
         auto& random = env.runtime;
         auto const& last = log.last_segment();
         auto made = restore_fork{
@@ -52,30 +50,37 @@ struct restore_fork {
     }
 };
 
+// Below them everything in the pages was home.
+struct restore_lows {
+    lsn redo_lsn{};
+    lsn undo_low_lsn{};
+};
+
 // A segment behind the log laid down, with the list of databases and no other record. The
 // checkpoint names it, so that recovery begins its own behind it and does not put one in its place:
 // between the two the timeline would be lost.
-// `pages`: of the set whose pages the log is laid over. Errors: of storage, out_of_memory.
-template <class Traits>
+// `databases`: those that are brought back, under the names that they shall have.
+// Errors: of storage, out_of_memory.
+template <class Traits, class Log>
 [[nodiscard]] result<void> begin_timeline(
     typename Traits::env environment,
     typename Traits::env::directory& into,
     restore_fork const& fork,
-    restored_log<typename Traits::env> const& log,
-    backup_manifest const& pages,
-    std::span<restored_database const> databases
+    Log const& log,
+    restore_lows const& lows,
+    std::span<logged_database const> databases
 ) noexcept {
     using env = typename Traits::env;
     auto entries = std::array<attach_entry, databases_max>{};
     auto count = std::size_t{0};
     for (auto const& one : databases)
         entries[count++] = {
-            .database = one.logged.id,
-            .flags = one.logged.flags,
-            .id = one.logged.database,
-            .nonce = one.logged.nonce,
-            .attach_lsn = one.logged.attach_lsn,
-            .name = as_bytes(one.logged.name.view()),
+            .database = one.id,
+            .flags = one.flags,
+            .id = one.database,
+            .nonce = one.nonce,
+            .attach_lsn = one.attach_lsn,
+            .name = as_bytes(one.name.view()),
         };
     auto room = std::array<std::byte, attach_entries_size_max>{};
     auto const used = encode_attach_entries({entries.data(), count}, room);
@@ -118,8 +123,8 @@ template <class Traits>
     auto slot = checkpoint_slot{};
     slot.instance = last.instance;
     slot.timeline = fork.timeline;
-    slot.redo_lsn = pages.redo_lsn;
-    slot.undo_low_lsn = pages.undo_low_lsn;
+    slot.redo_lsn = lows.redo_lsn;
+    slot.undo_low_lsn = lows.undo_low_lsn;
     slot.end_lsn = writer->durable_lsn();
     slot.generation = begun.generation;
     slot.nonce = begun.nonce;
@@ -129,7 +134,7 @@ template <class Traits>
     slot.page_bytes = static_cast<std::uint32_t>(Traits::page_size);
     for (auto const& one : databases)
         slot.databases[slot.database_count++] = {
-            .id = one.logged.id, .database = one.logged.database
+            .id = one.id, .database = one.database
         };
     return file.write(slot);
 }

@@ -234,7 +234,11 @@ private:
         BOOST_OUTCOME_TRY(lay_databases(into, databases, fork, report));
         trouble_.set.reset();
         if (into != nullptr) {
-            BOOST_OUTCOME_TRY(begin_timeline<Traits>(env_, *into, fork, log, pages, databases));
+            auto logged = std::vector<logged_database>{};
+            for (auto const& one : databases) logged.push_back(one.logged);
+            BOOST_OUTCOME_TRY(begin_timeline<Traits>(
+                env_, *into, fork, log, {pages.redo_lsn, pages.undo_low_lsn}, logged
+            ));
         }
         return fork;
     }

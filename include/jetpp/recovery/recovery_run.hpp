@@ -508,10 +508,10 @@ private:
             for (auto const& r : log) {
                 if (!r) return r.error();
                 auto const& record = r.assume_value();
-                // Half of a transaction may be about a database that is not restored.
+                // Half of it may be about a database that a restore left out; detach waits for losers.
                 auto const about = record.header.database;
-                if (in_->options_.restoring && about != no_database && !in_->database_of(about))
-                    continue;
+                auto const forked = in_->options_.restoring || record.at < end_.last->fork_lsn;
+                if (forked && about != no_database && !in_->database_of(about)) continue;
                 BOOST_OUTCOME_TRY(losers.see(record));
             }
             runtime::point(point_id::before_undo);
