@@ -73,6 +73,16 @@ namespace {
     return {hex.data(), hex.size()};
 }
 
+[[nodiscard]] nlohmann::ordered_json drill_json(jetpp::drill_proof const& drill) {
+    auto all = nlohmann::ordered_json::object();
+    all["reached_lsn"] = std::to_string(drill.reached.value);
+    all["pages"] = std::to_string(drill.pages);
+    all["records"] = std::to_string(drill.records);
+    all["trees"] = std::to_string(drill.trees);
+    all["rows"] = std::to_string(drill.rows);
+    return all;
+}
+
 void print_json(std::FILE* to, jetpp::backup_report const& r) {
     auto const at = [](jetpp::lsn position) -> nlohmann::ordered_json {
         if (!position) return nullptr;
@@ -95,6 +105,8 @@ void print_json(std::FILE* to, jetpp::backup_report const& r) {
     all["records"] = std::to_string(r.records);
     all["bytes"] = std::to_string(r.stored_bytes);
     all["damaged_homes"] = std::to_string(r.masked_pages);
+    all["drill"] = nullptr;
+    if (r.drill) all["drill"] = drill_json(*r.drill);
     all["stamp_problem"] = nullptr;
     if (r.stamp_problem) all["stamp_problem"] = jetpp_tool::text_of(*r.stamp_problem);
     all["truncated"] = nullptr;
@@ -114,6 +126,14 @@ void print_text(std::FILE* to, jetpp::backup_report const& r) {
         number(r.stored_bytes),
         number(r.end_lsn.value)
     );
+    if (r.drill)
+        std::fprintf(
+            to,
+            "drill: restored to LSN %llu, %llu trees with %llu rows\n",
+            number(r.drill->reached.value),
+            number(r.drill->trees),
+            number(r.drill->rows)
+        );
     if (r.truncated) print_truncation(*r.truncated, false);
 }
 
@@ -139,7 +159,8 @@ void back_up(set_request const& request) {
         bar.show(p.bytes_done, p.bytes_total, name_of(p.stage));
         return jetpp::ok();
     };
-    auto const done = engine->back_up(request.repository, options);
+    auto const drill_below = request.drill ? scratch_place(request.scratch) : std::string{};
+    auto const done = engine->back_up(request.repository, options, drill_below);
     bar.wipe();
     auto const closed = engine->close();
     if (!done) refuse(request, done.error());

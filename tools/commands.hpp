@@ -83,6 +83,8 @@ struct set_request {
     std::string pages_since{};       // the beginning of a set's id or name
     std::uint64_t bytes_per_second = 0;
     bool truncate = false;
+    bool drill = false;    // restore the set before it is published
+    std::string scratch{}; // where the drill does it; empty: a temporary place
     bool json = false;
     key_request keys{};
 };

@@ -256,6 +256,16 @@ void add_backup(CLI::App& app, set_request& request) {
     command.add_flag(
         "--truncate", request.truncate, "afterwards, give up log that nothing needs any more"
     );
+    auto& drill = *command.add_flag(
+        "--drill", request.drill, "restore the set before it is published, and throw that away"
+    );
+    command
+        .add_option(
+            "--scratch",
+            request.scratch,
+            "where the drill restores (default: TMPDIR or /var/tmp); as large as the databases"
+        )
+        ->needs(&drill);
     command.add_flag("--json", request.json, "the report as one JSON object");
 }
 

@@ -5,6 +5,7 @@
 #include <jetpp/backup/repository.hpp>
 
 #include <cstdint>
+#include <cstdlib>
 #include <string>
 #include <string_view>
 
@@ -35,6 +36,13 @@ using repository = jetpp::repository<environment>;
     auto sum = std::uint64_t{0};
     for (auto const& part : manifest.parts) sum += part.summary.bytes;
     return sum;
+}
+
+// Not /tmp, which may be memory: restored databases are as large as they were.
+[[nodiscard]] inline std::string scratch_place(std::string const& asked) {
+    if (!asked.empty()) return asked;
+    auto const* const named = std::getenv("TMPDIR");
+    return named != nullptr && *named != 0 ? named : "/var/tmp";
 }
 
 } // namespace jetpp_tool

@@ -63,6 +63,10 @@ void print_set(std::string_view name, jetpp::backup_manifest const& m) {
     say("codec", m.codec);
     say("cipher", m.is_encrypted() ? m.cipher : "none");
     for (auto const& slot : m.key_slots) say("key slot", std::string{jetpp::name_of(slot.kind)});
+    if (m.drill)
+        say("drill",
+            "restored at " + jetpp_tool::text_of(m.drill->time) + ", " +
+                std::to_string(m.drill->rows) + " rows");
     say("authenticity", m.has_author() ? "hmac" : "none");
     for (auto const& one : m.databases)
         say("database",
@@ -178,13 +182,6 @@ bool print_sets(std::string const& path) {
 }
 
 namespace {
-
-// Not /tmp, which may be memory: restored databases are as large as they were.
-[[nodiscard]] std::string scratch_place(std::string const& asked) {
-    if (!asked.empty()) return asked;
-    auto const* const named = std::getenv("TMPDIR");
-    return named != nullptr && *named != 0 ? named : "/var/tmp";
-}
 
 // Has the engine that fits a set restore it.
 struct set_prover {

@@ -68,9 +68,11 @@ public:
     // Until visit returns false.
     virtual jetpp::result<void> scan(row_range const& wanted, visitor const& visit) = 0;
     // Adds a set to a repository, which is made if it is missing; "-": to standard output, as one
-    // stream.
+    // stream. `drill_below`: restores the set there before it is published; empty: does not.
     virtual jetpp::result<jetpp::backup_report> back_up(
-        std::string const& repository, jetpp::backup_options const& options
+        std::string const& repository,
+        jetpp::backup_options const& options,
+        std::string const& drill_below
     ) = 0;
     virtual jetpp::result<jetpp::truncation_report> truncate_log(
         jetpp::truncation_options const& options

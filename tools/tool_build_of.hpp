@@ -4,6 +4,7 @@
 #pragma once
 
 #include <jetpp/backup.hpp>
+#include <jetpp/backup/drill.hpp>
 #include <jetpp/backup/stream_sink.hpp>
 #include <jetpp/engine/engine.hpp>
 #include <jetpp/env/descriptor.hpp>
@@ -84,12 +85,21 @@ public:
         }
     }
     jetpp::result<jetpp::backup_report> back_up(
-        std::string const& repository, jetpp::backup_options const& options
+        std::string const& repository,
+        jetpp::backup_options const& options,
+        std::string const& drill_below
     ) override {
-        if (repository != "-") return jetpp::run_backup_to(*engine_, repository, options);
+        auto const drill = jetpp::drill_options{.scratch = drill_below};
+        auto& store = engine_->core().store;
+        if (repository != "-") {
+            if (drill_below.empty()) return jetpp::run_backup_to(*engine_, repository, options);
+            return jetpp::run_drilled_backup_to(*engine_, repository, drill, options);
+        }
         auto out = jetpp::descriptor::standard_output();
         auto sink = jetpp::stream_sink{out};
-        return jetpp::run_in_place(engine_->core().store, sink, options);
+        if (drill_below.empty()) return jetpp::run_in_place(store, sink, options);
+        auto drilled = jetpp::drill_sink<typename Engine::traits, decltype(sink)>{{}, sink, drill};
+        return jetpp::run_in_place(store, drilled, options);
     }
     jetpp::result<jetpp::truncation_report> truncate_log(
         jetpp::truncation_options const& options

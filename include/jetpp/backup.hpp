@@ -2,8 +2,9 @@
 //
 // Needs Boost.Asio and OpenSSL's libcrypto; reading sets back (jetpp/restore.hpp) needs
 // nlohmann-json as well. Programs that take no backups include neither. On purpose only, each with
-// its library: backup/zstd_codec.hpp, backup/lz4_codec.hpp, backup/sodium.hpp; and, for sockets as
-// sinks, backup/asio_stream.hpp.
+// its library: backup/zstd_codec.hpp, backup/lz4_codec.hpp, backup/sodium.hpp; for sockets as sinks,
+// backup/asio_stream.hpp; and backup/drill.hpp, which restores each set before it is published, and
+// so needs what restoring needs.
 #pragma once
 
 #include <jetpp/backup/async_backup.hpp>

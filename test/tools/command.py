@@ -755,6 +755,26 @@ class CommandTest(unittest.TestCase):
         self.run_jetpp("verify", repo)
         self.run_jetpp("restore", repo, self.path("new"))
 
+    def test_a_drill_restores_the_set_before_it_is_one(self):
+        directory, repo, scratch = self.path("db"), self.path("repo"), self.path("scratch")
+        self.load(directory, [(b"%06d" % i, b"v" * 100) for i in range(2000)])
+        os.mkdir(scratch)
+        drill = ("--drill", "--scratch", scratch, "--json")
+        full = json.loads(self.run_jetpp("backup", directory, repo, *drill).stdout)
+        self.assertEqual(full["drill"]["reached_lsn"], full["end_lsn"])
+        self.assertGreaterEqual(int(full["drill"]["rows"]), 2000)
+        self.load(directory, [(b"later", b"1")])
+        log = json.loads(self.run_jetpp("backup", directory, repo, "--incremental", *drill).stdout)
+        self.assertEqual(log["drill"]["reached_lsn"], log["end_lsn"])
+        self.assertEqual(os.listdir(scratch), [])
+        self.assertEqual(self.run_jetpp("info", repo).stdout.count(b"drill"), 2)
+        self.run_jetpp("verify", repo)
+        self.run_jetpp("backup", directory, repo, "--scratch", scratch, status=2)
+        stream = self.run_jetpp("backup", directory, "-", *drill).stdout
+        self.assertEqual(os.listdir(scratch), [])
+        self.run_jetpp("restore", "-", self.path("new"), given=stream)
+        self.assertEqual(self.scan(self.path("new")), self.scan(directory))
+
     # --- sets compressed, encrypted, streamed
 
     def keys(self):

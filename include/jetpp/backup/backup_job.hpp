@@ -213,6 +213,8 @@ private:
     [[nodiscard]] result<void> publish(backup_report& report) {
         auto const& b = source_.bounds();
         auto manifest = describe_set();
+        BOOST_OUTCOME_TRY(writer_->prove(manifest, [this](std::uint64_t) { return go_on(); }));
+        BOOST_OUTCOME_TRY(go_on());
         BOOST_OUTCOME_TRY(auto const done, writer_->publish(manifest));
         report = {
             .set = name_.set,
@@ -229,6 +231,7 @@ private:
             .image_bytes = writer_->image_bytes(),
             .stored_bytes = writer_->stored_bytes(),
             .manifest_hash = done.hash,
+            .drill = manifest.drill,
             .name = std::string{set_directory_name(name_).view()},
         };
         if (!has_pages(name_.kind)) return ok();
@@ -290,6 +293,13 @@ private:
         return m;
     }
 
+    // Errors: cancelled, once somebody has interrupted the job.
+    [[nodiscard]] result<void> go_on() const noexcept {
+        if (interrupted_.load(std::memory_order_acquire) != 0)
+            return error{.code = errc::cancelled};
+        return ok();
+    }
+
     // By now known; read from the reader's side only after it told so.
     [[nodiscard]] std::uint64_t plan_total() const noexcept {
         return total_.load(std::memory_order_relaxed);
@@ -300,8 +310,7 @@ private:
         auto const due = bucket_.take(bytes_wanted, clock().now());
         for (;;) {
             auto const ticket = wake_.ticket();
-            if (interrupted_.load(std::memory_order_acquire) != 0)
-                return error{.code = errc::cancelled};
+            BOOST_OUTCOME_TRY(go_on());
             if (clock().now() >= due) return ok();
             wake_.wait(ticket, due);
         }

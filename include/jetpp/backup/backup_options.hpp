@@ -5,6 +5,7 @@
 #include <jetpp/backup/backup_kind.hpp>
 #include <jetpp/backup/backup_planner.hpp>
 #include <jetpp/backup/key_ring.hpp>
+#include <jetpp/backup/manifest.hpp>
 #include <jetpp/backup/sha256.hpp>
 #include <jetpp/backup/unit_codec.hpp>
 #include <jetpp/core/ids.hpp>
@@ -69,6 +70,7 @@ struct backup_report {
     std::uint64_t stored_bytes{}; // in the set
     std::uint64_t masked_pages{}; // rotten in the file, good in memory: see the manifest
     sha256_digest manifest_hash{};
+    std::optional<drill_proof> drill{}; // the set was restored before it was published
     std::string name{};                   // of the set, as a repository calls it
     std::optional<error> stamp_problem{}; // the set stands, but no header names it
     std::optional<truncation_report> truncated{};

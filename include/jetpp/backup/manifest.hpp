@@ -71,6 +71,17 @@ struct manifest_warning {
     friend bool operator==(manifest_warning const&, manifest_warning const&) = default;
 };
 
+// That the set was restored before it was published, and what was there then (drill.hpp).
+struct drill_proof {
+    wall_time time{}; // of the end of the restore, in seconds
+    lsn reached{};    // the end of the set
+    std::uint64_t pages{};   // read and proved
+    std::uint64_t records{}; // of the log, likewise
+    std::uint64_t trees{};   // walked from end to end, after replay
+    std::uint64_t rows{};
+    friend bool operator==(drill_proof const&, drill_proof const&) = default;
+};
+
 struct manifest_base {
     uuid set{};
     sha256_digest hash{};
@@ -141,6 +152,7 @@ struct backup_manifest {
     manifest_mac_input mac_input{};           // of one that was read
     std::vector<manifest_part> parts;
     backup_receipt receipt = backup_receipt::durable;
+    std::optional<drill_proof> drill; // none: nobody has tried
     std::vector<manifest_warning> warnings;
 
     friend bool operator==(backup_manifest const&, backup_manifest const&) = default;
@@ -199,6 +211,19 @@ inline void write_part(json_text& json, manifest_part const& part) {
     write_number(json, "frames", part.summary.frames);
     write_number(json, "raw_bytes", part.summary.raw_bytes);
     json.key("headers_sha256").text({hash.data(), hash.size()}).close_object();
+}
+
+inline void write_drill(json_text& json, std::optional<drill_proof> const& drill) {
+    json.key("drill").open_object().key("state").text(drill ? "passed" : "none");
+    if (drill) {
+        json.key("time").text(utc_text::seconds(drill->time).view());
+        write_lsn(json, "reached_lsn", drill->reached);
+        write_number(json, "pages", drill->pages);
+        write_number(json, "records", drill->records);
+        write_number(json, "trees", drill->trees);
+        write_number(json, "rows", drill->rows);
+    }
+    json.close_object();
 }
 
 [[nodiscard]] inline std::string hex_text(const_bytes raw) {
@@ -318,7 +343,7 @@ inline std::string backup_manifest::to_json() const {
     write_index(json, *this, part_content::log);
     json.close_object();
     json.key("receipt").text(name_of(receipt));
-    json.key("drill").open_object().key("state").text("none").close_object();
+    write_drill(json, drill);
     json.key("authenticity").text(has_author() ? "hmac" : "none").key("hmac");
     if (hmac)
         json.text(hex_text(*hmac));

@@ -253,6 +253,22 @@ inline void read_index(
     return hasher.finish();
 }
 
+// A state of a later version proves nothing to this one.
+[[nodiscard]] inline std::optional<drill_proof> read_drill(
+    manifest_fields& in, nlohmann::json const& root
+) {
+    auto const& drill = in.at(root, "drill");
+    if (in.text(drill, "state") != "passed") return std::nullopt;
+    auto made = drill_proof{};
+    made.time = in.time(drill, "time");
+    made.reached = in.position(drill, "reached_lsn");
+    made.pages = in.number(drill, "pages");
+    made.records = in.number(drill, "records");
+    made.trees = in.number(drill, "trees");
+    made.rows = in.number(drill, "rows");
+    return made;
+}
+
 // Are the fields together what one set can be?
 [[nodiscard]] inline bool is_coherent(backup_manifest const& m) {
     auto const pages_fit =
@@ -280,6 +296,7 @@ inline void read_index(
         covered = range.to;
     }
     if (m.log.empty() || m.log.front().from > m.log_start || covered != m.end_lsn) return false;
+    if (m.drill && m.drill->reached != m.end_lsn) return false;
     for (std::size_t i = 0; i < m.parts.size(); ++i)
         if (m.parts[i].number != i) return false;
     for (std::size_t i = 0; i < m.databases.size(); ++i)
@@ -369,6 +386,7 @@ inline void read_index(
          {backup_receipt::durable, backup_receipt::handed_over, backup_receipt::discarded})
         if (receipt == name_of(one)) m.receipt = one;
     in.refuse_unless(receipt == name_of(m.receipt));
+    m.drill = read_drill(in, root);
     in.each(root, "warnings", 1024, [&](nlohmann::json const& one) {
         m.warnings.push_back({in.text(one, "what"), in.text(one, "file"), in.number(one, "count")});
     });

@@ -217,6 +217,11 @@ public:
         into_->remove_set(name_);
     }
 
+    // The set as it lies there, to be read back before finish(). Requires: begin(), no open part.
+    [[nodiscard]] result<typename Env::directory> reopen() noexcept {
+        return into_->open_set(name_);
+    }
+    [[nodiscard]] repository<Env>& into() noexcept { return *into_; }
     // Of the set, in sets/ of the repository.
     [[nodiscard]] file_name const& name() const noexcept { return name_; }
 

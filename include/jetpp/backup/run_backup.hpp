@@ -49,27 +49,44 @@ template <class Engine, backup_sink Sink>
     return run_backup(db.core().store, sink, options);
 }
 
+namespace detail {
+
+// Opens the repository and hands `work` a sink into it, and options that find their bases there.
+template <class Traits, class Work>
+[[nodiscard]] result<backup_report> back_up_to(
+    instance<Traits>& store, path_view repository_path, backup_options const& options, Work&& work
+) {
+    using env = typename Traits::env;
+    BOOST_OUTCOME_TRY(
+        auto sets, repository<env>::open_or_create(store.environment(), repository_path)
+    );
+    BOOST_OUTCOME_TRY(auto sink, directory_sink<env>::create(store.environment(), sets));
+    auto all = options;
+    all.find_base = [&](uuid const& set, std::uint64_t hash) -> result<sha256_digest> {
+        auto here = sets.find_set(set, hash);
+        auto const elsewhere = !here && here.error().code == errc::base_not_here;
+        return elsewhere && options.find_base ? options.find_base(set, hash) : here;
+    };
+    return work(sink, all);
+}
+
+} // namespace detail
+
 // Into a repository, which is made if it is missing: one more set. The sink writes behind by itself,
-// so the calling thread reads, and hands nothing to a pool.
+// so the calling thread reads, and hands nothing to a pool. With a drill: drill.hpp.
 template <class Engine>
     requires requires(Engine& db) { db.core().store; }
 [[nodiscard]] result<backup_report> run_backup_to(
     Engine& db, path_view repository_path, backup_options const& options = {}
 ) noexcept {
     auto& store = db.core().store;
-    using env = typename std::remove_reference_t<decltype(store)>::env;
-    return guarded([&]() -> result<backup_report> {
-        BOOST_OUTCOME_TRY(
-            auto sets, repository<env>::open_or_create(store.environment(), repository_path)
+    return guarded([&] {
+        return detail::back_up_to(
+            store,
+            repository_path,
+            options,
+            [&](auto& sink, backup_options const& all) { return run_in_place(store, sink, all); }
         );
-        BOOST_OUTCOME_TRY(auto sink, directory_sink<env>::create(store.environment(), sets));
-        auto all = options;
-        all.find_base = [&](uuid const& set, std::uint64_t hash) -> result<sha256_digest> {
-            auto here = sets.find_set(set, hash);
-            auto const elsewhere = !here && here.error().code == errc::base_not_here;
-            return elsewhere && options.find_base ? options.find_base(set, hash) : here;
-        };
-        return run_in_place(store, sink, all);
     });
 }
 

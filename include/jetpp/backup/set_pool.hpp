@@ -54,19 +54,36 @@ public:
                 return add_set(text, text, std::move(opened).assume_value());
             }
             BOOST_OUTCOME_TRY(auto sets, repository<Env>::open(env, path));
-            BOOST_OUTCOME_TRY(auto const found, sets.list());
-            for (auto const& one : found) {
-                if (!one.has_manifest) continue;
-                BOOST_OUTCOME_TRY(auto directory, sets.open_set(one.name));
-                auto where = std::string{path.view()};
-                where.append("/").append(sets_directory_name.view());
-                where.append("/").append(one.name.view());
-                BOOST_OUTCOME_TRY(
-                    add_set(std::move(where), std::string{one.name.view()}, std::move(directory))
-                );
-            }
-            return ok();
+            return add_all(sets, path.view());
         });
+    }
+    // Every set of a repository. `path`: what it is called in reports.
+    [[nodiscard]] result<void> add_all(repository<Env>& sets, std::string_view path) {
+        BOOST_OUTCOME_TRY(auto const found, sets.list());
+        for (auto const& one : found) {
+            if (!one.has_manifest) continue;
+            BOOST_OUTCOME_TRY(auto directory, sets.open_set(one.name));
+            auto where = std::string{path};
+            where.append("/").append(sets_directory_name.view());
+            where.append("/").append(one.name.view());
+            BOOST_OUTCOME_TRY(
+                add_set(std::move(where), std::string{one.name.view()}, std::move(directory))
+            );
+        }
+        return ok();
+    }
+    // A set that has no manifest in its directory yet.
+    void add_unpublished(
+        std::string name, typename Env::directory directory, read_manifest manifest
+    ) {
+        members_.push_back(
+            {name,
+             std::move(name),
+             std::move(directory),
+             std::make_unique<read_manifest>(std::move(manifest)),
+             {},
+             {}}
+        );
     }
     [[nodiscard]] result<void> add_set(
         std::string where, std::string name, typename Env::directory directory

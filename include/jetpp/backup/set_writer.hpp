@@ -11,6 +11,7 @@
 #include <jetpp/backup/manifest.hpp>
 #include <jetpp/backup/part_writer.hpp>
 #include <jetpp/backup/sealed_text.hpp>
+#include <jetpp/backup/set_access.hpp>
 #include <jetpp/backup/sink.hpp>
 #include <jetpp/backup/unit_codec.hpp>
 #include <jetpp/core/result.hpp>
@@ -107,6 +108,24 @@ public:
         });
     }
 
+    // Of a sink that proves: every part is written and closed; the manifest gets the proof.
+    // Errors: those of the proof: the set is not what was written, or does not restore.
+    [[nodiscard]] result<void> prove(
+        backup_manifest& manifest, drill_watch const& on_read
+    ) noexcept {
+        if constexpr (proving_sink<Sink>) {
+            return guarded([&]() -> result<void> {
+                BOOST_OUTCOME_TRY(complete(manifest));
+                auto access = set_access{};
+                access.codecs.kinds.front() = codec_.kind;
+                access.key = key_.key;
+                BOOST_OUTCOME_TRY(manifest.drill, sink_->prove(manifest, access, on_read));
+                return ok();
+            });
+        }
+        return ok();
+    }
+
     struct published {
         backup_receipt receipt{};
         sha256_digest hash{}; // of the manifest
@@ -114,14 +133,7 @@ public:
     // `manifest` lacks its parts only, and how they are stored.
     [[nodiscard]] result<published> publish(backup_manifest& manifest) noexcept {
         return guarded([&]() -> result<published> {
-            manifest.parts = parts_;
-            manifest.codec = codec_.text();
-            if (key_.key != nullptr) {
-                manifest.cipher = key_.key->kind().name;
-                manifest.key_slots = key_.slots;
-                BOOST_OUTCOME_TRY(auto const text, sha256::of(as_bytes(manifest.to_json())));
-                BOOST_OUTCOME_TRY(manifest.hmac, key_.key->manifest_mac(text));
-            }
+            BOOST_OUTCOME_TRY(complete(manifest));
             auto const json = manifest.to_json();
             BOOST_OUTCOME_TRY(auto const hash, sha256::of(as_bytes(json)));
             BOOST_OUTCOME_TRY(auto const sealed, seal_text(json));
@@ -144,6 +156,19 @@ public:
     [[nodiscard]] std::uint64_t stored_bytes() const noexcept { return stored_bytes_; }
 
 private:
+    // What the writer alone knows of the set.
+    [[nodiscard]] result<void> complete(backup_manifest& manifest) {
+        manifest.parts = parts_;
+        manifest.codec = codec_.text();
+        if (key_.key == nullptr) return ok();
+        manifest.cipher = key_.key->kind().name;
+        manifest.key_slots = key_.slots;
+        manifest.hmac.reset(); // it is over the text without it
+        BOOST_OUTCOME_TRY(auto const text, sha256::of(as_bytes(manifest.to_json())));
+        BOOST_OUTCOME_TRY(manifest.hmac, key_.key->manifest_mac(text));
+        return ok();
+    }
+
     // Frames go straight on; a throwing sink ends here, as part_writer knows no exceptions.
     struct output {
         Sink* sink;

@@ -18,6 +18,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <new>
 #include <string>
 #include <string_view>
@@ -25,6 +26,10 @@
 #include <vector>
 
 namespace jetpp::inline v1 {
+
+struct backup_manifest;
+struct drill_proof;
+struct set_access;
 
 struct set_name {
     uuid set{};
@@ -48,6 +53,19 @@ concept backup_sink =
         { sink.finish(content) } -> std::same_as<result<backup_receipt>>;
         // Instead of finish, at any time after begin: nothing of the set stays.
         { sink.abandon() } -> std::same_as<void>;
+    };
+
+// A sink that tries a set before it lets it exist (drill.hpp). Asked once, before finish(), when all
+// parts are closed. `manifest`: of the set, as it will be but for its proof; `access`: what reads
+// the parts; `on_read`: bytes read since the last call, an error ends the proof with it.
+using drill_watch = std::function<result<void>(std::uint64_t)>;
+template <class S>
+concept proving_sink =
+    backup_sink<S> &&
+    requires(
+        S& sink, backup_manifest const& manifest, set_access const& access, drill_watch const& on_read
+    ) {
+        { sink.prove(manifest, access, on_read) } -> std::same_as<result<drill_proof>>;
     };
 
 // Calls into a sink that throws end here.

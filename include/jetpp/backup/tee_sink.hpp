@@ -28,6 +28,11 @@ namespace jetpp::inline v1 {
 template <backup_sink... Sinks>
     requires(sizeof...(Sinks) >= 1)
 class tee_sink {
+    static_assert(
+        (!proving_sink<Sinks> && ...),
+        "jetpp: a drill stands before the tee, not in a branch of it: drill_sink{tee_sink{...}}"
+    );
+
 public:
     explicit tee_sink(Sinks&... branches) noexcept : branches_{&branches...} {}
 

@@ -52,7 +52,7 @@ public:
             remove(parent, name);
             if (!report) return report.error();
             auto const& all = report.assume_value();
-            return replayed_set{.trees = all.trees, .rows = all.rows};
+            return replayed_set{.reached = all.reached, .trees = all.trees, .rows = all.rows};
         });
     }
 

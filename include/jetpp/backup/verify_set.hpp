@@ -148,6 +148,7 @@ template <any_environment Env>
 
 // What a prover tells of a set that it restored.
 struct replayed_set {
+    lsn reached{};
     std::uint64_t trees{};
     std::uint64_t rows{};
 };
@@ -159,27 +160,22 @@ struct no_prover {
     }
 };
 
-// Adds to the report what is found in the files of one set. `name`: as the report shall call it.
+// Adds to the report what is found in the files of one set, whose manifest is known, and need not
+// lie in its directory yet. `name`: as the report shall call it.
 // Returns: are they sound, and readable? Errors: of reading the directory, out_of_memory, what on_read returned.
 template <any_environment Env>
-[[nodiscard]] result<bool> verify_files(
+[[nodiscard]] result<bool> verify_files_of(
     typename Env::directory& set,
     std::string_view name,
+    backup_manifest const& manifest,
     verify_report& report,
-    verify_options const& options = {}
+    verify_options const& options
 ) noexcept {
     return guarded([&]() -> result<bool> {
         auto const findings = report.findings.size();
-        ++report.sets;
         auto const found = [&](std::string file, error const& why) {
             report.findings.push_back({std::string{name}, std::move(file), why});
         };
-        auto const read = manifest_of<Env>(set);
-        if (!read) {
-            found(std::string{manifest_file_name.view()}, read.error());
-            return false;
-        }
-        auto const& manifest = read.assume_value().manifest;
         auto entries = array_list<directory_entry>{};
         BOOST_OUTCOME_TRY(set.list(entries));
         for (auto const& entry : entries) {
@@ -191,7 +187,10 @@ template <any_environment Env>
                     {.code = errc::set_mixed, .file = file_kind::directory}
                 );
         }
-        if (manifest.is_encrypted() && options.access.keys == nullptr) {
+        auto const& key = options.access.key;
+        auto const has_key = options.access.keys != nullptr ||
+                             (key != nullptr && key->set() == manifest.set);
+        if (manifest.is_encrypted() && !has_key) {
             report.partial = true;
             auto checked = detail::check_sealed_parts<Env>(set, manifest, report, options);
             if (!checked) {
@@ -204,7 +203,7 @@ template <any_environment Env>
         auto const access = options.access.for_set(manifest);
         if (!access) {
             found(std::string{manifest_file_name.view()}, access.error());
-            return ok();
+            return false;
         }
         if (access.assume_value().key != nullptr && access.assume_value().key->proves_author())
             ++report.authenticated;
@@ -232,6 +231,27 @@ template <any_environment Env>
         report.records += tally.records;
         report.bytes += tally.bytes;
         return report.findings.size() == findings;
+    });
+}
+
+// The same of a set with its manifest.
+template <any_environment Env>
+[[nodiscard]] result<bool> verify_files(
+    typename Env::directory& set,
+    std::string_view name,
+    verify_report& report,
+    verify_options const& options = {}
+) noexcept {
+    return guarded([&]() -> result<bool> {
+        ++report.sets;
+        auto const read = manifest_of<Env>(set);
+        if (!read) {
+            report.findings.push_back(
+                {std::string{name}, std::string{manifest_file_name.view()}, read.error()}
+            );
+            return false;
+        }
+        return verify_files_of<Env>(set, name, read.assume_value().manifest, report, options);
     });
 }
 
