@@ -94,7 +94,7 @@ inline constexpr std::size_t hkdf_info_max = 128;
     auto block = std::array<std::byte, 32 + hkdf_info_max + 1>{}; // the one before, info, counter
     auto before = std::size_t{0};
     for (std::size_t done = 0; done < out.size(); done += 32) {
-        std::memcpy(block.data() + before, info.data(), info.size());
+        if (!info.empty()) std::memcpy(block.data() + before, info.data(), info.size());
         block[before + info.size()] = static_cast<std::byte>(done / 32 + 1);
         auto const made =
             hmac_sha256(extracted, const_bytes{block}.first(before + info.size() + 1));
