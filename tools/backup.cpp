@@ -1,9 +1,14 @@
 // jetpp backup: one more set in a repository.
+#include <jetpp/backup/manifest_text.hpp>
 #include <jetpp/backup/set_catalogue.hpp>
 
+#include <cstdint>
 #include <cstdio>
+#include <filesystem>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "codecs.hpp"
 #include "commands.hpp"
@@ -37,8 +42,43 @@ namespace {
     return jetpp::backup_kind::full;
 }
 
-// The set that `--pages-since` means.
+// A manifest at hand: a file, or that of the set whose directory `path` is.
+[[nodiscard]] jetpp::read_manifest manifest_at(std::string const& path) {
+    auto where = std::filesystem::path{path};
+    if (std::filesystem::is_directory(where)) where /= jetpp::manifest_file_name.view();
+    auto const parent = where.has_parent_path() ? where.parent_path().string() : std::string{"."};
+    auto directory = value_of(
+        environment{}.storage.open_dir(parent, jetpp::directory_how::must_exist), parent
+    );
+    auto const name = value_of(jetpp::file_name::make(where.filename().string()), path);
+    auto const text =
+        value_of(jetpp::read_file<environment>(directory, name, jetpp::manifest_bytes_max), path);
+    return value_of(jetpp::parse_manifest(jetpp::as_text(text.all())), path);
+}
+
+// Knows the sets of `--base`, besides those of the repository.
+[[nodiscard]] jetpp::base_finder finder_of(set_request const& request) {
+    auto known = std::vector<std::pair<jetpp::uuid, jetpp::sha256_digest>>{};
+    for (auto const& path : request.bases) {
+        auto const read = manifest_at(path);
+        known.emplace_back(read.manifest.set, read.hash);
+    }
+    return [known](jetpp::uuid const& set, std::uint64_t hash
+           ) -> jetpp::result<jetpp::sha256_digest> {
+        for (auto const& [id, digest] : known)
+            if (id == set && jetpp::short_of(digest) == hash) return digest;
+        return jetpp::error{
+            .code = jetpp::errc::base_not_here, .file = jetpp::file_kind::repository
+        };
+    };
+}
+
+// The set that `--pages-since` means: of the repository, or one whose manifest lies elsewhere.
 [[nodiscard]] jetpp::backup_base base_of(set_request const& request) {
+    if (request.pages_since.find('/') != std::string::npos) {
+        auto read = manifest_at(request.pages_since);
+        return {std::move(read.manifest), read.hash};
+    }
     auto sets = value_of(repository::open({}, request.repository), request.repository);
     auto const known = value_of(jetpp::list_sets(sets), request.repository);
     auto const* const chosen =
@@ -54,7 +94,8 @@ namespace {
     case jetpp::errc::full_backup_required:
     case jetpp::errc::log_gap: return "; take a full backup";
     case jetpp::errc::base_not_here:
-        return "; back up to where the base lies, or take a full backup here";
+        return "; back up to where the base lies, or name its manifest with --base, or take a full "
+               "backup here";
     default: return "";
     }
 }
@@ -150,8 +191,13 @@ void back_up(set_request const& request) {
     options.truncate = request.truncate;
     if (options.truncate && !jetpp::permits_truncation(options.kind))
         wrong_usage("--truncate goes with a full or an incremental: nothing relies on other kinds");
-    if (request.repository == stream_word && (options.truncate || !request.pages_since.empty()))
-        wrong_usage("--truncate and --pages-since need a repository");
+    auto const base_is_here = request.pages_since.find('/') == std::string::npos;
+    if (request.repository == stream_word &&
+        (options.truncate || (!request.pages_since.empty() && base_is_here)))
+        wrong_usage("--truncate needs a repository, and --pages-since one, or the path of a set");
+    if (!request.bases.empty() && !request.incremental && !request.differential)
+        wrong_usage("--base goes with --incremental and --differential");
+    options.find_base = finder_of(request);
     if (options.kind == jetpp::backup_kind::pages) options.base = base_of(request);
     auto engine = open_engine(request.directory, nullptr);
     auto bar = progress_bar{"backup"};

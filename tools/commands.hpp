@@ -80,7 +80,8 @@ struct set_request {
     bool incremental = false; // at most one of these four; none: a full
     bool differential = false;
     bool copy = false;
-    std::string pages_since{};       // the beginning of a set's id or name
+    std::string pages_since{}; // the beginning of a set's id or name; with a slash: a path of one
+    std::vector<std::string> bases{}; // manifests or sets that lie elsewhere
     std::uint64_t bytes_per_second = 0;
     bool truncate = false;
     bool drill = false;    // restore the set before it is published

@@ -247,9 +247,20 @@ void add_backup(CLI::App& app, set_request& request) {
     kinds.add_flag("--differential", request.differential, "the log since the last full");
     kinds.add_flag("--copy", request.copy, "as a full, but nothing relies on it");
     kinds.add_option(
-        "--pages-since", request.pages_since, "pages changed since SET, a full, copy or pages set"
+        "--pages-since",
+        request.pages_since,
+        "pages changed since SET, a full, copy or pages set of REPO, or, with a slash, the path of "
+        "one or of its manifest"
     )->type_name("SET");
     kinds.require_option(0, 1);
+    command
+        .add_option(
+            "--base",
+            request.bases,
+            "a set that does not lie in REPO, or its manifest, for an incremental or differential "
+            "to stand on; any number"
+        )
+        ->type_name("PATH");
     add_writing(command, request);
     command.add_option("--rate", request.bytes_per_second, "bytes a second that are read at most")
         ->check(CLI::PositiveNumber);
@@ -324,7 +335,14 @@ int run(int argc, char** argv) {
         to_verify,
         verify
     );
-    verifying.add_option("PATH", to_verify.path, places)->required();
+    verifying
+        .add_option(
+            "PATH",
+            to_verify.path,
+            "the directory of an instance, a repository or a set; - for a set from standard input, "
+            "which is restored only with --scratch"
+        )
+        ->required();
     verifying.add_option(
         "--scratch", to_verify.scratch, "where sets are restored and thrown away again"
     );

@@ -5,6 +5,8 @@
 #include <jetpp/backup/restore_report.hpp>
 #include <jetpp/backup/set_catalogue.hpp>
 #include <jetpp/backup/verify_set.hpp>
+#include <jetpp/backup/verify_stream.hpp>
+#include <jetpp/env/descriptor.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -25,6 +27,7 @@
 #include "place.hpp"
 #include "progress.hpp"
 #include "set_paths.hpp"
+#include "streams.hpp"
 #include <nlohmann/json.hpp>
 
 namespace jetpp_tool {
@@ -198,9 +201,88 @@ struct set_prover {
     }
 };
 
+constexpr auto standard_input = "standard input";
+
+[[nodiscard]] std::string partial_text(
+    std::string const& path, jetpp::verify_report const& report
+) {
+    if (!report.partial) return "";
+    if (path == standard_input) return "; partial: not restored, which needs --scratch DIR";
+    return "; partial: the base of some set is not here";
+}
+
+// Prints what was found, and throws it if it was anything.
+void tell(std::string const& path, jetpp::verify_report const& report) {
+    auto lines = std::vector<std::string>{};
+    for (auto const& one : report.findings)
+        lines.push_back(
+            below(path_of_set(path, one.set), one.file) + ": " + jetpp_tool::text_of(one.why)
+        );
+    for (auto const& line : lines) std::printf("%s\n", line.c_str());
+    std::printf(
+        "%llu %s: %llu parts, %llu frames, %llu pages and %llu log records, %llu bytes; "
+        "%llu replayed, %llu trees with %llu rows%s\n",
+        number(report.sets),
+        report.sets == 1 ? "set" : "sets",
+        number(report.parts),
+        number(report.frames),
+        number(report.pages),
+        number(report.records),
+        number(report.bytes),
+        number(report.replayed),
+        number(report.trees),
+        number(report.rows),
+        partial_text(path, report).c_str()
+    );
+    if (report.authenticated == 0)
+        std::printf("authenticity: none\n");
+    else
+        std::printf(
+            "authenticity: hmac of %llu, none of %llu\n",
+            number(report.authenticated),
+            number(report.sets - report.authenticated)
+        );
+    if (report.sealed_sets != 0)
+        std::printf(
+            "%llu of them encrypted, and no key was given: frames only\n",
+            number(report.sealed_sets)
+        );
+    if (std::fflush(stdout) != 0) fail("standard output", "cannot be written");
+    if (lines.empty()) return;
+    auto first = lines.front();
+    if (lines.size() > 1) first += " (and " + std::to_string(lines.size() - 1) + " more)";
+    throw failure{first};
+}
+
+// What passes through standard input, without room for it: not restored.
+void verify_passing() {
+    auto bar = progress_bar{"verify"};
+    auto read = std::uint64_t{0};
+    auto options = jetpp::verify_options{};
+    options.access = brought_access();
+    options.on_read = [&](std::uint64_t bytes) -> jetpp::result<void> {
+        read += bytes;
+        bar.show(read, 0);
+        return jetpp::ok();
+    };
+    auto from = jetpp::descriptor::standard_input();
+    auto const report = value_of(jetpp::verify_stream(from, options), standard_input);
+    bar.wipe();
+    tell(standard_input, report);
+}
+
 } // namespace
 
 bool verify_sets(std::string const& path, std::string const& scratch) {
+    if (path == stream_word) {
+        if (scratch.empty()) {
+            verify_passing();
+        } else {
+            auto const received = set_place{path, scratch};
+            (void)verify_sets(received.path(), scratch);
+        }
+        return true;
+    }
     auto const kind = kind_of(path);
     if (kind == jetpp::backup_place::neither) return false;
     auto bar = progress_bar{"verify"};
@@ -222,45 +304,8 @@ bool verify_sets(std::string const& path, std::string const& scratch) {
         path
     );
     bar.wipe();
-    auto lines = std::vector<std::string>{};
-    for (auto const& one : report.findings)
-        lines.push_back(
-            below(path_of_set(path, one.set), one.file) + ": " + jetpp_tool::text_of(one.why)
-        );
-    for (auto const& line : lines) std::printf("%s\n", line.c_str());
-    std::printf(
-        "%llu %s: %llu parts, %llu frames, %llu pages and %llu log records, %llu bytes; "
-        "%llu replayed, %llu trees with %llu rows%s\n",
-        number(report.sets),
-        report.sets == 1 ? "set" : "sets",
-        number(report.parts),
-        number(report.frames),
-        number(report.pages),
-        number(report.records),
-        number(report.bytes),
-        number(report.replayed),
-        number(report.trees),
-        number(report.rows),
-        report.partial ? "; partial: the base of some set is not here" : ""
-    );
-    if (report.authenticated == 0)
-        std::printf("authenticity: none\n");
-    else
-        std::printf(
-            "authenticity: hmac of %llu, none of %llu\n",
-            number(report.authenticated),
-            number(report.sets - report.authenticated)
-        );
-    if (report.sealed_sets != 0)
-        std::printf(
-            "%llu of them encrypted, and no key was given: frames only\n",
-            number(report.sealed_sets)
-        );
-    if (std::fflush(stdout) != 0) fail("standard output", "cannot be written");
-    if (lines.empty()) return true;
-    auto first = lines.front();
-    if (lines.size() > 1) first += " (and " + std::to_string(lines.size() - 1) + " more)";
-    throw failure{first};
+    tell(path, report);
+    return true;
 }
 
 } // namespace jetpp_tool

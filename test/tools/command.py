@@ -775,6 +775,46 @@ class CommandTest(unittest.TestCase):
         self.run_jetpp("restore", "-", self.path("new"), given=stream)
         self.assertEqual(self.scan(self.path("new")), self.scan(directory))
 
+    def test_a_set_stands_on_one_that_lies_elsewhere(self):
+        directory, first, second = self.path("db"), self.path("first"), self.path("second")
+        self.load(directory, [(b"%06d" % i, b"v" * 100) for i in range(2000)])
+        self.run_jetpp("backup", directory, first)
+        (full,) = glob.glob(os.path.join(first, "sets", "*"))
+        self.load(directory, [(b"later", b"1")])
+        refused = self.run_jetpp("backup", directory, second, "--incremental", status=1)
+        self.assertIn(b"--base", refused.stderr)
+        self.run_jetpp("backup", directory, second, "--incremental", "--base", full)
+        self.run_jetpp("restore", first, second, self.path("new"))
+        self.assertEqual(self.scan(self.path("new")), self.scan(directory))
+        self.run_jetpp("backup", directory, second, "--pages-since", os.path.join(full, "manifest.json"))
+        self.run_jetpp("backup", directory, second, "--pages-since", full[-8:] + "/none", status=1)
+        self.run_jetpp("backup", directory, second, "--base", full, status=2)
+        self.load(directory, [(b"last", b"1")])
+        stream = self.run_jetpp("backup", directory, "-", "--differential", "--base", full).stdout
+        self.run_jetpp("verify", "-", given=stream)
+
+    def test_a_stream_is_verified_while_it_passes(self):
+        directory = self.path("db")
+        self.load(directory, [(b"%06d" % i, b"v" * 100) for i in range(3000)])
+        sender = subprocess.Popen([JETPP, "backup", directory, "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        taker = subprocess.run([JETPP, "verify", "-"], stdin=sender.stdout, capture_output=True)
+        sender.communicate()
+        self.assertEqual((sender.returncode, taker.returncode), (0, 0), taker.stderr)
+        self.assertIn(b"partial", taker.stdout)
+        stream = self.run_jetpp("backup", directory, "-", "--compress", "zstd").stdout
+        self.assertIn(b"1 set: 2 parts", self.run_jetpp("verify", "-", given=stream).stdout)
+        scratch = self.path("scratch")
+        os.mkdir(scratch)
+        said = self.run_jetpp("verify", "-", "--scratch", scratch, given=stream).stdout
+        self.assertIn(b"1 replayed, 1 tree", said)
+        self.assertNotIn(b"partial", said)
+        self.assertEqual(os.listdir(scratch), [])
+        broken = bytearray(stream)
+        broken[len(broken) // 3] ^= 0x10
+        self.assertIn(b"set_damaged", self.run_jetpp("verify", "-", given=bytes(broken), status=1).stderr)
+        self.run_jetpp("verify", "-", given=stream[:-1], status=1)
+        self.run_jetpp("verify", "-", given=b"", status=1)
+
     # --- sets compressed, encrypted, streamed
 
     def keys(self):

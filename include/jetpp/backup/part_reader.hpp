@@ -16,7 +16,7 @@
 #include <jetpp/backup/set_access.hpp>
 #include <jetpp/backup/sha256.hpp>
 #include <jetpp/backup/stored_unit.hpp>
-#include <jetpp/backup/unit_codec.hpp>
+#include <jetpp/backup/unit_decoder.hpp>
 #include <jetpp/core/aligned_buffer.hpp>
 #include <jetpp/core/array_list.hpp>
 #include <jetpp/core/result.hpp>
@@ -178,19 +178,9 @@ private:
 
     // The content of a data frame. Whatever the unit says, no more than raw.size() is written.
     [[nodiscard]] result<void> decode(frame_header const& head, bytes raw) noexcept {
-        if (raw.empty() || head.codec == frame_codec::wrapped) return refuse(errc::set_damaged);
-        if (head.codec == frame_codec::none) {
-            if (!decode_raw_unit(unit(), raw)) return refuse(errc::set_damaged);
-            return ok();
-        }
-        if (worker_ == nullptr || worker_codec_ != head.codec) {
-            auto const* const kind = access_.codecs.find(head.codec);
-            if (kind == nullptr) return refuse(errc::unsupported);
-            BOOST_OUTCOME_TRY(worker_, kind->create(kind->level_default));
-            worker_codec_ = head.codec;
-        }
-        if (!worker_->decode(unit(), raw)) return refuse(errc::set_damaged);
-        return ok();
+        auto const good = decoder_.decode(head.codec, unit(), raw, access_.codecs);
+        if (!good) return refuse(good.error().code);
+        return good.assume_value() ? result<void>{ok()} : refuse(errc::set_damaged);
     }
 
     void reset_index() noexcept {
@@ -233,8 +223,7 @@ private:
     Source* source_;
     part_place place_;
     set_access access_{};
-    std::unique_ptr<unit_codec> worker_;
-    frame_codec worker_codec_ = frame_codec::none;
+    unit_decoder decoder_;
     stream_about about_{};
     aligned_buffer unit_;
     aligned_buffer raw_;
