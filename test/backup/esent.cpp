@@ -186,7 +186,13 @@ TEST_CASE("JetBackup makes sets, and JetRestore brings the newest back", "[backu
         CHECK(log.heard.back() == std::pair{JET_sntComplete, std::uint32_t{100}});
         CHECK(mark_of(b, mark_kind::full).exists());
         CHECK(JetBackup("/sets", 0, nullptr) == -504); // one is there
+        auto sets = good(repository<engine_type::traits::env>::open(b.env, "/sets"));
+        auto const first = good(list_sets(sets));
+        REQUIRE(first.size() == 1);
         CHECK(JetBackup("/sets", JET_bitBackupAtomic, nullptr) == JET_errSuccess);
+        auto const second = good(list_sets(sets)); // the new one alone
+        REQUIRE(second.size() == 1);
+        CHECK(second[0].manifest.set != first[0].manifest.set);
         b.work(100, 4);
         CHECK(JetBackup("/sets", JET_bitBackupIncremental, nullptr) == JET_errSuccess);
         CHECK(mark_of(b, mark_kind::incremental).exists());

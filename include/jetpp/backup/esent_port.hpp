@@ -12,6 +12,7 @@
 #include <jetpp/backup/external_backup.hpp>
 #include <jetpp/backup/external_restore.hpp>
 #include <jetpp/backup/repository.hpp>
+#include <jetpp/backup/retire_sets.hpp>
 #include <jetpp/backup/set_catalogue.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/env/native_environment.hpp>
@@ -54,7 +55,8 @@ public:
     virtual void stop_service(bool resume) noexcept = 0;
     virtual result<void> freeze(std::chrono::nanoseconds limit) noexcept = 0;
     virtual result<void> thaw() noexcept = 0;
-    // Into the repository at `path`; `keeps`: sets of an earlier call may be there.
+    // Into the repository at `path`; `keeps`: sets of earlier calls may be there, and go once a
+    // full one is published.
     virtual result<void> back_up(
         path_view path, bool incremental, bool keeps, progress const& on_progress
     ) noexcept = 0;
@@ -233,6 +235,9 @@ public:
             BOOST_OUTCOME_TRY(auto sink, directory_sink<env>::create(store.environment(), sets));
             BOOST_OUTCOME_TRY(auto const report, run_in_place(store, sink, options));
             if (report.stamp_problem) return *report.stamp_problem;
+            if (incremental || !keeps) return ok();
+            // The set stands, whatever comes of the older ones.
+            BOOST_OUTCOME_TRY(retire_sets(sets, report.set, esent_tag));
             return ok();
         });
     }

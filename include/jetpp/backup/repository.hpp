@@ -117,6 +117,22 @@ public:
     void remove_set(file_name const& name) noexcept {
         if (sets_->remove(name)) (void)sets_->sync();
     }
+    // A published set ceases to be one: its manifest goes first, durably, then what it named. What
+    // a crash leaves of it is no set. Errors: of storage.
+    [[nodiscard]] result<void> withdraw_set(file_name const& name) noexcept {
+        BOOST_OUTCOME_TRY(auto set, open_set(name));
+        auto const gone = set.remove(manifest_file_name);
+        if (!gone && gone.error().code != errc::not_found) return gone.error();
+        BOOST_OUTCOME_TRY(set.sync());
+        auto files = array_list<directory_entry>{};
+        BOOST_OUTCOME_TRY(set.list(files));
+        for (auto const& one : files) {
+            if (one.kind != entry_kind::file) continue;
+            BOOST_OUTCOME_TRY(set.remove(one.name));
+        }
+        BOOST_OUTCOME_TRY(sets_->remove(name));
+        return sets_->sync();
+    }
 
 private:
     repository() noexcept = default;
