@@ -57,7 +57,8 @@ model rows_below(std::vector<writer> const& writers, lsn end) {
     auto rows = model{};
     for (auto const& one : writers)
         for (auto const& [at, change] : one.log) {
-            if (at >= end) continue;
+            // Nothing was logged where nothing was there to erase: no moment, and no change.
+            if (!at || at >= end) continue;
             if (change.second)
                 rows[change.first] = *change.second;
             else

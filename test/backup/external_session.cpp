@@ -2,6 +2,7 @@
 #include "external_bed.hpp"
 #include "external_table.hpp"
 
+#include <jetpp/backup.hpp>
 #include <jetpp/backup/external_phases.hpp>
 #include <jetpp/backup/run_backup.hpp>
 
@@ -561,6 +562,56 @@ TEST_CASE("a truncation that was asked for comes behind the stamp, and no furthe
     good(session.truncate());
     CHECK(good(session.end(external_end::normal)).segments_deleted == 0);
     CHECK(segments_in(b.env, "/db").front() == rest);
+}
+
+TEST_CASE("a segment that was taken away is counted when it should go", "[backup][external]") {
+    auto b = bed{};
+    b.work(2500, 1);
+    good(b.db.checkpoint());
+    auto events = heard{};
+    auto session = session_type{b.db};
+    good(session.begin(backup_kind::full, {.events = events.sink()}));
+    auto files = copied_files{};
+    copy_databases(session, files);
+    copy_logs(session, files);
+    auto const listed = good(session.list_truncatable());
+    REQUIRE(listed.size() > 3);
+    good(session.truncate());
+    for (std::size_t i : {0U, 2U})
+        good(b.store().where().remove(good(file_name::make(listed[i].name))));
+    auto const report = good(session.end(external_end::normal));
+    CHECK_FALSE(report.truncate_problem);
+    CHECK(report.segments_missing == 2);
+    CHECK(report.segments_deleted == listed.size() - 2);
+    CHECK(events.count(event_kind::log_segment_missing) == 1);
+    CHECK(events.all.back().kind == event_kind::backup_finished);
+    for (auto const& one : events.all)
+        if (one.kind == event_kind::log_segment_missing) CHECK(one.count == 2);
+    for (auto const& name : segments_in(b.env, "/db"))
+        for (auto const& one : listed) CHECK(name != one.name);
+    b.work(500, 2);
+    good(b.db.checkpoint());
+    CHECK(good(b.db.truncate_log()).missing == 0);
+    good(std::move(b.db).close());
+    auto db = good(engine<bed_policies>::open("/db", small_engine, b.env));
+    CHECK(rows_of(db, "main", "rows") == b.expected);
+}
+
+// The stamp of a session names no manifest: there is none, in no repository.
+TEST_CASE("a set over an external full finds no base", "[backup][external]") {
+    auto b = session_bed{"none"};
+    b.full();
+    b.b.work(50, 3);
+    auto const incremental = run_backup_to(b.b.db, "/repo", {.kind = backup_kind::incremental});
+    CHECK(code_of(incremental) == errc::base_not_here);
+    CHECK_FALSE(b.b.store().is_pinned());
+    auto const before = b.b.store().databases()[0].file->header().marks;
+    CHECK(code_of(run_backup_to(b.b.db, "/repo", {.kind = backup_kind::differential})) ==
+          errc::base_not_here);
+    CHECK(b.b.store().databases()[0].file->header().marks == before);
+    // With a full of its own it goes on; so does the session's chain.
+    CHECK(run_backup_to(b.b.db, "/repo").has_value());
+    CHECK(run_backup_to(b.b.db, "/repo", {.kind = backup_kind::incremental}).has_value());
 }
 
 } // namespace jetpp_test::external_session_cases

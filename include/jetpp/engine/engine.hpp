@@ -225,7 +225,12 @@ public:
         truncation_options const& options = {}
     ) noexcept {
         BOOST_OUTCOME_TRY(core_->check_alive());
-        return core_->store.truncate_log(options);
+        auto given_up = core_->store.truncate_log(options);
+        if (given_up && given_up.assume_value().missing != 0)
+            core_->options.events(
+                {.kind = event_kind::log_segment_missing, .count = given_up.assume_value().missing}
+            );
+        return given_up;
     }
     // A named place in the log, which a restore may aim at. Durable when this returns its LSN.
     // Errors: invalid_argument (label: 1 to 255 bytes of UTF-8), those of the log.

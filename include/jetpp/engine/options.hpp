@@ -25,6 +25,7 @@ enum class event_kind : std::uint8_t {
     backup_failed,
     backup_file_refused,    // an external session asked for a file that it was not offered
     backup_database_failed, // it left an external session: a page or a read failed
+    log_segment_missing,    // a truncation found files gone already: count
     freeze_expired,         // nobody thawed the instance within the limit: it writes again
 };
 

@@ -154,6 +154,8 @@ public:
     // them; archival: none. Returns: how many. release_below frees in both modes.
     [[nodiscard]] result<std::uint32_t> recycle_below(lsn floor) noexcept;
     [[nodiscard]] result<std::uint32_t> release_below(lsn floor) noexcept;
+    // Of those, files that were not there, since the last call. Requires: one caller.
+    [[nodiscard]] std::uint32_t take_missing() noexcept { return store_.take_missing(); }
     [[nodiscard]] lsn oldest_kept() const noexcept; // first LSN of the oldest segment present
     // What release_below(floor) would free, and where the log would begin then.
     struct kept_segments {

@@ -90,6 +90,7 @@ auto instance<Traits>::truncate_log(truncation_options const& options) noexcept
     report.oldest = below.oldest_left;
     if (!options.dry_run && below.segments != 0) {
         BOOST_OUTCOME_TRY(report.segments, log_->release_below(limit));
+        report.missing = log_->take_missing();
         report.oldest = log_->oldest_kept();
     }
     report.bytes = report.segments * segment_bytes_;

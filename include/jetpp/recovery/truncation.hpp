@@ -68,6 +68,7 @@ struct truncation_report {
     lsn oldest_before{};      // first LSN of the oldest segment
     lsn oldest{};             // the same afterwards; of a dry run: as it would be
     std::uint32_t segments{}; // given up
+    std::uint32_t missing{};  // somebody had deleted their files
     std::uint64_t bytes{};
     bool circular = false; // the log gives itself up: there is nothing to do
     std::array<log_hold, holds_max> holds{};

@@ -498,6 +498,7 @@ result<external_report> external_backup<Traits>::end(
     report.stamp_problem = done.stamp_problem;
     report.truncate_problem = done.truncate_problem;
     report.segments_deleted = done.segments_deleted;
+    report.segments_missing = done.segments_missing;
     tell(event_kind::backup_finished);
     leave();
     return report;
@@ -523,10 +524,14 @@ result<external_report> external_backup<Traits>::end_well(backup_kind kind) {
     if (!state_.is_truncating() || !in_->is_archival()) return report;
     // No more than was listed, and no more than may go now.
     auto const gone = in_->truncate_log({.below = truncate_below_});
-    if (gone)
+    if (gone) {
         report.segments_deleted = gone.assume_value().segments;
-    else
+        report.segments_missing = gone.assume_value().missing;
+        if (report.segments_missing != 0)
+            tell(event_kind::log_segment_missing, {}, report.segments_missing);
+    } else {
         report.truncate_problem = gone.error();
+    }
     return report;
 }
 

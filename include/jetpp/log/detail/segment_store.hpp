@@ -124,15 +124,19 @@ public:
     }
 
     // Frees kept segments that end at or below floor, oldest first, but for the newest if that
-    // is to stay. Returns: how many.
+    // is to stay. One that somebody took away is passed over, and counted: what it held is gone
+    // already, and nobody needs it. Returns: how many were freed.
     // Complexity: a rename and a directory sync each, so that what a crash leaves has no hole.
     [[nodiscard]] result<std::uint32_t> release_below(lsn floor, bool keep_newest) noexcept {
         auto freed = std::uint32_t{0};
+        auto const missing_before = missing_;
         for (;; ++freed) {
             BOOST_OUTCOME_TRY(auto const one, release_oldest(floor, keep_newest));
-            if (!one) return freed;
+            if (!one) return freed - (missing_ - missing_before);
         }
     }
+    // Segments that release_below() found missing since the last call. Requires: as it, one caller.
+    [[nodiscard]] std::uint32_t take_missing() noexcept { return std::exchange(missing_, 0U); }
 
     [[nodiscard]] result<void> sync_directory(sabotage planted) noexcept {
         if (runtime::sabotaged(planted) || runtime::sabotaged(sabotage::skip_dir_sync)) return ok();
@@ -203,12 +207,14 @@ private:
         auto const hold = holding{lock_};
         if (kept_.size() < (keep_newest ? 2 : 1)) return false;
         if (segment_limit(kept_[0], options_.segment_bytes) > floor) return false;
+        auto gone = result<void>{ok()};
         if (spares_.size() < options_.spare_segments_max) {
-            BOOST_OUTCOME_TRY(make_spare(kept_[0]));
+            gone = make_spare(kept_[0]);
         } else {
-            auto gone = directory_.remove(segment_file_name(kept_[0]));
-            if (!gone) return in_directory(gone.error());
+            gone = directory_.remove(segment_file_name(kept_[0]));
         }
+        if (!gone && gone.error().code != errc::not_found) return in_directory(gone.error());
+        if (!gone) ++missing_;
         kept_.erase_at(0);
         // lock_ is held over this sync: nobody may take the new spare before it.
         BOOST_OUTCOME_TRY(sync_directory(sabotage::recycle_without_dir_sync));
@@ -270,6 +276,7 @@ private:
     array_list<std::uint64_t> kept_;   // generations, ascending
     array_list<std::uint32_t> spares_; // numbers
     std::uint32_t next_spare_ = 0;
+    std::uint32_t missing_ = 0;
     std::size_t open_ = 0; // prepared and not yet retired
 };
 
