@@ -20,12 +20,12 @@ template <class Session>
 ) {
     BOOST_OUTCOME_TRY(auto const handle, session.open(name));
     auto content = std::string{};
-    auto buffer = std::vector<std::byte>(piece + 1);
+    auto space = std::vector<std::byte>(piece + 1);
     for (;;) {
         // Off by one: memory that a direct file could not read into.
-        BOOST_OUTCOME_TRY(auto const n, session.read(handle, {buffer.data() + 1, piece}));
+        BOOST_OUTCOME_TRY(auto const n, session.read(handle, {space.data() + 1, piece}));
         if (n == 0) break;
-        content.append(reinterpret_cast<char const*>(buffer.data() + 1), n);
+        content.append(reinterpret_cast<char const*>(space.data() + 1), n);
     }
     CHECK(content.size() == handle.bytes);
     BOOST_OUTCOME_TRY(session.close(handle));

@@ -1,8 +1,8 @@
 #include "tree_bed.hpp"
 
-namespace {
+namespace jetpp_test::apply_cases {
 
-using namespace jetpp_test;
+using namespace jetpp;
 
 constexpr auto page_size = std::size_t{4096};
 using view = page_view<page_size>;
@@ -84,8 +84,6 @@ private:
 record::insert insert(std::uint16_t slot, std::string const& key, std::string const& value) {
     return {bench::part(slot), raw(key), raw(value)};
 }
-
-} // namespace
 
 TEST_CASE("row records do to a page what they say", "[btree][apply]") {
     auto b = bench{};
@@ -218,3 +216,5 @@ TEST_CASE("whatever a part says, a page is changed or refused, never left", "[bt
     if (!done)
         CHECK((done.error().code == errc::page_damaged || done.error().code == errc::log_corrupt));
 }
+
+} // namespace jetpp_test::apply_cases

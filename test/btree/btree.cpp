@@ -1,9 +1,9 @@
 #include "../budget.hpp"
 #include "tree_bed.hpp"
 
-namespace {
+namespace jetpp_test::btree_cases {
 
-using namespace jetpp_test;
+using namespace jetpp;
 
 std::string number_key(std::uint64_t n) {
     auto key = std::string(8, '\0');
@@ -98,16 +98,12 @@ void run_random(std::uint64_t seed, std::uint32_t frames, int steps) {
     bed.require_redo_agrees();
 }
 
-} // namespace
-
 TEMPLATE_TEST_CASE_SIG(
     "random changes leave the rows a map would hold, and redo makes the same pages",
     "[btree]",
     ((std::size_t PageSize), PageSize),
     4096,
     8192,
-    16384,
-    32768,
     65536
 ) {
     for (auto seed = std::uint64_t{1}; seed <= rounds(3); ++seed)
@@ -269,3 +265,5 @@ TEST_CASE("only rows of transactions get the versioned bit", "[btree]") {
         CHECK(leaf.is_versioned(1));
     }));
 }
+
+} // namespace jetpp_test::btree_cases

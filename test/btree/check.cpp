@@ -2,9 +2,10 @@
 
 #include "tree_bed.hpp"
 
-namespace {
+namespace jetpp_test::check_cases {
 
-using namespace jetpp_test;
+using namespace jetpp;
+
 using bed_type = tree_bed<4096>;
 using traits = bed_type::traits;
 using view = page_view<4096>;
@@ -52,8 +53,6 @@ bool names(std::vector<tree_finding> const& found, page_number page, damage reas
         if (one.page == page && one.reason == reason) return true;
     return false;
 }
-
-} // namespace
 
 TEST_CASE("a sound tree has no findings", "[btree][check]") {
     auto p = planted{};
@@ -123,3 +122,5 @@ TEST_CASE("check names pages that the map forgets or holds in vain", "[btree][ch
     CHECK(names(found, map, damage::space_map));
     CHECK(found.size() == 3);
 }
+
+} // namespace jetpp_test::check_cases

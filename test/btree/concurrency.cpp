@@ -4,9 +4,9 @@
 #include "../budget.hpp"
 #include "tree_bed.hpp"
 
-namespace {
+namespace jetpp_test::concurrency_cases {
 
-using namespace jetpp_test;
+using namespace jetpp;
 
 // What one thread did, compared by the main thread: the assertions of Catch are not for threads.
 struct thread_outcome {
@@ -103,8 +103,6 @@ void run_threads(std::uint64_t seed, std::uint32_t frames, unsigned threads, int
     bed.require_redo_agrees();
 }
 
-} // namespace
-
 TEST_CASE("four threads on one tree leave what each of them wrote", "[btree][threads]") {
     for (auto seed = std::uint64_t{1}; seed <= rounds(2); ++seed) {
         run_threads<4096>(seed, 64, 4, 1500);
@@ -118,3 +116,5 @@ TEST_CASE("four threads get along with eight frames", "[btree][threads]") {
         run_threads<4096>(seed, 16, 4, 1000);
     }
 }
+
+} // namespace jetpp_test::concurrency_cases

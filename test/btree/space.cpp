@@ -1,6 +1,8 @@
 #include "tree_bed.hpp"
 
-using namespace jetpp_test;
+namespace jetpp_test::space_cases {
+
+using namespace jetpp;
 
 TEST_CASE("a file that grows past a region gets the map of the next one", "[btree][space]") {
     // One region of 4K pages is 124 MiB.
@@ -87,3 +89,5 @@ TEST_CASE("a full disk refuses ordinary work while undo still has pages", "[btre
     bed.check(trees);
     bed.require_redo_agrees();
 }
+
+} // namespace jetpp_test::space_cases
