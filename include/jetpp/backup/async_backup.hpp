@@ -285,7 +285,7 @@ auto async_backup(
         std::move(blocking),
         db.core().store,
         sink,
-        std::move(options),
+        with_events_of(db, std::move(options)),
         std::forward<Token>(token)
     );
 }

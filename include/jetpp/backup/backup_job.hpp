@@ -21,9 +21,11 @@
 #include <jetpp/backup/sink.hpp>
 #include <jetpp/backup/token_bucket.hpp>
 #include <jetpp/core/result.hpp>
+#include <jetpp/engine/options.hpp>
 #include <jetpp/env/sync.hpp>
 #include <jetpp/recovery/instance.hpp>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -89,6 +91,7 @@ public:
             total_.store(plan_.total_bytes(), std::memory_order_relaxed);
         }
         if (!plan_.is_reading()) return false;
+        BOOST_OUTCOME_TRY(watch_log());
         auto const step = plan_.step();
         BOOST_OUTCOME_TRY(wait_for_tokens(bytes_of(step)));
         BOOST_OUTCOME_TRY(source_.read(step, into));
@@ -124,6 +127,12 @@ public:
                 report.truncate_problem = done.error();
         }
         report.took = clock().now() - began_;
+        tell({
+            .kind = event_kind::backup_finished,
+            .from = report.log_start,
+            .to = report.end_lsn,
+            .count = report.image_bytes,
+        });
         return report;
     }
 
@@ -198,11 +207,14 @@ private:
             if (writer_) writer_->abandon();
             source_.abandon();
             plan_.done();
+            abandoned_ = true;
         }
         if (plan_.step().stage == backup_stage::release) {
             source_.release();
             plan_.done();
         }
+        if (std::exchange(abandoned_, false))
+            tell({.kind = event_kind::backup_failed, .why = *plan_.problem()});
     }
 
     [[nodiscard]] std::string_view file_name_of(backup_step const& step) const noexcept {
@@ -293,8 +305,33 @@ private:
         return m;
     }
 
-    // Errors: cancelled, once somebody has interrupted the job.
-    [[nodiscard]] result<void> go_on() const noexcept {
+    void tell(event const& what) const noexcept { options_.events(what); }
+
+    // How much of its cap does the log take that the backup keeps? Errors: pin_broken.
+    [[nodiscard]] result<void> watch_log() noexcept {
+        constexpr auto levels = std::array<std::uint64_t, 3>{50, 75, 90};
+        auto const cap = options_.log_cap_bytes;
+        if (cap == 0) return ok();
+        auto const from = source_.bounds().log_start;
+        auto const to = in_->log().tail();
+        auto const held = to - from;
+        auto const percent = static_cast<double>(held) / static_cast<double>(cap) * 100;
+        for (; told_ < levels.size() && percent >= static_cast<double>(levels[told_]); ++told_)
+            tell(
+                {.kind = event_kind::backup_log_held, .from = from, .to = to, .count = levels[told_]}
+            );
+        if (held <= cap) return ok();
+        auto const broken =
+            error{.code = errc::pin_broken, .file = file_kind::log_segment, .at = from};
+        tell({.kind = event_kind::pin_broken, .why = broken, .from = from, .to = to, .count = held});
+        return broken;
+    }
+    // During a proof. Errors: cancelled, once somebody has interrupted the job; of watch_log().
+    [[nodiscard]] result<void> go_on() noexcept {
+        BOOST_OUTCOME_TRY(check_interrupted());
+        return watch_log();
+    }
+    [[nodiscard]] result<void> check_interrupted() const noexcept {
         if (interrupted_.load(std::memory_order_acquire) != 0)
             return error{.code = errc::cancelled};
         return ok();
@@ -310,7 +347,7 @@ private:
         auto const due = bucket_.take(bytes_wanted, clock().now());
         for (;;) {
             auto const ticket = wake_.ticket();
-            BOOST_OUTCOME_TRY(go_on());
+            BOOST_OUTCOME_TRY(check_interrupted());
             if (clock().now() >= due) return ok();
             wake_.wait(ticket, due);
         }
@@ -327,6 +364,8 @@ private:
     token_bucket bucket_;
     basic_event<runtime> wake_;
     typename Traits::template atomic<std::uint32_t> interrupted_{0};
+    bool abandoned_ = false; // and nobody was told yet
+    std::size_t told_ = 0;   // of the levels of the cap
     std::uint64_t done_bytes_ = 0; // read and written; what a delta left out counts
     typename Traits::template atomic<std::uint64_t> total_{0};
 };

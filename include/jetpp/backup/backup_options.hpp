@@ -11,6 +11,7 @@
 #include <jetpp/core/ids.hpp>
 #include <jetpp/core/lsn.hpp>
 #include <jetpp/core/result.hpp>
+#include <jetpp/engine/options.hpp>
 #include <jetpp/recovery/truncation.hpp>
 
 #include <chrono>
@@ -48,10 +49,22 @@ struct backup_options {
     std::uint64_t bytes_per_second = 0; // of pages and log read; 0: as fast as it goes
     bool checkpoint_first = true;       // a shorter log in the set, for the price of one sync
     bool trust_receiver = false;        // take `handed_over` for `durable`
+    // Log from log_start on that the backup may keep from being given up: past it it fails with
+    // pin_broken, and events tell before. 0: no cap.
+    std::uint64_t log_cap_bytes = 0;
+    // backup_finished, backup_failed, backup_log_held, pin_broken. None: those of the engine.
+    event_sink events{};
     // Once the set stands and is stamped, give up the log that nothing needs any more. Of kinds
     // that permit it (full, incremental) into a durable sink; invalid_argument otherwise.
     bool truncate = false;
 };
+
+// What an engine adds to what it was asked for: its events, unless there are others.
+template <class Engine>
+[[nodiscard]] backup_options with_events_of(Engine& db, backup_options options) {
+    if (options.events.on_event == nullptr) options.events = db.core().options.events;
+    return options;
+}
 
 struct backup_report {
     uuid set{};

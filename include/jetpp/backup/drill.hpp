@@ -225,7 +225,7 @@ template <class Engine>
         return detail::back_up_to(
             store,
             repository_path,
-            options,
+            with_events_of(db, options),
             [&](directory_sink<env>& sink, backup_options const& all) {
                 auto drilled = drill_sink<typename Engine::traits, directory_sink<env>>{
                     store.environment(), sink, drill

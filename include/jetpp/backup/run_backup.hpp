@@ -46,7 +46,9 @@ template <class Engine, backup_sink Sink>
 [[nodiscard]] result<backup_report> run_backup(
     Engine& db, Sink& sink, backup_options const& options = {}
 ) noexcept {
-    return run_backup(db.core().store, sink, options);
+    return guarded([&] {
+        return run_backup(db.core().store, sink, with_events_of(db, options));
+    });
 }
 
 namespace detail {
@@ -84,7 +86,7 @@ template <class Engine>
         return detail::back_up_to(
             store,
             repository_path,
-            options,
+            with_events_of(db, options),
             [&](auto& sink, backup_options const& all) { return run_in_place(store, sink, all); }
         );
     });

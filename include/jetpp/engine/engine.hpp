@@ -68,6 +68,11 @@ public:
             new (std::nothrow) background_tasks<traits>{*made.core_}
         };
         if (made.background_ == nullptr) return error{.code = errc::out_of_memory};
+        auto const& found = made.core_->store.report();
+        for (std::size_t i = 0; found.recovered && i < found.aborted.count; ++i)
+            options.events(
+                {.kind = event_kind::backup_aborted_by_crash, .from = found.aborted.all[i].at}
+            );
         if constexpr (Policies::threading::background) {
             BOOST_OUTCOME_TRY(made.background_->start());
         }

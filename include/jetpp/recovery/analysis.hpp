@@ -39,6 +39,17 @@ struct logged_database {
     file_name name{};
 };
 
+// A backup that had begun and of which the log does not tell how it ended.
+struct unended_backup {
+    uuid set{};
+    lsn at{}; // its begin record
+};
+
+struct unended_backups {
+    std::array<unended_backup, 16> all{}; // as many as there are pins; the oldest first
+    std::size_t count = 0;
+};
+
 class log_analysis {
 public:
     // `scan_start`: below it only attach, detach and lists of attached databases count.
@@ -69,6 +80,8 @@ public:
         if (auto const* mark = record.as<record::time_mark>()) see_wall(mark->wall);
         if (auto const* point = record.as<record::restore_point>()) see_wall(point->wall);
         if (auto const* end_mark = record.as<record::commit>()) see_wall(end_mark->wall);
+        if (auto const* begun = record.as<record::backup_begin>()) see_begin(begun->set, record.at);
+        if (auto const* ended = record.as<record::backup_end>()) see_end(ended->set);
         auto const transaction = record.header.transaction;
         if (!transaction) return ok();
         if (record.as<record::commit>() != nullptr) {
@@ -104,6 +117,8 @@ public:
     // The latest wall time in the log: later records must not show an earlier one.
     [[nodiscard]] wall_time latest_wall() const noexcept { return latest_wall_; }
     [[nodiscard]] std::uint64_t records() const noexcept { return records_; }
+    // Only of those that began at or above the scan start.
+    [[nodiscard]] unended_backups const& backups() const noexcept { return backups_; }
     [[nodiscard]] std::span<logged_database const> databases() const noexcept {
         return {databases_.data(), database_count_};
     }
@@ -114,6 +129,18 @@ public:
     }
 
 private:
+    void see_begin(uuid const& set, lsn at) noexcept {
+        if (backups_.count == backups_.all.size()) drop_backup(0);
+        backups_.all[backups_.count++] = {set, at};
+    }
+    void see_end(uuid const& set) noexcept {
+        for (std::size_t i = 0; i < backups_.count; ++i)
+            if (backups_.all[i].set == set) return drop_backup(i);
+    }
+    void drop_backup(std::size_t place) noexcept {
+        for (--backups_.count; place < backups_.count; ++place)
+            backups_.all[place] = backups_.all[place + 1];
+    }
     void see_wall(wall_time wall) noexcept {
         if (latest_wall_ < wall) latest_wall_ = wall;
     }
@@ -181,6 +208,7 @@ private:
     wall_time latest_wall_{};
     std::uint64_t records_ = 0;
     array_list<lsn> open_;
+    unended_backups backups_{};
     std::array<logged_database, databases_max> databases_{};
     std::size_t database_count_ = 0;
 };

@@ -37,6 +37,7 @@
 #include <jetpp/log/log_writer.hpp>
 #include <jetpp/log/records.hpp>
 #include <jetpp/log/replay.hpp>
+#include <jetpp/recovery/analysis.hpp>
 #include <jetpp/recovery/attached_database.hpp>
 #include <jetpp/recovery/copy_sessions.hpp>
 #include <jetpp/recovery/entry_gate.hpp>
@@ -66,6 +67,10 @@ struct recovery_report {
     std::uint32_t losers{};
     std::uint32_t pages_repaired{}; // from jet.dw
     std::uint32_t former_incarnation{};
+    // Backups and external sessions that a crash ended: no header names them, and no pin is left; a
+    // set stands only if the crash came just behind its publishing. Known as far as the log is
+    // read, which is from scan_start on: a checkpoint since they began makes them unknown.
+    unended_backups aborted{};
 };
 
 template <class Traits>

@@ -140,9 +140,8 @@ private:
         in_->timeline_ = last.timeline;
         in_->archival_ = in_->options_.archival_from_files ? last.mode == logging_mode::archival
                                                            : in_->options_.archival;
-        in_->incarnation_ =
-            (has_slot_ && slot_.incarnation > last.incarnation ? slot_.incarnation
-                                                               : last.incarnation) + 1;
+        auto const of_slot = has_slot_ ? slot_.incarnation : std::uint32_t{0};
+        in_->incarnation_ = (of_slot > last.incarnation ? of_slot : last.incarnation) + 1;
         BOOST_OUTCOME_TRY(check_options(in_->options_, page_size, in_->segment_bytes_));
         in_->report_ = {
             .scan_start = start_,
@@ -151,6 +150,7 @@ private:
             .records = analysis_.records(),
             .losers = static_cast<std::uint32_t>(analysis_.losers().size()),
             .former_incarnation = in_->incarnation_ - 1,
+            .aborted = analysis_.backups(),
         };
         return ok();
     }
