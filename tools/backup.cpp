@@ -121,6 +121,7 @@ namespace {
     all["records"] = std::to_string(drill.records);
     all["trees"] = std::to_string(drill.trees);
     all["rows"] = std::to_string(drill.rows);
+    all["compared"] = std::to_string(drill.compared);
     return all;
 }
 
@@ -187,6 +188,7 @@ void back_up(set_request const& request) {
     if (keys != nullptr)
         options.encryption = {.cipher = cipher_of(request.keys), .keys = keys.get()};
     options.kind = kind_of(request);
+    options.databases = request.databases;
     options.bytes_per_second = request.bytes_per_second;
     options.truncate = request.truncate;
     if (options.truncate && !jetpp::permits_truncation(options.kind))

@@ -81,6 +81,7 @@ struct set_request {
     bool differential = false;
     bool copy = false;
     std::string pages_since{}; // the beginning of a set's id or name; with a slash: a path of one
+    std::vector<std::string> databases{}; // only these; none: all
     std::vector<std::string> bases{}; // manifests or sets that lie elsewhere
     std::uint64_t bytes_per_second = 0;
     bool truncate = false;

@@ -253,6 +253,9 @@ void add_backup(CLI::App& app, set_request& request) {
         "one or of its manifest"
     )->type_name("SET");
     kinds.require_option(0, 1);
+    command.add_option(
+        "--database", request.databases, "only this database of several; any number"
+    )->type_name("NAME");
     command
         .add_option(
             "--base",

@@ -75,7 +75,8 @@ public:
                  .kind = name_.kind,
                  .checkpoint_first = options_.checkpoint_first,
                  .find_base = &options_.find_base,
-                 .base = options_.base ? &*options_.base : nullptr},
+                 .base = options_.base ? &*options_.base : nullptr,
+                 .only = options_.databases},
                 plan_
             ));
             total_.store(plan_.total_bytes(), std::memory_order_relaxed);

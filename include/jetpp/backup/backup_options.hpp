@@ -20,6 +20,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace jetpp::inline v1 {
 
@@ -35,6 +36,9 @@ struct backup_progress {
 struct backup_options {
     // What the set carries. A full is taken down as a copy where the sink is not durable.
     backup_kind kind = backup_kind::full;
+    // By name; none: all that are attached. The log of the set is whole either way, only the marks
+    // of these are stamped, and a restore of the set has to be asked for one of them.
+    std::vector<std::string> databases{};
     // For kind `pages`: the full, copy or pages set that it adds to.
     std::optional<backup_base> base{};
     // For incremental and differential: tells which sets lie where the new one will. run_backup_to

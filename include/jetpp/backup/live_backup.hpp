@@ -39,7 +39,9 @@
 #include <cstring>
 #include <new>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -52,6 +54,11 @@ struct backup_order {
     bool checkpoint_first = true;
     base_finder const* find_base = nullptr; // incremental, differential
     backup_base const* base = nullptr;      // pages
+    std::span<std::string const> only{};    // databases by name; empty: all
+
+    [[nodiscard]] bool wants(std::string_view name) const noexcept {
+        return only.empty() || std::find(only.begin(), only.end(), name) != only.end();
+    }
 };
 
 template <class Traits>
@@ -70,7 +77,7 @@ public:
     live_backup& operator=(live_backup const&) = delete;
     ~live_backup() { release(); }
 
-    // Errors: not_found (no database is attached), resource (too many pins), those of a checkpoint
+    // Errors: not_found (no database is attached, or one that is wanted is not), resource (too many pins), those of a checkpoint
     // and of the log. Of kinds that stand on others, before anything is logged: circular_logging,
     // full_backup_required (database), base_not_here, log_gap (the first LSN that is missing).
     [[nodiscard]] result<void> begin(backup_order const& order, backup_planner& plan) noexcept;

@@ -79,6 +79,7 @@ struct drill_proof {
     std::uint64_t records{}; // of the log, likewise
     std::uint64_t trees{};   // walked from end to end, after replay
     std::uint64_t rows{};
+    std::uint64_t compared{}; // pages, with the running instance: equal
     friend bool operator==(drill_proof const&, drill_proof const&) = default;
 };
 
@@ -158,6 +159,11 @@ struct backup_manifest {
     friend bool operator==(backup_manifest const&, backup_manifest const&) = default;
 
     [[nodiscard]] bool has_pages() const noexcept { return jetpp::has_pages(kind); }
+    [[nodiscard]] bool has_database(uuid const& id) const noexcept {
+        for (auto const& one : databases)
+            if (one.id == id) return true;
+        return false;
+    }
     [[nodiscard]] bool is_encrypted() const noexcept { return !cipher.empty(); }
     // Does the HMAC say who wrote the set? Who writes for a public key has no secret to prove by.
     [[nodiscard]] bool has_author() const noexcept {
@@ -222,6 +228,7 @@ inline void write_drill(json_text& json, std::optional<drill_proof> const& drill
         write_number(json, "records", drill->records);
         write_number(json, "trees", drill->trees);
         write_number(json, "rows", drill->rows);
+        write_number(json, "compared", drill->compared);
     }
     json.close_object();
 }

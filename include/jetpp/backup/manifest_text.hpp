@@ -266,6 +266,7 @@ inline void read_index(
     made.records = in.number(drill, "records");
     made.trees = in.number(drill, "trees");
     made.rows = in.number(drill, "rows");
+    made.compared = in.number(drill, "compared");
     return made;
 }
 

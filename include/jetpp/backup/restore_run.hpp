@@ -29,6 +29,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -98,6 +99,11 @@ public:
         report.page_sets = plan_.pages.size();
         report.passed_over = passed_over_;
         return report;
+    }
+
+    // Called with what was restored, before it is discarded; an error is that of the restore.
+    void examine_with(std::function<result<void>(instance<Traits>&)> examine) {
+        examine_ = std::move(examine);
     }
 
     // Reads and proves all that the plan names; writes nothing.
@@ -221,7 +227,14 @@ private:
         report.last_commit = log.analysis().last_commit();
         BOOST_OUTCOME_TRY(
             auto const databases,
-            choose_databases(log.analysis(), log.lives(), sets, plan_, options_->database)
+            choose_databases(
+                log.analysis(),
+                log.lives(),
+                sets,
+                plan_,
+                options_->database,
+                is_proof_ ? &pool_->manifest(head_) : nullptr
+            )
         );
         report.databases = databases.size();
         auto highest = limit_;
@@ -355,6 +368,9 @@ private:
             report.trees = checked.trees;
             report.rows = checked.rows;
             if (!checked.is_good()) return checked.problem;
+            if (examine_) {
+                BOOST_OUTCOME_TRY(examine_(*revived));
+            }
         }
         trouble_.set.reset();
         return settle_and_close(*revived);
@@ -369,6 +385,7 @@ private:
     restore_trouble trouble_{};
     std::vector<passed_over_set> passed_over_;
     bool is_proof_ = false;
+    std::function<result<void>(instance<Traits>&)> examine_;
 };
 
 } // namespace jetpp::inline v1

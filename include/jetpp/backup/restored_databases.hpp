@@ -45,6 +45,8 @@ struct restored_database {
     std::vector<layer> layers; // the base first
 };
 
+// `proved`: of the set that is proved, if none is restored: it may have been asked to carry some
+// databases of several, and answers for those alone.
 // Errors: database_not_in_sets (database, at: where it was attached), set_mixed (a delta whose base
 // lacks the database), history_break (one of the set was never attached), not_found (nobody is
 // called `only`), out_of_memory.
@@ -53,7 +55,8 @@ struct restored_database {
     database_lives const& lives,
     std::span<planned_set const> sets,
     restore_plan const& plan,
-    std::string_view only
+    std::string_view only,
+    backup_manifest const* proved = nullptr
 ) noexcept {
     return guarded([&]() -> result<std::vector<restored_database>> {
         auto const about = [](logged_database const& logged, errc code) {
@@ -89,8 +92,10 @@ struct restored_database {
             std::reverse(one.layers.begin(), one.layers.end());
             if (one.layers.empty()) {
                 auto const* const life = lives.find(logged.database);
-                if (life == nullptr || !life->created)
+                if (life == nullptr || !life->created) {
+                    if (proved != nullptr && !proved->has_database(logged.database)) continue;
                     return about(logged, errc::database_not_in_sets);
+                }
                 one.created = life->created;
             }
             chosen.push_back(std::move(one));

@@ -20,13 +20,15 @@ result<void> live_backup<Traits>::begin(backup_order const& order, backup_planne
         BOOST_OUTCOME_TRY(in_->checkpoint(checkpoint_how::ordinary));
     }
     auto const pin = in_->pin_log([&](auto& known) noexcept {
+        if (!order.wants(known.name.view())) return;
         files_[count_] = known.file.get();
         frozen_[count_].header = known.file->header();
         frozen_[count_++].name = known.name;
     });
     if (!pin) return pin.error();
     pin_ = pin.assume_value();
-    if (count_ == 0) return error{.code = errc::not_found, .file = file_kind::database};
+    if (count_ == 0 || count_ < order.only.size())
+        return error{.code = errc::not_found, .file = file_kind::database};
     if (has_pages(kind_)) {
         bounds_.redo_lsn = pin_->redo_lsn;
         bounds_.undo_low_lsn = pin_->undo_low_lsn;
