@@ -98,7 +98,9 @@ public:
         auto out = jetpp::descriptor::standard_output();
         auto sink = jetpp::stream_sink{out};
         if (drill_below.empty()) return jetpp::run_in_place(store, sink, options);
-        auto drilled = jetpp::drill_sink<typename Engine::traits, decltype(sink)>{{}, sink, drill};
+        auto drilled = jetpp::drill_sink<typename Engine::traits, decltype(sink)>{
+            {}, sink, drill, &store
+        };
         return jetpp::run_in_place(store, drilled, options);
     }
     jetpp::result<jetpp::truncation_report> truncate_log(

@@ -102,6 +102,7 @@ TEST_CASE("a drilled set carries the proof that it restores", "[backup][drill]")
     CHECK(report.drill->pages > 10); // absent ones are not read
     CHECK(report.drill->records == report.records);
     CHECK(report.drill->rows >= b.expected.size());
+    CHECK(report.drill->compared > report.drill->pages / 2); // quiet as it is, nearly all
     auto const read = manifest_in(b.env, report.name);
     CHECK(read.manifest.drill == report.drill);
     CHECK(read.hash == report.manifest_hash);
@@ -129,10 +130,16 @@ TEST_CASE("every kind is drilled with its base", "[backup][drill]") {
         b.work(300, seed++);
         auto options = backup_options{.kind = kind, .codec = {&zstd_codec}};
         if (kind == backup_kind::pages) options.base = backup_base{base.manifest, base.hash};
+        // Writers go on: what they change meanwhile is no difference.
+        options.on_progress = [&](backup_progress const&) -> result<void> {
+            b.work(10, seed++);
+            return ok();
+        };
         auto const report = good(run_drilled_backup_to(b.db, "/repo", below_scratch, options));
         REQUIRE(report.drill);
         CHECK(report.drill->reached == report.end_lsn);
-        CHECK(report.drill->rows >= b.expected.size());
+        CHECK(report.drill->rows > b.expected.size() / 2);
+        CHECK(report.drill->compared > 0);
     }
     CHECK(sets_in(b.env) == 6);
     CHECK(entries_in(b.env, "/scratch") == 0);
@@ -219,6 +226,55 @@ TEST_CASE("what a disk changes before the set is published is found", "[backup][
     CHECK(got.error().code == errc::set_damaged);
     CHECK(got.error().file == file_kind::backup_part);
     expect_no_trace(b);
+}
+
+TEST_CASE("a copy that says something else at the same LSN fails the drill", "[backup][drill]") {
+    auto b = bed{};
+    b.work(600, 12);
+    good(std::move(b.db).close());
+    // Nothing is in memory: what the file says is what the instance says.
+    auto db = good(bed<>::engine_type::open("/db", small_engine, b.env));
+    auto& store = db.core().store;
+    auto sets = good(repository<env_type>::open_or_create(b.env, "/repo"));
+    auto sink = good(into_repository::create(b.env, sets));
+    auto drilled = drill_sink<traits, into_repository>{b.env, sink, below_scratch, &store};
+    auto bent = bent_sink<drill_sink<traits, into_repository>>{&drilled, 0, std::byte{0}};
+    auto changed = page_number{};
+    bent.before_proof = [&] {
+        using codec = page_codec<4096, traits::checksum>;
+        auto& file = *store.databases()[0].file;
+        auto where = good(b.env.storage.open_dir("/db", directory_how::must_exist));
+        auto raw = good(where.open(file_name{"main"}, {.mode = open_mode::read_write}));
+        auto image = good(aligned_buffer::create(4096));
+        auto const live = live_pages<traits>{file, store.pool(), store.log()};
+        for (auto n = page_limits<4096>::first_page.value; n < file.page_count(); ++n) {
+            auto const page = page_number{n};
+            good(read_full(raw, image.all(), std::uint64_t{n} * 4096));
+            auto const view = page_view<4096>{image.data()};
+            auto const sound = codec::verify(image.data(), live.nonce(), page) == damage::none;
+            if (!sound || !live.residence(page).absent || !view.is_leaf()) continue;
+            for (auto i = std::uint32_t{0}; i < view.row_count() && changed.value == 0; ++i) {
+                if (view.value(i).size() < 20) continue;
+                auto const at = view.value(i).data() + 10 - image.data();
+                image.data()[at] ^= std::byte{1};
+                changed = page;
+            }
+            if (changed.value == 0) continue;
+            codec::seal(image.data(), live.nonce());
+            good(write_full(raw, image.all(), std::uint64_t{n} * 4096));
+            break;
+        }
+        good(raw.close());
+    };
+    auto const got = run_in_place(store, bent);
+    REQUIRE(changed.value != 0);
+    REQUIRE_FALSE(got);
+    CHECK(got.error().code == errc::structure_damaged);
+    CHECK(got.error().page == changed);
+    CHECK(got.error().at);
+    CHECK(sets_in(b.env) == 0);
+    CHECK(entries_in(b.env, "/scratch") == 0);
+    good(std::move(db).close());
 }
 
 TEST_CASE("a set that cannot be read back is drilled on a shadow of it", "[backup][drill]") {

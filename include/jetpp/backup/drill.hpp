@@ -3,7 +3,8 @@
 //     pipeline --> drill_sink --> the sink           all parts are closed:
 //                      |                                read back, every byte proved
 //                      +--> shadow, if the sink         restored, redo and undo, trees walked,
-//                           cannot be read              thrown away
+//                           cannot be read              compared with the running instance page by
+//                                                       page (compare_pages.hpp), thrown away
 //                                                    only then: manifest, with the proof in it
 //
 // The code is that of verify, which is that of restore. What a repository holds is read back from
@@ -21,6 +22,7 @@
 // Source   backup rules R61, R62.
 #pragma once
 
+#include <jetpp/backup/compare_pages.hpp>
 #include <jetpp/backup/manifest.hpp>
 #include <jetpp/backup/repository.hpp>
 #include <jetpp/backup/run_backup.hpp>
@@ -32,6 +34,7 @@
 
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -54,7 +57,8 @@ concept readable_sink = backup_sink<S> && requires(S& sink) {
 
 // The set under `sink`, with the published ones of its repository, as verify would take it.
 // Errors: set_damaged, set_mixed (part, frame), page_damaged, log_damaged, log_gap, those of
-// recovery: it does not restore; base_not_here; unsupported (Traits are not those of the set);
+// recovery: it does not restore; structure_damaged (page, LSN): what it restores is not what the
+// running instance says at the same LSN; base_not_here; unsupported (Traits are not those of the set);
 // of the scratch directory; what on_read returned.
 template <class Traits, readable_sink<typename Traits::env> Sink>
 [[nodiscard]] result<drill_proof> prove_unpublished(
@@ -63,7 +67,8 @@ template <class Traits, readable_sink<typename Traits::env> Sink>
     backup_manifest const& manifest,
     set_access const& access,
     drill_watch const& on_read,
-    drill_options const& options
+    drill_options const& options,
+    instance<Traits>* running = nullptr
 ) noexcept {
     using env_type = typename Traits::env;
     return guarded([&]() -> result<drill_proof> {
@@ -85,10 +90,17 @@ template <class Traits, readable_sink<typename Traits::env> Sink>
         );
         if (!report.findings.empty()) return report.findings.front().why;
         if (!sound) return error{.code = errc::unsupported, .file = file_kind::manifest};
+        auto compared = std::uint64_t{0};
+        auto const examine = [&](instance<Traits>& copy) -> result<void> {
+            if (running == nullptr) return ok();
+            BOOST_OUTCOME_TRY(compared, compare_pages(copy, *running));
+            return ok();
+        };
         auto prover = replay_prover<Traits>{
             env,
             options.scratch,
-            {.buffer_bytes = options.buffer_bytes, .access = access, .on_read = on_read}
+            {.buffer_bytes = options.buffer_bytes, .access = access, .on_read = on_read},
+            examine
         };
         BOOST_OUTCOME_TRY(auto const replayed, prover(pool, 0));
         if (replayed.reached != manifest.end_lsn)
@@ -102,6 +114,7 @@ template <class Traits, readable_sink<typename Traits::env> Sink>
             .records = report.records,
             .trees = replayed.trees,
             .rows = replayed.rows,
+            .compared = compared,
         };
     });
 }
@@ -112,8 +125,11 @@ class drill_sink {
     static constexpr bool reads_back = readable_sink<Sink, env>;
 
 public:
-    drill_sink(env environment, Sink& to, drill_options options)
-        : env_{environment}, to_{&to}, options_{std::move(options)} {}
+    // `running`: the instance that is backed up, for comparison; it outlives the sink.
+    drill_sink(
+        env environment, Sink& to, drill_options options, instance<Traits>* running = nullptr
+    )
+        : env_{environment}, to_{&to}, options_{std::move(options)}, running_{running} {}
     drill_sink(drill_sink const&) = delete;
     drill_sink& operator=(drill_sink const&) = delete;
     ~drill_sink() { drop_shadow(); }
@@ -152,10 +168,12 @@ public:
         backup_manifest const& manifest, set_access const& access, drill_watch const& on_read
     ) {
         if constexpr (reads_back) {
-            return prove_unpublished<Traits>(env_, *to_, manifest, access, on_read, options_);
+            return prove_unpublished<Traits>(
+                env_, *to_, manifest, access, on_read, options_, running_
+            );
         } else {
             return prove_unpublished<Traits>(
-                env_, shadow_->sink, manifest, access, on_read, options_
+                env_, shadow_->sink, manifest, access, on_read, options_, running_
             );
         }
     }
@@ -204,6 +222,7 @@ private:
     [[no_unique_address]] env env_;
     Sink* to_;
     drill_options options_;
+    instance<Traits>* running_;
     std::optional<typename env::directory> parent_; // of the shadow
     file_name name_{};
     std::unique_ptr<shadow> shadow_;
@@ -228,7 +247,7 @@ template <class Engine>
             with_events_of(db, options),
             [&](directory_sink<env>& sink, backup_options const& all) {
                 auto drilled = drill_sink<typename Engine::traits, directory_sink<env>>{
-                    store.environment(), sink, drill
+                    store.environment(), sink, drill, &store
                 };
                 return run_in_place(store, drilled, all);
             }

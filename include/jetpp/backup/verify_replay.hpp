@@ -13,6 +13,7 @@
 #include <jetpp/core/result.hpp>
 
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <utility>
 
@@ -26,8 +27,15 @@ class replay_prover {
 
 public:
     // `scratch`: a directory that exists, or can be created.
-    replay_prover(env environment, std::string scratch, restore_options options = {})
-        : env_{environment}, scratch_{std::move(scratch)}, options_{std::move(options)} {}
+    // `examine`: see restore_run::examine_with.
+    replay_prover(
+        env environment,
+        std::string scratch,
+        restore_options options = {},
+        std::function<result<void>(instance<Traits>&)> examine = {}
+    )
+        : env_{environment}, scratch_{std::move(scratch)}, options_{std::move(options)},
+          examine_{std::move(examine)} {}
 
     // Errors: those of restore_run, and of the scratch directory.
     [[nodiscard]] result<replayed_set> operator()(set_pool<env>& pool, std::size_t i) noexcept {
@@ -46,6 +54,7 @@ public:
             auto path = scratch_;
             path.append("/").append(name.view());
             auto run = restore_run<Traits>{env_, pool, options};
+            run.examine_with(examine_);
             auto done = run.resolve(i);
             auto report = done ? run.restore(path, restore_ending::discard)
                                : result<restore_report>{done.error()};
@@ -68,6 +77,7 @@ private:
     [[no_unique_address]] env env_;
     std::string scratch_;
     restore_options options_;
+    std::function<result<void>(instance<Traits>&)> examine_;
 };
 
 } // namespace jetpp::inline v1
