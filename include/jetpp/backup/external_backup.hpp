@@ -18,6 +18,7 @@
 #pragma once
 
 #include <jetpp/backup/backup_marks.hpp>
+#include <jetpp/backup/copy_front.hpp>
 #include <jetpp/backup/external_file.hpp>
 #include <jetpp/backup/external_state.hpp>
 #include <jetpp/backup/external_types.hpp>
@@ -45,7 +46,14 @@
 namespace jetpp::inline v1 {
 
 template <class Traits>
-class external_backup : private copy_session<typename Traits::env> {
+class external_backup : private copy_session<typename Traits::env>, private copy_front<Traits> {
+    using front = copy_front<Traits>;
+    using front::bounds_;
+    using front::count_;
+    using front::files_;
+    using front::frozen_;
+    using front::pin_;
+    using front::wanted_start_;
     using env = typename Traits::env;
     using runtime = typename env::runtime_type;
     using session = copy_session<env>;
@@ -143,7 +151,6 @@ private:
     }
     [[nodiscard]] result<void> enter(locked& held, external_call call) noexcept;
     [[nodiscard]] result<void> begin_locked() noexcept;
-    [[nodiscard]] result<void> find_log_start() noexcept;
     [[nodiscard]] external_call named(std::string_view name, std::size_t& index) const noexcept;
     [[nodiscard]] result<external_handle> open_locked(
         locked& held, std::string_view name, std::uint64_t offset
@@ -185,12 +192,6 @@ private:
     uuid set_{};
     backup_kind kind_{};
     mono_time last_call_{};
-    std::optional<typename instance<Traits>::log_pin> pin_;
-    backup_bounds bounds_{};
-    std::array<frozen_database, databases_max> frozen_{};
-    std::array<paged_file<Traits>*, databases_max> files_{};
-    std::size_t count_ = 0;
-    lsn wanted_start_{}; // where the log of the session shall begin
     array_list<chained_segment> chain_;
     std::vector<external_segment> truncatable_;
     lsn truncate_below_{};

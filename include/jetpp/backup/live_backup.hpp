@@ -20,6 +20,7 @@
 #include <jetpp/backup/backup_kind.hpp>
 #include <jetpp/backup/backup_marks.hpp>
 #include <jetpp/backup/backup_planner.hpp>
+#include <jetpp/backup/copy_front.hpp>
 #include <jetpp/backup/frozen_database.hpp>
 #include <jetpp/backup/live_pages.hpp>
 #include <jetpp/backup/log_chain.hpp>
@@ -62,7 +63,14 @@ struct backup_order {
 };
 
 template <class Traits>
-class live_backup {
+class live_backup : private copy_front<Traits> {
+    using front = copy_front<Traits>;
+    using front::bounds_;
+    using front::count_;
+    using front::files_;
+    using front::frozen_;
+    using front::pin_;
+    using front::wanted_start_;
     using env = typename Traits::env;
     using runtime = typename env::runtime_type;
     using checksum = typename Traits::checksum;
@@ -97,7 +105,7 @@ public:
         (void)log_backup_end(*in_, set_, kind_, backup_status::aborted, bounds_, 0, files());
     }
     void release() noexcept {
-        if (pin_) in_->unpin_log(*std::exchange(pin_, std::nullopt));
+        this->release_log(*in_);
     }
 
     [[nodiscard]] backup_bounds const& bounds() const noexcept { return bounds_; }
@@ -114,7 +122,6 @@ public:
 
 private:
     [[nodiscard]] result<void> check_order(backup_order const& order);
-    [[nodiscard]] result<void> find_log_start() noexcept;
     [[nodiscard]] result<void> freeze() noexcept;
     [[nodiscard]] source_files<Traits> files() const noexcept { return {files_.data(), count_}; }
 
@@ -125,14 +132,8 @@ private:
     instance<Traits>* in_;
     uuid set_{};
     backup_kind kind_{};
-    lsn wanted_start_{}; // where the log of the set shall begin
     std::vector<manifest_base> bases_;
     std::array<page_selection, databases_max> taken_{}; // of each database
-    std::optional<typename instance<Traits>::log_pin> pin_;
-    backup_bounds bounds_{};
-    std::array<frozen_database, databases_max> frozen_{};
-    std::array<paged_file<Traits>*, databases_max> files_{};
-    std::size_t count_ = 0;
     array_list<chained_segment> chain_;
     std::optional<segment_source<env>> segment_;
 };

@@ -83,7 +83,7 @@ void external_backup<Traits>::abandon(error const& why) noexcept {
     if (!pin_) return;
     (void)log_backup_end<Traits>(*in_, set_, kind_, backup_status::aborted, bounds_, 0, {});
     tell(event_kind::backup_failed, why);
-    in_->unpin_log(*std::exchange(pin_, std::nullopt));
+    this->release_log(*in_);
 }
 
 template <class Traits>
@@ -134,44 +134,18 @@ result<void> external_backup<Traits>::begin_locked() noexcept {
     auto& random = in_->environment().runtime;
     set_ = make_uuid(random.random(), random.random());
     auto const incremental = !has_pages(kind_);
-    if (incremental && !in_->is_archival()) return error{.code = errc::circular_logging};
-    // Refused at once; the checkpoint would wait for the thaw.
-    if (in_->is_frozen()) return error{.code = errc::backup_in_progress};
-    if (options_.checkpoint_first && !incremental) {
-        BOOST_OUTCOME_TRY(in_->checkpoint(checkpoint_how::ordinary));
+    auto const all = [](std::string_view) noexcept { return true; };
+    BOOST_OUTCOME_TRY(this->pin_databases(*in_, kind_, options_.checkpoint_first, all));
+    if (incremental) {
+        auto const known = std::span<frozen_database const>{frozen_.data(), count_};
+        BOOST_OUTCOME_TRY(bounds_.log_start, log_base_end(kind_, in_->timeline(), known));
     }
-    auto const pin = in_->pin_log([&](auto& known) noexcept {
-        files_[count_] = known.file.get();
-        frozen_[count_].header = known.file->header();
-        frozen_[count_++].name = known.name;
-    });
-    if (!pin) return pin.error();
-    pin_ = pin.assume_value();
-    if (count_ == 0) return error{.code = errc::not_found, .file = file_kind::database};
-    BOOST_OUTCOME_TRY(find_log_start());
+    BOOST_OUTCOME_TRY(this->keep_wanted_log(*in_, kind_));
     BOOST_OUTCOME_TRY(
         bounds_.begin_lsn, log_backup_begin<Traits>(*in_, set_, kind_, bounds_, files())
     );
     state_.begun(incremental, count_);
     last_call_ = in_->environment().runtime.now();
-    return ok();
-}
-
-// Of log sessions it is the end of what they stand on; a full goes back to the chain's end.
-template <class Traits>
-result<void> external_backup<Traits>::find_log_start() noexcept {
-    auto const known = std::span<frozen_database const>{frozen_.data(), count_};
-    if (!has_pages(kind_)) {
-        BOOST_OUTCOME_TRY(bounds_.log_start, log_base_end(kind_, in_->timeline(), known));
-        wanted_start_ = bounds_.log_start;
-        return keep_log_from(*in_, *pin_, wanted_start_);
-    }
-    bounds_.redo_lsn = pin_->redo_lsn;
-    bounds_.undo_low_lsn = pin_->undo_low_lsn;
-    bounds_.log_start = pin_->log_start;
-    wanted_start_ = kind_ == backup_kind::full ? wanted_log_start(*in_, bounds_.log_start, known)
-                                               : bounds_.log_start;
-    in_->keep_log(*pin_, wanted_start_);
     return ok();
 }
 
@@ -520,7 +494,7 @@ result<external_report> external_backup<Traits>::end_well(backup_kind kind) {
     ));
     if (auto stamped = stamp_headers<Traits>(*in_, set_, kind, bounds_, 0, files); !stamped)
         report.stamp_problem = stamped.error();
-    in_->unpin_log(*std::exchange(pin_, std::nullopt));
+    this->release_log(*in_);
     if (!state_.is_truncating() || !in_->is_archival()) return report;
     // No more than was listed, and no more than may go now.
     auto const gone = in_->truncate_log({.below = truncate_below_});
@@ -565,7 +539,7 @@ void external_backup<Traits>::tear_down(locked& held, error const& why) noexcept
 
 template <class Traits>
 void external_backup<Traits>::leave() noexcept {
-    if (pin_) in_->unpin_log(*std::exchange(pin_, std::nullopt));
+    this->release_log(*in_);
     handles_.clear();
     state_.ended();
     stop_asked_.store(false, std::memory_order_release);

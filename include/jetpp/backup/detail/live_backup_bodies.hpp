@@ -13,29 +13,14 @@ template <class Traits>
 result<void> live_backup<Traits>::begin(backup_order const& order, backup_planner& plan) noexcept {
     set_ = order.set;
     kind_ = order.kind;
-    if (!has_pages(kind_) && !in_->is_archival()) return error{.code = errc::circular_logging};
-    // Refused at once; the checkpoint would wait for the thaw.
-    if (in_->is_frozen()) return error{.code = errc::backup_in_progress};
-    if (order.checkpoint_first && has_pages(kind_)) {
-        BOOST_OUTCOME_TRY(in_->checkpoint(checkpoint_how::ordinary));
-    }
-    auto const pin = in_->pin_log([&](auto& known) noexcept {
-        if (!order.wants(known.name.view())) return;
-        files_[count_] = known.file.get();
-        frozen_[count_].header = known.file->header();
-        frozen_[count_++].name = known.name;
-    });
-    if (!pin) return pin.error();
-    pin_ = pin.assume_value();
-    if (count_ == 0 || count_ < order.only.size())
+    BOOST_OUTCOME_TRY(this->pin_databases(
+        *in_, kind_, order.checkpoint_first,
+        [&](std::string_view name) noexcept { return order.wants(name); }
+    ));
+    if (count_ < order.only.size())
         return error{.code = errc::not_found, .file = file_kind::database};
-    if (has_pages(kind_)) {
-        bounds_.redo_lsn = pin_->redo_lsn;
-        bounds_.undo_low_lsn = pin_->undo_low_lsn;
-        bounds_.log_start = pin_->log_start;
-    }
     BOOST_OUTCOME_TRY(guarded([&] { return check_order(order); }));
-    BOOST_OUTCOME_TRY(find_log_start());
+    BOOST_OUTCOME_TRY(this->keep_wanted_log(*in_, kind_));
     BOOST_OUTCOME_TRY(bounds_.begin_lsn, log_backup_begin(*in_, set_, kind_, bounds_, files()));
     BOOST_OUTCOME_TRY(freeze());
     for (auto const& one : databases()) {
@@ -71,20 +56,6 @@ result<void> live_backup<Traits>::check_order(backup_order const& order) {
     auto const& find = order.find_base != nullptr ? *order.find_base : nowhere;
     BOOST_OUTCOME_TRY(bases_, find_log_bases(kind_, databases(), find));
     return ok();
-}
-
-// Of log sets it is the end of what they stand on; a copy or pages set needs its own log alone; a
-// full goes back to the chain's end.
-template <class Traits>
-result<void> live_backup<Traits>::find_log_start() noexcept {
-    wanted_start_ = bounds_.log_start;
-    if (kind_ == backup_kind::full && !runtime::sabotaged(sabotage::full_without_chain))
-        wanted_start_ = wanted_log_start(*in_, bounds_.log_start, databases());
-    if (has_pages(kind_)) { // where log from before the copy is gone, the manifest will say so
-        in_->keep_log(*pin_, wanted_start_);
-        return ok();
-    }
-    return keep_log_from(*in_, *pin_, wanted_start_);
 }
 
 // After the begin record is durable.
