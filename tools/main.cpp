@@ -209,6 +209,14 @@ void add_restore(CLI::App& app, restore_request& request, key_request& keys) {
         "--scratch", request.scratch, "where - keeps its set meanwhile (default: beside DIR)"
     );
     command.add_flag("--dry-run", request.dry_run, "read and check all of it, and write nothing");
+    command
+        .add_option(
+            "--roll-forward",
+            request.roll_forward,
+            "live: DIR is an instance that lost databases and not its log; bring them back to its "
+            "last commit"
+        )
+        ->check(CLI::IsMember({"none", "live"}));
     command.add_flag(
         "--force", request.force, "move what DIR holds into DIR/jet.abandoned-TIMELINE; delete nothing"
     );

@@ -42,6 +42,13 @@ using pool_type = jetpp::set_pool<environment>;
     return said;
 }
 
+// One that says of what page size its instance is.
+[[nodiscard]] jetpp::result<std::size_t> any_set(pool_type const& pool) {
+    for (std::size_t i = 0; i < pool.size(); ++i)
+        if (pool[i].read) return i;
+    return jetpp::error{.code = jetpp::errc::not_found, .file = jetpp::file_kind::manifest};
+}
+
 [[noreturn]] void explain(
     restore_request const& request,
     pool_type const& pool,
@@ -86,6 +93,11 @@ void restore(restore_request const& request) {
     options.database = request.database;
     options.access = brought_access();
     options.force = request.force;
+    options.live = request.roll_forward == "live";
+    auto const says_target = !request.set.empty() || request.to_lsn || !request.to_time.empty() ||
+                             !request.to_point.empty();
+    if (options.live && (says_target || request.dry_run))
+        wrong_usage("--roll-forward live goes to the last commit, from whatever sets it takes");
     if (request.to_lsn) options.to_lsn = jetpp::lsn{*request.to_lsn};
     if (!request.to_time.empty()) {
         options.to_time = jetpp::parse_utc(request.to_time);
@@ -100,7 +112,7 @@ void restore(restore_request const& request) {
         return jetpp::ok();
     };
     auto trouble = jetpp::restore_trouble{};
-    auto const chosen = pool.choose(request.set);
+    auto const chosen = options.live ? any_set(pool) : pool.choose(request.set);
     if (!chosen) explain(request, pool, chosen.error(), trouble);
     auto const& head = pool.manifest(chosen.assume_value());
     for (std::size_t i = 0; i < pool.size(); ++i)
@@ -126,9 +138,12 @@ void restore(restore_request const& request) {
         std::fprintf(
             stderr, "%s: what was there is in it now\n", below(directory, r.moved_aside).c_str()
         );
+    auto named = chosen.assume_value();
+    for (std::size_t i = 0; i < pool.size() && options.live; ++i)
+        if (pool[i].read && pool.manifest(i).set == r.set) named = i;
     std::printf(
         "%s: %s %llu %s to LSN %llu; %llu pages and %llu log records verified%s\n",
-        pool[chosen.assume_value()].name.c_str(),
+        pool[named].name.c_str(),
         request.dry_run ? "would restore" : "restored",
         number(r.databases),
         r.databases == 1 ? "database" : "databases",

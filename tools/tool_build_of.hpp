@@ -160,6 +160,12 @@ public:
         std::string const& target,
         jetpp::restore_trouble& trouble
     ) const override {
+        if (options.live) {
+            auto forward = jetpp::roll_forward_run<typename engine::traits>{{}, pool, options};
+            auto rolled = forward.run(target);
+            trouble = forward.trouble();
+            return rolled;
+        }
         auto run = jetpp::restore_run<typename engine::traits>{{}, pool, options};
         auto done = run.resolve();
         auto report = !done          ? jetpp::result<jetpp::restore_report>{done.error()}

@@ -6,6 +6,7 @@
 #include <jetpp/backup/receive_set.hpp>
 #include <jetpp/backup/repository.hpp>
 #include <jetpp/backup/restore_set.hpp>
+#include <jetpp/backup/roll_forward.hpp>
 #include <jetpp/backup/set_catalogue.hpp>
 #include <jetpp/backup/set_log.hpp>
 #include <jetpp/backup/verify_replay.hpp>

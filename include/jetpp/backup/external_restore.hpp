@@ -331,7 +331,7 @@ private:
             .flags = restore_journal::external,
             .staging = report_.set,
         };
-        BOOST_OUTCOME_TRY(file.write(note));
+        BOOST_OUTCOME_TRY(file->write(note));
         BOOST_OUTCOME_TRY(directory_->sync());
         BOOST_OUTCOME_TRY(remove_leftovers(fork));
         for (auto& one : copies_) {
@@ -347,7 +347,7 @@ private:
         report_.timeline = fork.timeline;
         report_.fork_lsn = log_->end();
         note.phase = restore_phase::publish;
-        return file.write(note);
+        return file->write(note);
     }
 
     // Of an attempt that was interrupted, or of an engine that was here before.

@@ -19,11 +19,15 @@
 
 #include <jetpp/backup/restore_journal.hpp>
 #include <jetpp/core/array_list.hpp>
+#include <jetpp/core/bytes.hpp>
 #include <jetpp/core/ids.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/env/environment.hpp>
 #include <jetpp/recovery/instance_life.hpp>
 
+#include <cstdint>
+#include <cstring>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -33,6 +37,13 @@ namespace jetpp::inline v1 {
 
 inline constexpr std::string_view restore_staging_prefix{".restore-"};
 inline constexpr std::string_view abandoned_prefix{"jet.abandoned-"};
+
+// What a roll-forward of a live instance notes of itself.
+struct live_plan {
+    uuid instance{};
+    timeline_id timeline{};
+    uuid set{}; // whose pages are taken
+};
 
 template <any_environment Env>
 class restore_exchange {
@@ -55,9 +66,7 @@ public:
         made.directory_.emplace(std::move(opened).assume_value());
         BOOST_OUTCOME_TRY(auto const is_empty, made.is_empty());
         if (is_empty) return nothing;
-        auto locked = made.directory_->acquire_lock(lock_file_name);
-        if (!locked) return locked.error().with_file(file_kind::lock);
-        made.lock_.emplace(std::move(locked).assume_value());
+        BOOST_OUTCOME_TRY(made.lock());
         // What is seen must be so after the next crash, too: a killed process may have removed its
         // journal, and that is not durable yet.
         BOOST_OUTCOME_TRY(made.directory_->sync());
@@ -108,8 +117,105 @@ public:
         BOOST_OUTCOME_TRY(
             auto file, restore_journal_file<Env>::begin(env_, *directory_, plan_)
         );
-        journal_.emplace(std::move(file));
+        journal_ = std::move(file);
         return finish();
+    }
+
+    // ---- files of a live instance: only those that are staged take the place of others
+
+    // As open(), of a directory that holds an instance and goes on to hold it. One that was
+    // interrupted is gone on with by finish_live().
+    // Errors: not_found, in_use, would_overwrite, bad_header, those of storage.
+    [[nodiscard]] static result<restore_exchange> open_live(Env env, path_view path) noexcept {
+        auto made = restore_exchange{env};
+        auto opened = env.storage.open_dir(path, directory_how::must_exist);
+        if (!opened) return opened.error().with_file(file_kind::directory);
+        made.directory_.emplace(std::move(opened).assume_value());
+        BOOST_OUTCOME_TRY(made.lock());
+        BOOST_OUTCOME_TRY(made.directory_->sync());
+        BOOST_OUTCOME_TRY(auto const journal, read_restore_journal<Env>(*made.directory_));
+        if (journal && journal->flags != restore_journal::live)
+            return error{.code = errc::would_overwrite, .file = file_kind::restore_journal};
+        if (journal) {
+            made.plan_ = *journal;
+            made.interrupted_ = true;
+        } else {
+            BOOST_OUTCOME_TRY(made.clear_staging());
+        }
+        return made;
+    }
+    [[nodiscard]] bool interrupted() const noexcept { return interrupted_; }
+    [[nodiscard]] directory& where() noexcept { return *directory_; }
+    [[nodiscard]] live_plan plan() const noexcept {
+        return {plan_.instance, plan_.timeline, noted_set()};
+    }
+
+    // An empty one, of this try.
+    [[nodiscard]] result<directory> make_staging() noexcept {
+        plan_.staging = make_uuid(env_.runtime.random(), env_.runtime.random());
+        return directory_->open_dir(
+            staging_name(plan_.staging), directory_how::create_if_missing
+        );
+    }
+    // What is staged is whole and synced. Errors: would_overwrite, as publish(); of storage.
+    [[nodiscard]] result<void> begin_live(live_plan const& of) noexcept {
+        BOOST_OUTCOME_TRY(auto const collides, collides_with(staging_name(plan_.staging)));
+        if (collides) {
+            give_up();
+            return error{.code = errc::would_overwrite, .file = file_kind::directory};
+        }
+        plan_.instance = of.instance;
+        plan_.timeline = of.timeline;
+        plan_.flags = restore_journal::live;
+        plan_.phase = restore_phase::publish;
+        std::memcpy(plan_.plan.data(), of.set.raw.data(), of.set.raw.size());
+        BOOST_OUTCOME_TRY(directory_->sync());
+        BOOST_OUTCOME_TRY(
+            auto file, restore_journal_file<Env>::begin(env_, *directory_, plan_)
+        );
+        journal_ = std::move(file);
+        return ok();
+    }
+    // Moves; then recovery may come, which takes the lock. Returns: where old files went, or empty.
+    // Errors: of storage.
+    [[nodiscard]] result<std::string> finish_live() noexcept {
+        return guarded([&]() -> result<std::string> {
+            BOOST_OUTCOME_TRY(open_journal());
+            auto const name = staging_name(plan_.staging);
+            auto const aside_name = abandoned_name({load_le<std::uint64_t>(plan_.staging.raw.data())});
+            auto staged = directory_->open_dir(name, directory_how::must_exist);
+            if (staged && plan_.phase == restore_phase::publish) {
+                BOOST_OUTCOME_TRY(move_what_is_in_the_way(staged.assume_value(), aside_name));
+            }
+            if (plan_.phase == restore_phase::publish) {
+                plan_.phase = restore_phase::redo;
+                BOOST_OUTCOME_TRY(journal_->write(plan_));
+            }
+            if (staged) {
+                BOOST_OUTCOME_TRY(move_all(staged.assume_value(), *directory_));
+                BOOST_OUTCOME_TRY(remove_directory(name));
+            } else if (staged.error().code != errc::not_found) {
+                return staged.error();
+            }
+            auto const aside = directory_->open_dir(aside_name, directory_how::must_exist);
+            lock_.reset();
+            return aside ? std::string{aside_name.view()} : std::string{};
+        });
+    }
+    // Recovery left an instance that is closed: lets engines at it.
+    [[nodiscard]] result<void> end_live() noexcept {
+        BOOST_OUTCOME_TRY(lock());
+        return remove_journal();
+    }
+    // An interrupted one shall not be gone on with: what it brought in is as any other file.
+    // Errors: of storage.
+    [[nodiscard]] result<void> start_over() noexcept {
+        BOOST_OUTCOME_TRY(auto const aside, finish_live());
+        (void)aside;
+        BOOST_OUTCOME_TRY(lock());
+        BOOST_OUTCOME_TRY(remove_journal());
+        interrupted_ = false;
+        return ok();
     }
 
     // Nothing is to come: what was staged is removed. Best effort.
@@ -117,6 +223,65 @@ public:
 
 private:
     explicit restore_exchange(Env env) noexcept : env_{env} {}
+
+    [[nodiscard]] result<void> lock() noexcept {
+        auto locked = directory_->acquire_lock(lock_file_name);
+        if (!locked) return locked.error().with_file(file_kind::lock);
+        lock_.emplace(std::move(locked).assume_value());
+        return ok();
+    }
+    [[nodiscard]] result<void> open_journal() noexcept {
+        if (journal_) return ok();
+        BOOST_OUTCOME_TRY(auto file, restore_journal_file<Env>::create(*directory_));
+        journal_ = std::move(file);
+        return ok();
+    }
+    [[nodiscard]] result<void> remove_journal() noexcept {
+        journal_.reset();
+        Env::runtime_type::point(point_id::before_publish);
+        BOOST_OUTCOME_TRY(directory_->remove(restore_journal_name));
+        Env::runtime_type::point(point_id::after_publish);
+        return directory_->sync();
+    }
+    [[nodiscard]] uuid noted_set() const noexcept {
+        auto set = uuid{};
+        std::memcpy(set.raw.data(), plan_.plan.data(), set.raw.size());
+        return set;
+    }
+    // Files of the directory under names that are staged. Staging is whole meanwhile.
+    [[nodiscard]] result<void> move_what_is_in_the_way(
+        directory& staged, file_name const& aside_name
+    ) noexcept {
+        auto entries = array_list<directory_entry>{};
+        auto old = array_list<directory_entry>{};
+        BOOST_OUTCOME_TRY(staged.list(entries));
+        BOOST_OUTCOME_TRY(directory_->list(old));
+        auto const is_in_the_way = [&](directory_entry const& one) {
+            for (auto const& entry : entries)
+                if (!stays(one) && entry.name == one.name) return true;
+            return false;
+        };
+        auto aside = std::optional<directory>{};
+        for (auto const& one : old) {
+            if (!is_in_the_way(one)) continue;
+            if (!aside) {
+                BOOST_OUTCOME_TRY(
+                    auto made, directory_->open_dir(aside_name, directory_how::create_if_missing)
+                );
+                aside.emplace(std::move(made));
+                BOOST_OUTCOME_TRY(directory_->sync());
+            }
+            auto const linked = directory_->link(one.name, *aside, one.name);
+            if (!linked && linked.error().code != errc::already_exists) return linked.error();
+        }
+        if (!aside) return ok();
+        BOOST_OUTCOME_TRY(aside->sync());
+        for (auto const& one : old) {
+            if (!is_in_the_way(one)) continue;
+            BOOST_OUTCOME_TRY(directory_->remove(one.name));
+        }
+        return directory_->sync();
+    }
 
     [[nodiscard]] result<bool> is_empty() noexcept {
         auto entries = array_list<directory_entry>{};
@@ -132,10 +297,7 @@ private:
     }
 
     [[nodiscard]] result<void> finish() noexcept {
-        if (!journal_) {
-            BOOST_OUTCOME_TRY(auto file, restore_journal_file<Env>::create(*directory_));
-            journal_.emplace(std::move(file));
-        }
+        BOOST_OUTCOME_TRY(open_journal());
         if (plan_.phase == restore_phase::publish) {
             BOOST_OUTCOME_TRY(
                 auto aside,
@@ -156,11 +318,7 @@ private:
         } else if (staged.error().code != errc::not_found) {
             return staged.error(); // else it was removed, and all had been moved
         }
-        journal_.reset();
-        Env::runtime_type::point(point_id::before_publish);
-        BOOST_OUTCOME_TRY(directory_->remove(restore_journal_name));
-        Env::runtime_type::point(point_id::after_publish);
-        return directory_->sync();
+        return remove_journal();
     }
 
     // All files but locks and journals. A name that is taken is this file's, of an earlier try.
@@ -219,9 +377,10 @@ private:
     [[no_unique_address]] Env env_;
     std::optional<directory> directory_;
     std::optional<typename Env::lock> lock_;
-    std::optional<restore_journal_file<Env>> journal_;
+    std::unique_ptr<restore_journal_file<Env>> journal_;
     restore_journal plan_{};
     std::optional<restore_journal> finished_;
+    bool interrupted_ = false;
 };
 
 } // namespace jetpp::inline v1

@@ -27,6 +27,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
+#include <new>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -49,6 +51,7 @@ struct restore_journal {
     // flags
     static constexpr std::uint32_t external = 1; // the files are restored where they lie
     static constexpr std::uint32_t exchange = 2; // staged files take the place of others
+    static constexpr std::uint32_t live = 4;     // of some others: the instance goes on in its log
 
     std::uint64_t sequence{};
     uuid instance{};
@@ -166,22 +169,24 @@ class restore_journal_file {
 public:
     // Makes the file, or takes over the one that an interrupted restore left.
     // Errors: of storage, out_of_memory.
-    [[nodiscard]] static result<restore_journal_file> create(typename Env::directory& directory
+    [[nodiscard]] static result<std::unique_ptr<restore_journal_file>> create(
+        typename Env::directory& directory
     ) noexcept {
-        auto made = restore_journal_file{};
-        BOOST_OUTCOME_TRY(made.block_, aligned_buffer::create(restore_journal::size));
+        auto made = std::unique_ptr<restore_journal_file>{new (std::nothrow) restore_journal_file};
+        if (made == nullptr) return error{.code = errc::out_of_memory};
+        BOOST_OUTCOME_TRY(made->block_, aligned_buffer::create(restore_journal::size));
         auto opened = directory.open(restore_journal_name, {.mode = open_mode::open_or_create});
         if (!opened) return here(opened.error());
-        made.file_.emplace(std::move(opened).assume_value());
+        made->file_.emplace(std::move(opened).assume_value());
         // What is written next must be newer than what is there.
         if (auto const old = read_restore_journal<Env>(directory); old && old.assume_value())
-            made.sequence_ = old.assume_value()->sequence;
+            made->sequence_ = old.assume_value()->sequence;
         return made;
     }
     // The same where a journal that cannot be read would hide what is in the directory: it is there
     // with its content, or it is not. Durable on return, its name too.
     // Errors: already_exists, of storage, out_of_memory.
-    [[nodiscard]] static result<restore_journal_file> begin(
+    [[nodiscard]] static result<std::unique_ptr<restore_journal_file>> begin(
         Env env, typename Env::directory& directory, restore_journal first
     ) noexcept {
         BOOST_OUTCOME_TRY(auto content, aligned_buffer::create(2 * restore_journal::size));

@@ -28,6 +28,9 @@ struct restore_options {
     std::optional<wall_time> to_time{}; // up to just before the first commit that is later
     std::string to_point{};             // through the record of that label: L, or L@LSN
     std::string database{};             // only this one; empty: all
+    // The target is a closed instance whose log survived: what it lost of its databases comes back
+    // in place, up to its last commit (roll_forward.hpp). Not with `set` or a target above.
+    bool live = false;
     // A target that holds something: its files go aside, into jet.abandoned-<timeline>/.
     bool force = false;
     std::size_t buffer_bytes = std::size_t{64} << 20; // of the recovery

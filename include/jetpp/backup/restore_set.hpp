@@ -4,7 +4,8 @@
 //     run_restore<Traits>(env, {"/a", "/b"}, "/new", {.to_lsn = n})   any moment, several sources
 //     run_restore<Traits>(env, "/repo", "/db", {}, {.force = true})   what /db holds goes aside
 //
-// The result is the instance as it stood at that moment: every transaction whose commit lies below
+//     run_restore<Traits>(env, "/repo", "/db", {}, {.live = true})    /db lost files, not its log
+// The result, but for the last, is the instance as it stood at that moment: every transaction whose commit lies below
 // it, none else, closed and clean, on a timeline of its own.
 // Threads  one owner; blocks.
 // Source   backup rules R30 to R43.
@@ -13,6 +14,7 @@
 #include <jetpp/backup/restore_over.hpp>
 #include <jetpp/backup/restore_report.hpp>
 #include <jetpp/backup/restore_run.hpp>
+#include <jetpp/backup/roll_forward.hpp>
 #include <jetpp/backup/set_pool.hpp>
 #include <jetpp/core/result.hpp>
 
@@ -38,6 +40,10 @@ template <class Traits>
         auto pool = set_pool<env>{};
         for (auto const source : sources) {
             BOOST_OUTCOME_TRY(pool.add(environment, source));
+        }
+        if (options.live) {
+            auto forward = roll_forward_run<Traits>{environment, pool, options};
+            return forward.run(target);
         }
         auto run = restore_run<Traits>{environment, pool, options};
         BOOST_OUTCOME_TRY(run.resolve());

@@ -29,6 +29,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -57,8 +58,9 @@ public:
             BOOST_OUTCOME_TRY(made.remove_files(true));
         }
         made.plan_ = plan;
-        BOOST_OUTCOME_TRY(auto journal, restore_journal_file<Env>::create(where));
-        made.journal_.emplace(std::move(journal));
+        auto journal = restore_journal_file<Env>::create(where);
+        if (!journal) return journal.error();
+        made.journal_ = std::move(journal).assume_value();
         BOOST_OUTCOME_TRY(made.journal_->write(plan));
         BOOST_OUTCOME_TRY(where.sync());
         return made;
@@ -184,7 +186,7 @@ private:
 
     std::optional<directory> directory_;
     std::optional<typename Env::lock> lock_;
-    std::optional<restore_journal_file<Env>> journal_;
+    std::unique_ptr<restore_journal_file<Env>> journal_;
     restore_journal plan_{};
 };
 

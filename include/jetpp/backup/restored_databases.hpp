@@ -193,6 +193,7 @@ public:
         lsn log_start{}; // of the plan's pages
         uuid set{};      // that the restore is told to be from
         lsn limit{};
+        bool forks = true; // false: the file goes on in the live log, with its marks
     };
     // The file becomes one that crashed at the target. The journal stands for both copies: while it
     // is there no crash leaves anything that is read.
@@ -201,12 +202,14 @@ public:
     ) noexcept {
         auto& h = header_;
         h.id = database.logged.id;
-        h.fork(how.timeline, how.fork_lsn);
-        h.clear_marks();
+        if (how.forks) {
+            h.fork(how.timeline, how.fork_lsn);
+            h.clear_marks();
+            h.restored_from = how.set;
+            h.restore_point = how.limit;
+        }
         h.state = database_state::dirty;
         h.source_set = {};
-        h.restored_from = how.set;
-        h.restore_point = how.limit;
         h.min_required_lsn = how.log_start;
         h.max_required_lsn = copy_end_;
         h.max_lsn = later(h.max_lsn, copy_end_);
@@ -230,13 +233,15 @@ public:
         h.nonce = logged.nonce;
         h.id = logged.id;
         h.attach_lsn = logged.attach_lsn;
-        h.timeline = how.parent;
+        h.timeline = how.forks ? how.parent : how.timeline;
         h.created_at = env_.runtime.wall();
         h.pages_hint = initial_database_pages<Traits>;
         h.set_writer("jetpp 1");
-        h.fork(how.timeline, how.fork_lsn);
-        h.restored_from = how.set;
-        h.restore_point = how.limit;
+        if (how.forks) {
+            h.fork(how.timeline, how.fork_lsn);
+            h.restored_from = how.set;
+            h.restore_point = how.limit;
+        }
         h.min_required_lsn = database.created;
         BOOST_OUTCOME_TRY(
             auto file,

@@ -1,8 +1,9 @@
 // jetpp/buffer/double_write_recovery.hpp - torn pages made whole before redo reads them.
 //
 // Both areas are looked through; of each page the image with the highest page_lsn counts; it goes
-// home only where the home is bad and the image is of the range that redo will repeat. Older images
-// are of no use: their home writes were synced before the checkpoint passed them.
+// home only where the home is bad and the image is of the range that redo will repeat for that file.
+// Older images are of no use: their home writes were synced before the checkpoint passed them, and
+// what came after them is not repeated.
 // Threads  one, before anything else touches the files.
 // Owns     its two buffers, for the call.
 #pragma once
@@ -133,12 +134,14 @@ template <class Traits>
 // Copies images home where the home is torn, and syncs all files, repaired or not: a home that looks
 // sound may lie in a cache only, and the areas are overwritten soon. The double-write file itself
 // is left as it is: a crash in the middle begins again.
+// `redo_from(file)`: redo of a file may begin below the others', if it was restored or put back.
 // Errors: of storage (final), out_of_memory, device_gone.
-template <class Traits>
+template <class Traits, class RedoFrom>
 [[nodiscard]] result<double_write_repair> repair_torn_pages(
     double_write_file<Traits>& from,
     std::span<paged_file<Traits>* const> files,
-    double_write_range range
+    RedoFrom&& redo_from,
+    lsn end
 ) noexcept {
     auto reader = detail::double_write_reader<Traits>{files};
     for (std::uint32_t area = 0; area < 2; ++area) {
@@ -148,7 +151,7 @@ template <class Traits>
     auto report = double_write_repair{};
     for (auto const& i : reader.images()) {
         ++report.images;
-        auto const wanted = range.redo_lsn <= i.page_lsn && i.page_lsn < range.end;
+        auto const wanted = redo_from(*i.file) <= i.page_lsn && i.page_lsn < end;
         if (!wanted && !Traits::runtime::sabotaged(sabotage::dw_stale_image)) continue;
         BOOST_OUTCOME_TRY(
             auto const bad, detail::home_is_bad<Traits>(*i.file, i.page, scratch.all())
@@ -161,6 +164,18 @@ template <class Traits>
         BOOST_OUTCOME_TRY(file->sync_writes());
     }
     return report;
+}
+
+// The same for files that are all redone from one position.
+template <class Traits>
+[[nodiscard]] result<double_write_repair> repair_torn_pages(
+    double_write_file<Traits>& from,
+    std::span<paged_file<Traits>* const> files,
+    double_write_range range
+) noexcept {
+    return repair_torn_pages(
+        from, files, [&](paged_file<Traits>&) noexcept { return range.redo_lsn; }, range.end
+    );
 }
 
 } // namespace jetpp::inline v1

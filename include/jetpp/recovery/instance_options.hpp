@@ -36,6 +36,9 @@ struct instance_options {
     // Opened by a restore, whose journal keeps all others out: files may leave and come back in the
     // log that is replayed, and databases that were not asked for are not there.
     bool restoring = false;
+    // Of a restore: what is replayed becomes another history, which bears no mark of its parent's
+    // backups. False: the instance goes on in its own log.
+    bool forks = true;
     bool brief = false; // a life of a few records: its log is allocated only, and leaves no spares
 };
 

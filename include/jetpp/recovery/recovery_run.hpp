@@ -317,24 +317,26 @@ private:
     [[nodiscard]] result<void> repair_torn_pages() noexcept {
         auto files = std::array<paged_file<Traits>*, databases_max>{};
         auto count = std::size_t{0};
-        auto redo_from = has_slot_ ? slot_.redo_lsn : no_lsn;
         for (auto& known : in_->databases_)
             if (known.file != nullptr) files[count++] = known.file.get();
+        auto const from = [&](paged_file<Traits>& file) noexcept {
+            auto const is_clean = file.header().state == database_state::clean;
+            return is_clean && has_slot_ ? slot_.redo_lsn : redo_from(file);
+        };
         BOOST_OUTCOME_TRY(
             auto const repaired,
             jetpp::repair_torn_pages<Traits>(
-                *in_->double_write_, {files.data(), count},
-                {.redo_lsn = redo_from, .end = end_.end}
+                *in_->double_write_, {files.data(), count}, from, end_.end
             )
         );
         in_->report_.pages_repaired = repaired.repaired;
         return ok();
     }
 
-    // Where redo of a database begins: at its older header copy's word, if that is earlier.
-    [[nodiscard]] lsn redo_from(database& known) noexcept {
+    // Where redo of a file begins: at its older header copy's word, if that is earlier.
+    [[nodiscard]] lsn redo_from(paged_file<Traits>& file) noexcept {
         auto const slot_redo = has_slot_ ? slot_.redo_lsn : no_lsn;
-        return earlier(slot_redo, known.file->min_required_floor());
+        return earlier(slot_redo, file.min_required_floor());
     }
 
     // The crash may have come between the record and the headers.
@@ -352,29 +354,25 @@ private:
 
     // The file that the record changed and may lack; null if there is nothing to redo.
     [[nodiscard]] paged_file<Traits>* redone_in(log_record const& record) noexcept {
-        if (record.header.database == no_database) return nullptr;
-        if (in_->options_.restoring) return restored_in(record);
-        auto known = in_->database_of(record.header.database);
-        if (!known) return nullptr; // detached before the end: its file is complete
-        auto& place = *known.assume_value();
-        if (record.at < place.attach_lsn || record.at < redo_from(place)) return nullptr;
-        auto const header = place.file->header();
-        if (header.state == database_state::clean && record.at < header.consistent_lsn)
-            return nullptr;
-        return place.file.get();
-    }
-
-    // The same for files of a copy: what was logged before a detach is not in them either.
-    [[nodiscard]] paged_file<Traits>* restored_in(log_record const& record) noexcept {
-        auto* const known = lives_.find_in(in_->databases_, record.header.database);
-        return known == nullptr || record.at < redo_from(*known) ? nullptr : known->file.get();
+        auto const id = record.header.database;
+        if (id == no_database) return nullptr;
+        auto* place = static_cast<database*>(nullptr);
+        if (in_->options_.restoring) // a copy lacks what was logged before a detach, too
+            place = lives_.find_in(in_->databases_, id);
+        else if (auto known = in_->database_of(id); known) // detached since: its file is complete
+            place = known.assume_value();
+        if (place == nullptr || record.at < redo_from(*place->file)) return nullptr;
+        if (!in_->options_.restoring && record.at < place->attach_lsn) return nullptr;
+        auto const h = place->file->header();
+        auto const has_it = h.state == database_state::clean && record.at < h.consistent_lsn;
+        return has_it ? nullptr : place->file.get();
     }
 
     [[nodiscard]] result<void> redo() noexcept {
         auto from = has_slot_ ? slot_.redo_lsn : no_lsn;
         for (auto& known : in_->databases_)
             if (known.file != nullptr && known.file->header().state != database_state::clean)
-                from = earlier(from, redo_from(known));
+                from = earlier(from, redo_from(*known.file));
         // Nothing is kept that lies below what the first segment holds; a hole is log_missing.
         if (in_->options_.restoring && from) // with the list that a segment begins with
             from = first_lsn(generation_of(from, in_->segment_bytes_), in_->segment_bytes_);
@@ -388,9 +386,11 @@ private:
         for (auto const& r : log) {
             if (!r) return r.error();
             auto const& record = r.assume_value();
-            if (in_->options_.restoring) { // a fork bears no mark of its parent's backups
+            if (in_->options_.restoring) {
                 BOOST_OUTCOME_TRY(lives_.see(record));
-            } else if (auto const* end = record.template as<record::backup_end>()) {
+            }
+            auto const* const end = record.template as<record::backup_end>();
+            if (end != nullptr && !(in_->options_.restoring && in_->options_.forks)) {
                 BOOST_OUTCOME_TRY(stamp_again(*end));
             }
             auto* const file = redone_in(record);
