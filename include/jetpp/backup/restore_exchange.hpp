@@ -170,6 +170,7 @@ public:
         plan_.phase = restore_phase::publish;
         std::memcpy(plan_.plan.data(), of.set.raw.data(), of.set.raw.size());
         BOOST_OUTCOME_TRY(directory_->sync());
+        if (journal_ != nullptr) return journal_->write(plan_);
         BOOST_OUTCOME_TRY(
             auto file, restore_journal_file<Env>::begin(env_, *directory_, plan_)
         );
@@ -184,18 +185,18 @@ public:
             auto const name = staging_name(plan_.staging);
             auto const aside_name = abandoned_name({load_le<std::uint64_t>(plan_.staging.raw.data())});
             auto staged = directory_->open_dir(name, directory_how::must_exist);
-            if (staged && plan_.phase == restore_phase::publish) {
-                BOOST_OUTCOME_TRY(move_what_is_in_the_way(staged.assume_value(), aside_name));
-            }
+            // While it is published it must be there; later it may be gone, all of it moved.
+            auto const may_be_gone = plan_.phase != restore_phase::publish;
+            if (!staged && !(may_be_gone && staged.error().code == errc::not_found))
+                return staged.error();
             if (plan_.phase == restore_phase::publish) {
+                BOOST_OUTCOME_TRY(move_what_is_in_the_way(staged.assume_value(), aside_name));
                 plan_.phase = restore_phase::redo;
                 BOOST_OUTCOME_TRY(journal_->write(plan_));
             }
             if (staged) {
                 BOOST_OUTCOME_TRY(move_all(staged.assume_value(), *directory_));
                 BOOST_OUTCOME_TRY(remove_directory(name));
-            } else if (staged.error().code != errc::not_found) {
-                return staged.error();
             }
             auto const aside = directory_->open_dir(aside_name, directory_how::must_exist);
             lock_.reset();
@@ -207,13 +208,13 @@ public:
         BOOST_OUTCOME_TRY(lock());
         return remove_journal();
     }
-    // An interrupted one shall not be gone on with: what it brought in is as any other file.
+    // An interrupted one shall not be gone on with: what it brought in is as any other file. Its
+    // journal stays until begin_live() writes over it: no engine may open what was not redone.
     // Errors: of storage.
     [[nodiscard]] result<void> start_over() noexcept {
         BOOST_OUTCOME_TRY(auto const aside, finish_live());
         (void)aside;
         BOOST_OUTCOME_TRY(lock());
-        BOOST_OUTCOME_TRY(remove_journal());
         interrupted_ = false;
         return ok();
     }
