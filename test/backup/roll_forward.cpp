@@ -195,6 +195,7 @@ TEST_CASE("a log that does not lead to the live one is refused by name", "[backu
 struct crashed_world {
     model main{};
     model other{};
+    uuid newest_full{};
     explicit crashed_world(simulated_world& world, sim_env env) {
         world.run([&] {
             auto db = good(sim_engine::open("/db", small_engine, env));
@@ -220,6 +221,9 @@ struct crashed_world {
             (void)good(run_backup_to(
                 db, "/repo", {.kind = backup_kind::incremental, .truncate = true}
             ));
+            put(45, 65);
+            // Of elsewhere: its mark stands in the log that is replayed, behind the incremental's.
+            newest_full = good(run_backup_to(db, "/elsewhere")).set;
             good(db.checkpoint());
             put(50, 70);
             auto open = good(db.begin());
@@ -240,6 +244,11 @@ struct crashed_world {
         auto said = std::string{};
         if (rows_of(db.value(), "main", "rows") != main) said += "main has other rows; ";
         if (rows_of(db.value(), "other", "rows") != other) said += "other has other rows; ";
+        db.value().core().store.each_database([&](auto& one) {
+            auto const header = one.file->header();
+            if (header.mark(mark_kind::full).set != newest_full) said += "another full is noted; ";
+            if (header.mark(mark_kind::incremental).exists()) said += "an older increment is noted; ";
+        });
         auto const checked = check_trees(db.value().core().store);
         if (!checked || !checked.value().is_good()) said += "a tree is damaged; ";
         if (auto closed = std::move(db).value().close(); !closed) said += "cannot be closed";

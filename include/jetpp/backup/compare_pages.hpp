@@ -41,9 +41,9 @@ template <class Traits>
     for (auto& known : copy.databases()) {
         if (known.file == nullptr) continue;
         auto* other = static_cast<paged_file<Traits>*>(nullptr);
-        for (auto& one : running.databases())
-            if (one.file != nullptr && one.file->header().database == known.file->header().database)
-                other = one.file.get();
+        running.each_database([&](auto& one) noexcept {
+            if (one.id == known.id) other = one.file.get();
+        });
         if (other == nullptr) continue; // dropped since
         auto live = live_pages<Traits>{*other, running.pool(), running.log()};
         auto const count = std::min(known.file->page_count(), other->page_count());

@@ -173,7 +173,8 @@ private:
             BOOST_OUTCOME_TRY(lay_database(file, chosen.front(), pages, report));
         }
         trouble_.set.reset();
-        return drop_known_segments(place.where(), into);
+        BOOST_OUTCOME_TRY(compare_segments(place.where(), into));
+        return into.sync(); // all names, before a journal speaks of them
     }
 
     // What the directory lacks of the log. Returns: where the directory's log goes on.
@@ -255,8 +256,9 @@ private:
         return file.adopt(database, how);
     }
 
-    // Segments that lie in the directory as well need not come in; they must be the same.
-    [[nodiscard]] result<void> drop_known_segments(directory& where, directory& staged) {
+    // A segment that lies in the directory as well must be the same. The staged one comes in all the
+    // same: it is proved, of the other one nothing but the header was read.
+    [[nodiscard]] result<void> compare_segments(directory& where, directory& staged) {
         BOOST_OUTCOME_TRY(auto laid, log_directory<env>::list(env_, staged));
         BOOST_OUTCOME_TRY(auto there, log_directory<env>::list(env_, where));
         BOOST_OUTCOME_TRY(laid.read_from(staged, 0));
@@ -264,16 +266,14 @@ private:
             auto* const known = there.find(one.generation);
             if (known == nullptr) continue;
             BOOST_OUTCOME_TRY(there.read(where, *known));
-            if (!known->is_sound()) continue; // goes aside
-            if (known->header != one.header)
+            if (known->is_sound() && known->header != one.header)
                 return error{
                     .code = errc::pool_conflict,
                     .file = file_kind::log_segment,
                     .at = one.header.first()
                 };
-            BOOST_OUTCOME_TRY(staged.remove(segment_file_name(one.generation)));
         }
-        return staged.sync();
+        return ok();
     }
 
     [[nodiscard]] result<void> recover(path_view target, restore_report& report) {

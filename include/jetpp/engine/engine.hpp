@@ -266,8 +266,8 @@ public:
 
     // Ends the engine: everything home, files marked clean, log sealed.
     // Errors: busy (transactions or snapshots still live), backup_in_progress and freeze_sequence
-    // (it is frozen): the engine stays open; whatever else kept the files from being clean: they are then as after a crash, and the
-    // engine is closed.
+    // (it is frozen): the engine stays open; whatever else kept the files from being clean: they
+    // are then as after a crash, and the engine is closed.
     [[nodiscard]] result<void> close(close_how how = close_how::unless_backed_up) && noexcept {
         if (core_ == nullptr) return error{.code = errc::closed};
         if (core_->open_snapshots.load() != 0 || core_->open_transactions.load() != 0)

@@ -23,6 +23,7 @@ struct attached_database {
     uuid id{};
     std::uint64_t nonce{};
     lsn attach_lsn{};
+    lsn redo_from{}; // recovery's: the file has all that was logged below
     std::uint16_t flags{};
     std::unique_ptr<paged_file<Traits>> file{}; // null: the place is free
     // Tree ids taken from the catalogue in steps and not yet given out.

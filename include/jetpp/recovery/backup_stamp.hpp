@@ -48,6 +48,10 @@ inline bool stamp_backup(database_header& h, record::backup_end const& end) noex
     if (end.status != backup_status::published || !kind || end.timeline != h.timeline ||
         !is_member(end, h.database) || h.mark(*kind).set == end.set)
         return false;
+    // A newer full took these marks away: replay does not bring them back.
+    auto const& full = h.mark(mark_kind::full);
+    auto const builds_on_full = *kind == mark_kind::incremental || *kind == mark_kind::differential;
+    if (builds_on_full && full.exists() && end.end_lsn < full.end_lsn) return false;
     auto const taken = h.stamp(
         *kind,
         {.set = end.set,

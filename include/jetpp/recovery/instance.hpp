@@ -152,8 +152,16 @@ public:
         return is_pinned_locked();
     }
 
-    // All places; those with a file are attached databases.
+    // All places; those with a file are attached databases. While others attach or detach, only
+    // each_database() may look.
     [[nodiscard]] std::span<database> databases() noexcept { return databases_; }
+    // fn(database&) for each attached one, under their lock. Under a pin none of them goes.
+    template <class F>
+    void each_database(F&& fn) noexcept {
+        auto const held = holding{databases_lock_};
+        for (auto& one : databases_)
+            if (one.file != nullptr) fn(one);
+    }
     // Errors: not_found. Lifetime: until the database is detached.
     [[nodiscard]] result<database*> find_database(std::string_view name) noexcept;
     [[nodiscard]] result<database*> database_of(database_id id) noexcept;

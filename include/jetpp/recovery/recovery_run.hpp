@@ -34,6 +34,7 @@
 #include <jetpp/recovery/look_ahead.hpp>
 #include <jetpp/recovery/losers.hpp>
 #include <jetpp/recovery/redo.hpp>
+#include <jetpp/recovery/redo_starts.hpp>
 #include <jetpp/txn/commit.hpp>
 #include <jetpp/txn/row_reader.hpp>
 
@@ -62,6 +63,9 @@ public:
         BOOST_OUTCOME_TRY(open_databases());
         auto const clean = is_clean();
         if (!clean) {
+            redo_from_ = find_redo_starts<Traits>(
+                in_->databases_, has_slot_ ? slot_.redo_lsn : no_lsn, in_->options_.restoring
+            );
             BOOST_OUTCOME_TRY(repair_torn_pages());
             BOOST_OUTCOME_TRY(redo());
         }
@@ -320,8 +324,9 @@ private:
         for (auto& known : in_->databases_)
             if (known.file != nullptr) files[count++] = known.file.get();
         auto const from = [&](paged_file<Traits>& file) noexcept {
-            auto const is_clean = file.header().state == database_state::clean;
-            return is_clean && has_slot_ ? slot_.redo_lsn : redo_from(file);
+            for (auto& known : in_->databases_)
+                if (known.file.get() == &file) return later(redo_from_, known.redo_from);
+            return lsn_limit;
         };
         BOOST_OUTCOME_TRY(
             auto const repaired,
@@ -331,12 +336,6 @@ private:
         );
         in_->report_.pages_repaired = repaired.repaired;
         return ok();
-    }
-
-    // Where redo of a file begins: at its older header copy's word, if that is earlier.
-    [[nodiscard]] lsn redo_from(paged_file<Traits>& file) noexcept {
-        auto const slot_redo = has_slot_ ? slot_.redo_lsn : no_lsn;
-        return earlier(slot_redo, file.min_required_floor());
     }
 
     // The crash may have come between the record and the headers.
@@ -357,22 +356,15 @@ private:
         auto const id = record.header.database;
         if (id == no_database) return nullptr;
         auto* place = static_cast<database*>(nullptr);
-        if (in_->options_.restoring) // a copy lacks what was logged before a detach, too
+        if (in_->options_.restoring)
             place = lives_.find_in(in_->databases_, id);
         else if (auto known = in_->database_of(id); known) // detached since: its file is complete
             place = known.assume_value();
-        if (place == nullptr || record.at < redo_from(*place->file)) return nullptr;
-        if (!in_->options_.restoring && record.at < place->attach_lsn) return nullptr;
-        auto const h = place->file->header();
-        auto const has_it = h.state == database_state::clean && record.at < h.consistent_lsn;
-        return has_it ? nullptr : place->file.get();
+        return place == nullptr || record.at < place->redo_from ? nullptr : place->file.get();
     }
 
     [[nodiscard]] result<void> redo() noexcept {
-        auto from = has_slot_ ? slot_.redo_lsn : no_lsn;
-        for (auto& known : in_->databases_)
-            if (known.file != nullptr && known.file->header().state != database_state::clean)
-                from = earlier(from, redo_from(*known.file));
+        auto from = redo_from_;
         // Nothing is kept that lies below what the first segment holds; a hole is log_missing.
         if (in_->options_.restoring && from) // with the list that a segment begins with
             from = first_lsn(generation_of(from, in_->segment_bytes_), in_->segment_bytes_);
@@ -591,6 +583,7 @@ private:
     checkpoint_slot slot_{};
     bool has_slot_ = false;
     lsn start_{};
+    lsn redo_from_{}; // of all files
     log_analysis analysis_;
     database_lives lives_{};
     log_end end_{};
