@@ -10,6 +10,7 @@
 #include <jetpp/env/native_environment.hpp>
 #include <jetpp/simulation/simulated_world.hpp>
 
+#include <array>
 #include <cstddef>
 #include <map>
 #include <random>
@@ -38,6 +39,17 @@ struct sim_policies : bed_policies {
 };
 struct task_policies : sim_policies {
     using threading = multi_thread;
+};
+
+// What a crash may leave of what was not synced, as tests of exchanges between directories try it.
+inline constexpr std::array crash_policies{
+    crash_policy::none,
+    crash_policy::all,
+    crash_policy::random,
+    crash_policy::names_first,
+    crash_policy::names_last,
+    crash_policy::newest_first,
+    crash_policy::kill,
 };
 
 template <class T>

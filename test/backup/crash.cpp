@@ -87,14 +87,7 @@ TEST_CASE("a crash at any storage call of a backup leaves whole sets or none", "
     // Every call of the second half, where the parts end and the set is published; of the first,
     // a sample that the budget makes denser: with 9, every call.
     auto const stride = std::max<std::uint64_t>(1, 9 / rounds(1));
-    for (auto const policy :
-         {crash_policy::none,
-          crash_policy::all,
-          crash_policy::random,
-          crash_policy::names_first,
-          crash_policy::names_last,
-          crash_policy::newest_first,
-          crash_policy::kill}) {
+    for (auto const policy : crash_policies) {
         for (auto n = std::uint64_t{1}; n <= calls - first; ++n) {
             if (n + 100 < calls - first && n % stride != 0) continue;
             world.machine().restore(before);
@@ -171,14 +164,7 @@ TEST_CASE(
     auto over = 0;
     auto recovered = 0;
     auto const stride = std::max<std::uint64_t>(1, 4 / rounds(1)); // a budget of 4: every call
-    for (auto const policy :
-         {crash_policy::none,
-          crash_policy::all,
-          crash_policy::random,
-          crash_policy::names_first,
-          crash_policy::names_last,
-          crash_policy::newest_first,
-          crash_policy::kill}) {
+    for (auto const policy : crash_policies) {
         for (auto n = std::uint64_t{1}; n <= calls - first; ++n) {
             if (n % stride != static_cast<std::uint64_t>(policy) % stride) continue;
             world.machine().restore(before);

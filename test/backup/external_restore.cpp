@@ -1,6 +1,4 @@
 // test/backup/external_restore.cpp - what a session handed out, put back and brought to life.
-#include "external_bed.hpp"
-
 #include <jetpp/backup/external_restore.hpp>
 #include <jetpp/simulation/simulated_world.hpp>
 
@@ -8,6 +6,7 @@
 #include <random>
 
 #include "../budget.hpp"
+#include "external_bed.hpp"
 
 namespace jetpp_test::external_restore_cases {
 
@@ -105,11 +104,15 @@ TEST_CASE("incremental sessions roll a full one forward", "[backup][external]") 
     lay_down(b.env, "/holed", holed);
     auto const refused = external_restore<traits>(b.env, "/holed");
     CHECK(code_of(refused) == errc::log_gap);
-    CHECK(generation_of(refused.error().at, small_engine.segment_bytes) ==
-          *parse_segment_name(names[names.size() - 2]));
+    CHECK(
+        generation_of(refused.error().at, small_engine.segment_bytes) ==
+        *parse_segment_name(names[names.size() - 2])
+    );
 }
 
-TEST_CASE("a database made while the session ran is made again from the log", "[backup][external]") {
+TEST_CASE(
+    "a database made while the session ran is made again from the log", "[backup][external]"
+) {
     auto b = bed{};
     b.work(100, 5);
     auto session = session_type{b.db};
@@ -166,9 +169,8 @@ TEST_CASE("a map brings back some databases, under other names", "[backup][exter
     auto third = moved.extract("third");
     third.key() = "main2";
     moved.insert(std::move(third));
-    auto const map = std::vector<mapped_database>{
-        {.from = "other", .to = "books"}, {.id = id, .to = "main2"}
-    };
+    auto const map =
+        std::vector<mapped_database>{{.from = "other", .to = "books"}, {.id = id, .to = "main2"}};
     lay_down(b.env, "/mapped", moved);
     // Nothing is changed by a map that does not hold.
     auto const before = files_in(b.env, "/mapped");
@@ -179,13 +181,19 @@ TEST_CASE("a map brings back some databases, under other names", "[backup][exter
     };
     CHECK(refusal({{.to = "books"}}) == errc::invalid_argument);
     CHECK(refusal({{.from = "other", .to = "../books"}}) == errc::unsafe_name);
-    CHECK(refusal({{.from = "other", .to = "books"}, {.from = "third", .to = "books"}}) ==
-          errc::invalid_argument);
-    CHECK(refusal({{.from = "other", .to = "books"}, {.from = "nobody", .to = "main2"}}) ==
-          errc::not_found);
+    CHECK(
+        refusal({{.from = "other", .to = "books"}, {.from = "third", .to = "books"}}) ==
+        errc::invalid_argument
+    );
+    CHECK(
+        refusal({{.from = "other", .to = "books"}, {.from = "nobody", .to = "main2"}}) ==
+        errc::not_found
+    );
     CHECK(refusal({{.from = "other", .to = "main2"}}) == errc::database_missing); // another one's
-    CHECK(refusal({{.from = "other", .to = "books"}, {.from = "main", .to = "main2"}}) ==
-          errc::database_missing);
+    CHECK(
+        refusal({{.from = "other", .to = "books"}, {.from = "main", .to = "main2"}}) ==
+        errc::database_missing
+    );
     CHECK(refusal({{.from = "third", .to = "jet.books"}}) == errc::unsafe_name);
 
     auto const report = good(external_restore<traits>(b.env, "/mapped", {.databases = map}));
@@ -219,9 +227,9 @@ TEST_CASE("generations that were asked for are those that are there", "[backup][
     auto const low = *parse_segment_name(names.front());
     auto const high = *parse_segment_name(names.back());
     auto const code = [&](std::uint64_t from, std::uint64_t to) {
-        return code_of(external_restore<traits>(
-            b.env, "/new", {.generation_low = from, .generation_high = to}
-        ));
+        return code_of(
+            external_restore<traits>(b.env, "/new", {.generation_low = from, .generation_high = to})
+        );
     };
     CHECK(code(high + 1, high + 1) == errc::log_gap);
     CHECK(code(low, high + 1) == errc::log_gap);
@@ -245,7 +253,9 @@ TEST_CASE("a database that was not copied is told by its name's number", "[backu
     CHECK(files_in(b.env, "/new") == files);
 }
 
-TEST_CASE("what is not as it was delivered is refused, and nothing is changed", "[backup][external]") {
+TEST_CASE(
+    "what is not as it was delivered is refused, and nothing is changed", "[backup][external]"
+) {
     auto b = bed{};
     b.work(400, 7);
     auto session = session_type{b.db};
@@ -271,14 +281,17 @@ TEST_CASE("what is not as it was delivered is refused, and nothing is changed", 
         {"trailer flipped", errc::incomplete_copy, [&](auto& f) { flip(f["main"], size - 3900); }},
         {"header flipped", errc::set_damaged, [&](auto& f) { flip(f["main"], 300); }},
         {"other header flipped", errc::set_damaged, [&](auto& f) { flip(f["main"], 65536 + 300); }},
-        {"header of another session", errc::set_mixed,
+        {"header of another session",
+         errc::set_mixed,
          [&](auto& f) { f["main"].replace(0, 131072, second.at("main"), 0, 131072); }},
-        {"page flipped", errc::page_damaged,
+        {"page flipped",
+         errc::page_damaged,
          [&](auto& f) { flip(f["main"], database_header_area_bytes + 3 * 4096 + 77); }},
         {"segment flipped", errc::log_damaged, [&](auto& f) { flip(f[log_of(f)], 4096 + 60); }},
         {"no log", errc::log_gap, [&](auto& f) { f.erase(log_of(f)); }},
         {"a stranger", errc::would_overwrite, [&](auto& f) { f["notes.txt"] = "mine"; }},
-        {"another name", errc::database_missing,
+        {"another name",
+         errc::database_missing,
          [&](auto& f) {
              f["renamed"] = f["main"];
              f.erase("main");
@@ -321,7 +334,9 @@ TEST_CASE("log of a twin that went its own way is refused", "[backup][external]"
         auto db = good(engine<bed_policies>::open(path_view{where}, small_engine, b.env));
         auto const rows = good(db.open_tree("main", "rows"));
         for (auto i = 0; i < 30; ++i)
-            (void)good(db.put(rows, "twin" + std::to_string(i), std::string_view{where}, durability::memory));
+            (void)good(db.put(
+                rows, "twin" + std::to_string(i), std::string_view{where}, durability::memory
+            ));
         auto session = session_type{db};
         taken.push_back(take_full(session));
     }
@@ -333,7 +348,9 @@ TEST_CASE("log of a twin that went its own way is refused", "[backup][external]"
 
 using sim_traits = engine<sim_policies>::traits;
 
-TEST_CASE("a restore cut at any storage call goes on when it is called again", "[backup][external][crash]") {
+TEST_CASE(
+    "a restore cut at any storage call goes on when it is called again", "[backup][external][crash]"
+) {
     auto tape = choice_tape{4};
     auto world = simulated_world{tape};
     auto const env = world.environment();
@@ -360,9 +377,7 @@ TEST_CASE("a restore cut at any storage call goes on when it is called again", "
     REQUIRE(calls > first + 60);
     auto again = 0;
     auto done = 0;
-    for (auto const policy :
-         {crash_policy::none, crash_policy::all, crash_policy::random, crash_policy::names_first,
-          crash_policy::names_last, crash_policy::newest_first, crash_policy::kill}) {
+    for (auto const policy : crash_policies) {
         for (auto n = std::uint64_t{1}; n <= calls - first; ++n) {
             if (n % 3 != static_cast<std::uint64_t>(policy) % 3) continue;
             world.machine().restore(before);

@@ -23,16 +23,6 @@ using sim_engine = engine<sim_policies>;
 using sim_env = sim_engine::environment_type;
 using traits = sim_engine::traits;
 
-constexpr std::array policies{
-    crash_policy::none,
-    crash_policy::all,
-    crash_policy::random,
-    crash_policy::names_first,
-    crash_policy::names_last,
-    crash_policy::newest_first,
-    crash_policy::kill,
-};
-
 open_options existing() {
     auto options = small_engine;
     options.create = create_how::must_exist;
@@ -45,9 +35,10 @@ std::string text_of_error(error const& why) {
 // Every call numbered 1 to `calls`, as densely as `tries` allow; each with the next policy.
 template <class F>
 void at_calls(std::uint64_t calls, std::uint64_t tries, F&& f) {
-    auto const step = std::max<std::uint64_t>(1, calls * policies.size() / tries);
-    for (std::size_t p = 0; p < policies.size(); ++p)
-        for (auto n = 1 + p * step / policies.size(); n <= calls; n += step) f(n, policies[p]);
+    auto const step = std::max<std::uint64_t>(1, calls * crash_policies.size() / tries);
+    for (std::size_t p = 0; p < crash_policies.size(); ++p)
+        for (auto n = 1 + p * step / crash_policies.size(); n <= calls; n += step)
+            f(n, crash_policies[p]);
 }
 
 // A chain that needs every kind of set, two databases of which the log makes one, and a moment
@@ -69,9 +60,7 @@ struct chained_world {
         put(db, rows, main, 80, 120);
         auto base = manifest_named(env, full.name);
         (void)good(run_backup_to(
-            db,
-            "/repo",
-            {.kind = backup_kind::pages, .base = backup_base{base.manifest, base.hash}}
+            db, "/repo", {.kind = backup_kind::pages, .base = backup_base{base.manifest, base.hash}}
         ));
         put(db, rows, main, 10, 40);
         good(db.attach("young"));
@@ -88,9 +77,7 @@ struct chained_world {
         base = manifest_named(env, full.name);
         // `young` was created since the full: an incremental is not to be had, pages are.
         (void)good(run_backup_to(
-            db,
-            "/repo",
-            {.kind = backup_kind::pages, .base = backup_base{base.manifest, base.hash}}
+            db, "/repo", {.kind = backup_kind::pages, .base = backup_base{base.manifest, base.hash}}
         ));
         good(std::move(db).close());
     }
@@ -184,7 +171,9 @@ TEST_CASE(
         if (tried % 3 == 0 && !was_told) {
             world.machine().crash_at(1 + (n * 7919) % calls);
             world.run([&] { was_told = chain->restore(env).has_value(); });
-            world.machine().thaw(policies[static_cast<std::size_t>(tried / 3) % policies.size()]);
+            world.machine().thaw(
+                crash_policies[static_cast<std::size_t>(tried / 3) % crash_policies.size()]
+            );
             ++again_cut;
         }
         auto problem = std::string{};
@@ -194,8 +183,10 @@ TEST_CASE(
             auto const is_closed = refused != errc::none;
             closed += is_closed ? 1 : 0;
             if (is_closed) {
-                if (was_told) problem = "what was told is not there: " + problem;
-                else if (refused == errc::needs_restore || refused == errc::not_found) problem = {};
+                if (was_told)
+                    problem = "what was told is not there: " + problem;
+                else if (refused == errc::needs_restore || refused == errc::not_found)
+                    problem = {};
             }
             if (!problem.empty()) return;
             auto const again = chain->restore(env);
@@ -216,7 +207,9 @@ TEST_CASE(
     CHECK(again_cut > tried / 4);
 }
 
-TEST_CASE("a crash while a stream is received leaves the whole set or none", "[backup][stream][crash]") {
+TEST_CASE(
+    "a crash while a stream is received leaves the whole set or none", "[backup][stream][crash]"
+) {
     auto const set = make_set(5);
     auto const stream = stream_of(set);
     auto tape = choice_tape{22};
@@ -273,15 +266,19 @@ TEST_CASE("a crash while a stream is received leaves the whole set or none", "[b
         };
         world.run([&] {
             auto const found = sets();
-            if (found > 0) ++whole;
-            else ++none;
+            if (found > 0)
+                ++whole;
+            else
+                ++none;
             if (found > 0 && !was_told) ++untold;
             if (was_told && found == 0) problem = "a set that was told is gone";
             if (!problem.empty()) return;
             world.threads().jump_wall(1'000'000'000);
             auto const again = receive();
-            if (!again) problem = text_of_error(again.error());
-            else if (sets() != found + 1) problem = "what came again is not there";
+            if (!again)
+                problem = text_of_error(again.error());
+            else if (sets() != found + 1)
+                problem = "what came again is not there";
         });
         if (!problem.empty()) FAIL(problem);
     });

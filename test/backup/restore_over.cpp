@@ -95,7 +95,8 @@ TEST_CASE("a forced restore that fails leaves the old instance as it was", "[bac
     REQUIRE(listed.size() == 1);
     auto set = good(sets.open_set(listed[0].name));
     {
-        auto part = good(set.open(file_name{"part-0000-main.jbs"}, {.mode = open_mode::read_write}));
+        auto part =
+            good(set.open(file_name{"part-0000-main.jbs"}, {.mode = open_mode::read_write}));
         auto one = std::array<std::byte, 1>{};
         good(read_full(part, one, 5000));
         one[0] ^= std::byte{1};
@@ -185,15 +186,6 @@ TEST_CASE(
     });
     auto const calls = last - first;
     REQUIRE(calls > 200);
-    constexpr std::array policies{
-        crash_policy::none,
-        crash_policy::all,
-        crash_policy::random,
-        crash_policy::names_first,
-        crash_policy::names_last,
-        crash_policy::newest_first,
-        crash_policy::kill,
-    };
     // The exchange is the last part: there every call, before it a sample.
     auto const exchange = std::uint64_t{90};
     auto tried = 0U;
@@ -211,7 +203,7 @@ TEST_CASE(
         if (!was_told && ++tried % 3 == 0) { // and once more, near the end
             world.machine().crash_at(1 + tried * 7 % 120);
             world.run([&] { was_told = restore().has_value(); });
-            auto const again = policies[tried / 3 % policies.size()];
+            auto const again = crash_policies[tried / 3 % crash_policies.size()];
             second = std::to_string(1 + tried * 7 % 120) + " " + std::string{name_of(again)};
             world.machine().thaw(again);
         }
@@ -219,10 +211,14 @@ TEST_CASE(
         auto problem = std::string{};
         world.run([&] {
             auto const seen = both->look(env, "/db");
-            if (seen == "old") ++saw_old;
-            else if (seen == "past") ++saw_new;
-            else if (seen.starts_with("needs_restore")) ++saw_between;
-            else problem = seen;
+            if (seen == "old")
+                ++saw_old;
+            else if (seen == "past")
+                ++saw_new;
+            else if (seen.starts_with("needs_restore"))
+                ++saw_between;
+            else
+                problem = seen;
             if (was_told && seen != "past") problem = "told, and it is " + seen;
             if (!problem.empty()) return;
             if (seen != "past") {
@@ -247,10 +243,10 @@ TEST_CASE(
         }
     };
     auto const step = std::max<std::uint64_t>(1, calls / rounds(12));
-    for (std::size_t p = 0; p < policies.size(); ++p) {
-        for (auto n = 1 + p * step / policies.size(); n + exchange < calls; n += step)
-            one(n, policies[p]);
-        for (auto n = calls - exchange + p % 2; n <= calls; n += 2) one(n, policies[p]);
+    for (std::size_t p = 0; p < crash_policies.size(); ++p) {
+        for (auto n = 1 + p * step / crash_policies.size(); n + exchange < calls; n += step)
+            one(n, crash_policies[p]);
+        for (auto n = calls - exchange + p % 2; n <= calls; n += 2) one(n, crash_policies[p]);
     }
     CHECK(saw_old > 20);
     CHECK(saw_between > 20);

@@ -76,7 +76,8 @@ TEST_CASE("lost databases come back to the last commit, and history goes on", "[
                 {.kind = backup_kind::pages, .base = backup_base{base.manifest, base.hash}}
             ));
         }
-        (void)good(run_backup_to(b.db, "/repo", {.kind = backup_kind::incremental, .truncate = true}));
+        (void
+        )good(run_backup_to(b.db, "/repo", {.kind = backup_kind::incremental, .truncate = true}));
         b.work(300, seed + 100);
         if (random() % 2 == 0) { // leaves and comes back, under another id
             good(b.db.detach("main"));
@@ -182,8 +183,10 @@ TEST_CASE("a log that does not lead to the live one is refused by name", "[backu
     auto const refused = roll_forward<traits>(b.env, "/other", "/db");
     REQUIRE_FALSE(refused);
     CHECK(refused.error().code == errc::log_gap);
-    CHECK(generation_of(refused.error().at, small_engine.segment_bytes) ==
-          generation_of(set.end_lsn, small_engine.segment_bytes));
+    CHECK(
+        generation_of(refused.error().at, small_engine.segment_bytes) ==
+        generation_of(set.end_lsn, small_engine.segment_bytes)
+    );
     CHECK(names_in(b.env, "/db", entry_kind::file) == before);
     CHECK(names_in(b.env, "/db", entry_kind::directory).empty());
     good(where.rename(kept, segment, rename_how::no_replace));
@@ -218,9 +221,8 @@ struct crashed_world {
             put(0, 40);
             (void)good(run_backup_to(db, "/repo"));
             put(30, 60);
-            (void)good(run_backup_to(
-                db, "/repo", {.kind = backup_kind::incremental, .truncate = true}
-            ));
+            (void
+            )good(run_backup_to(db, "/repo", {.kind = backup_kind::incremental, .truncate = true}));
             put(45, 65);
             // Of elsewhere: its mark stands in the log that is replayed, behind the incremental's.
             newest_full = good(run_backup_to(db, "/elsewhere")).set;
@@ -247,7 +249,8 @@ struct crashed_world {
         db.value().core().store.each_database([&](auto& one) {
             auto const header = one.file->header();
             if (header.mark(mark_kind::full).set != newest_full) said += "another full is noted; ";
-            if (header.mark(mark_kind::incremental).exists()) said += "an older increment is noted; ";
+            if (header.mark(mark_kind::incremental).exists())
+                said += "an older increment is noted; ";
         });
         auto const checked = check_trees(db.value().core().store);
         if (!checked || !checked.value().is_good()) said += "a tree is damaged; ";
@@ -287,44 +290,39 @@ TEST_CASE(
         last = world.machine().calls();
     });
     auto const calls = last - first;
-    constexpr std::array policies{
-        crash_policy::none,
-        crash_policy::all,
-        crash_policy::random,
-        crash_policy::names_first,
-        crash_policy::names_last,
-        crash_policy::newest_first,
-        crash_policy::kill,
-    };
     auto tried = 0U;
     auto missing = 0;
     auto between = 0;
     auto whole = 0;
-    auto const step = std::max<std::uint64_t>(1, calls * policies.size() / rounds(400));
-    for (std::size_t p = 0; p < policies.size(); ++p)
-        for (auto n = 1 + p * step / policies.size(); n <= calls; n += step) {
+    auto const step = std::max<std::uint64_t>(1, calls * crash_policies.size() / rounds(400));
+    for (std::size_t p = 0; p < crash_policies.size(); ++p)
+        for (auto n = 1 + p * step / crash_policies.size(); n <= calls; n += step) {
             world.machine().restore(before);
             world.machine().crash_at(n);
             auto was_told = false;
             world.run([&] { was_told = roll().has_value(); });
-            world.machine().thaw(policies[p]);
+            world.machine().thaw(crash_policies[p]);
             auto second = std::string{"-"};
             if (!was_told && ++tried % 3 == 0) {
                 auto const at = 1 + tried * 37 % calls;
-                auto const how = policies[tried / 3 % policies.size()];
+                auto const how = crash_policies[tried / 3 % crash_policies.size()];
                 world.machine().crash_at(at);
                 world.run([&] { was_told = roll().has_value(); });
                 world.machine().thaw(how);
                 second = std::to_string(at) + " " + std::string{name_of(how)};
             }
-            CAPTURE(n, calls, name_of(policies[p]), was_told, second);
+            CAPTURE(n, calls, name_of(crash_policies[p]), was_told, second);
             auto problem = std::string{};
             world.run([&] {
                 auto const seen = crashed.look(env);
-                if (seen.starts_with("database_missing")) ++missing;
-                else if (seen.starts_with("needs_restore")) ++between;
-                else if (seen == "whole") ++whole;
-                else problem = seen;
+                if (seen.starts_with("database_missing"))
+                    ++missing;
+                else if (seen.starts_with("needs_restore"))
+                    ++between;
+                else if (seen == "whole")
+                    ++whole;
+                else
+                    problem = seen;
                 if (was_told && seen != "whole") problem = "told, and it is " + seen;
                 if (seen == "whole" || !problem.empty()) return;
                 auto const again = roll();
