@@ -64,9 +64,9 @@ static jetpp::result<void> live(scratch_directory const& scratch) {
     BOOST_OUTCOME_TRY(db.attach("main"));
     BOOST_OUTCOME_TRY(auto const stock, db.open_tree("main", "stock"));
     for (auto i = 0; i < 1000; ++i) {
-        BOOST_OUTCOME_TRY(db.put(
-            stock, "article " + std::to_string(i), "in stock", jetpp::durability::memory
-        ));
+        BOOST_OUTCOME_TRY(
+            db.put(stock, "article " + std::to_string(i), "in stock", jetpp::durability::memory)
+        );
     }
     BOOST_OUTCOME_TRY(back_up(db, stock, copy));
     BOOST_OUTCOME_TRY(std::move(db).close());

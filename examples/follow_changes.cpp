@@ -26,8 +26,10 @@ struct copy_of_rows {
                 std::as_writable_bytes(std::span{value.data(), value.size()})
             );
             if (!fits) claim(false, "a change begins where the copy is");
-            if (one.type == jetpp::change_type::erase) rows.erase(key);
-            else rows[key] = value;
+            if (one.type == jetpp::change_type::erase)
+                rows.erase(key);
+            else
+                rows[key] = value;
         }
     }
 };

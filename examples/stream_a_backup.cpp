@@ -54,12 +54,7 @@ static jetpp::result<void> run() {
         auto sink, jetpp::directory_sink<engine::environment_type>::create(environment, repository)
     );
     auto outcome = jetpp::async_backup(
-        loop.get_executor(),
-        blocking.get_executor(),
-        db,
-        sink,
-        options,
-        asio::use_future
+        loop.get_executor(), blocking.get_executor(), db, sink, options, asio::use_future
     );
     loop.run();
     auto const report = outcome.get();

@@ -139,13 +139,11 @@ static jetpp::result<void> run() {
     BOOST_OUTCOME_TRY(auto blocks, fetch(store, sink));
     auto const env = native{};
     BOOST_OUTCOME_TRY(
-        auto repository,
-        jetpp::repository<native>::open_or_create(env, place / "repository")
+        auto repository, jetpp::repository<native>::open_or_create(env, place / "repository")
     );
     BOOST_OUTCOME_TRY(auto const got, jetpp::receive_set(env, blocks, repository));
     claim(got.manifest.hash == done.manifest_hash, "what came back is what was sent");
-    BOOST_OUTCOME_TRY(
-        jetpp::run_restore<engine::traits>(env, place / "repository", place / "again")
+    BOOST_OUTCOME_TRY(jetpp::run_restore<engine::traits>(env, place / "repository", place / "again")
     );
     BOOST_OUTCOME_TRY(auto again, engine::open(place / "again"));
     BOOST_OUTCOME_TRY(auto const restored, again.open_tree("library", "books"));

@@ -47,9 +47,8 @@ namespace {
     auto where = std::filesystem::path{path};
     if (std::filesystem::is_directory(where)) where /= jetpp::manifest_file_name.view();
     auto const parent = where.has_parent_path() ? where.parent_path().string() : std::string{"."};
-    auto directory = value_of(
-        environment{}.storage.open_dir(parent, jetpp::directory_how::must_exist), parent
-    );
+    auto directory =
+        value_of(environment{}.storage.open_dir(parent, jetpp::directory_how::must_exist), parent);
     auto const name = value_of(jetpp::file_name::make(where.filename().string()), path);
     auto const text =
         value_of(jetpp::read_file<environment>(directory, name, jetpp::manifest_bytes_max), path);
@@ -63,14 +62,14 @@ namespace {
         auto const read = manifest_at(path);
         known.emplace_back(read.manifest.set, read.hash);
     }
-    return [known](jetpp::uuid const& set, std::uint64_t hash
-           ) -> jetpp::result<jetpp::sha256_digest> {
-        for (auto const& [id, digest] : known)
-            if (id == set && jetpp::short_of(digest) == hash) return digest;
-        return jetpp::error{
-            .code = jetpp::errc::base_not_here, .file = jetpp::file_kind::repository
+    return
+        [known](jetpp::uuid const& set, std::uint64_t hash) -> jetpp::result<jetpp::sha256_digest> {
+            for (auto const& [id, digest] : known)
+                if (id == set && jetpp::short_of(digest) == hash) return digest;
+            return jetpp::error{
+                .code = jetpp::errc::base_not_here, .file = jetpp::file_kind::repository
+            };
         };
-    };
 }
 
 // The set that `--pages-since` means: of the repository, or one whose manifest lies elsewhere.

@@ -56,9 +56,9 @@ struct log_request {
     std::string path{}; // of an instance, or of a set
     bool json = false;
     bool follow = false;
-    bool committed = false;    // transactions instead of records
-    jetpp::lsn from{};         // of records
-    std::string after{};       // a token: of transactions
+    bool committed = false;                // transactions instead of records
+    jetpp::lsn from{};                     // of records
+    std::string after{};                   // a token: of transactions
     std::optional<std::string> database{}; // by name, of changes
     std::optional<std::string> tree{};
 };
@@ -76,13 +76,13 @@ struct key_request {
 struct set_request {
     std::string directory{}; // of the instance
     std::string repository{};
-    std::string compress{}; // codec[:level]
+    std::string compress{};   // codec[:level]
     bool incremental = false; // at most one of these four; none: a full
     bool differential = false;
     bool copy = false;
     std::string pages_since{}; // the beginning of a set's id or name; with a slash: a path of one
     std::vector<std::string> databases{}; // only these; none: all
-    std::vector<std::string> bases{}; // manifests or sets that lie elsewhere
+    std::vector<std::string> bases{};     // manifests or sets that lie elsewhere
     std::uint64_t bytes_per_second = 0;
     bool truncate = false;
     bool drill = false;    // restore the set before it is published
@@ -107,15 +107,15 @@ void mark_point(point_request const& request);
 
 struct restore_request {
     std::vector<std::string> places{}; // repositories and sets; last, of the instance to be
-    std::string scratch{};        // where a set from standard input is kept meanwhile
-    std::string set{}; // the beginning of its id or name; empty: the newest
+    std::string scratch{};             // where a set from standard input is kept meanwhile
+    std::string set{};                 // the beginning of its id or name; empty: the newest
     std::optional<std::uint64_t> to_lsn{};
     std::string to_time{};
     std::string to_point{};
-    std::string database{}; // only this one
+    std::string database{};           // only this one
     std::string roll_forward{"none"}; // or live: DIR lost databases, and not its log
-    bool force = false;     // what the directory holds goes aside
-    bool dry_run = false;   // say what would be restored, and that it is all there; write nothing
+    bool force = false;               // what the directory holds goes aside
+    bool dry_run = false; // say what would be restored, and that it is all there; write nothing
 };
 void restore(restore_request const& request);
 

@@ -132,13 +132,13 @@ void print_database(jetpp::probed_database const& one) {
         auto const& mark = h.marks[i];
         if (!mark.exists()) continue;
         say(std::string{name_of(static_cast<jetpp::mark_kind>(i))} + " backup",
-            "set " + jetpp_tool::text_of(mark.set) + ", to LSN " + std::to_string(mark.end_lsn.value) + ", " +
-                text_of(mark.time));
+            "set " + jetpp_tool::text_of(mark.set) + ", to LSN " +
+                std::to_string(mark.end_lsn.value) + ", " + text_of(mark.time));
     }
     if (!h.restored_from.is_nil())
         say("restored from",
-            "set " + jetpp_tool::text_of(h.restored_from) + ", at LSN " + std::to_string(h.restore_point.value)
-        );
+            "set " + jetpp_tool::text_of(h.restored_from) + ", at LSN " +
+                std::to_string(h.restore_point.value));
     say("written by", std::string{h.writer_text()});
 }
 

@@ -172,8 +172,8 @@ void name_trees(place& where, jetpp::probed_directory const& facts, Stream& chan
         auto const& header = one.newest->header;
         auto opened = where.directory.open(one.name, {.mode = jetpp::open_mode::read_only});
         if (!opened) continue; // its trees go by their numbers
-        auto const checksum = header.checksum_id == jetpp::crc32c::id ? jetpp::crc32c::name
-                                                                      : jetpp::xxh3_64::name;
+        auto const checksum =
+            header.checksum_id == jetpp::crc32c::id ? jetpp::crc32c::name : jetpp::xxh3_64::name;
         (void)jetpp::with_page_policies(
             header.page_size,
             checksum,
@@ -193,8 +193,9 @@ void name_trees(place& where, jetpp::probed_directory const& facts, Stream& chan
 void print_set(log_request const& request) {
     auto const env = environment{};
     auto where = place{.path = request.path};
-    where.directory =
-        value_of(env.storage.open_dir(request.path, jetpp::directory_how::must_exist), request.path);
+    where.directory = value_of(
+        env.storage.open_dir(request.path, jetpp::directory_how::must_exist), request.path
+    );
     auto const read = value_of(jetpp::manifest_of<environment>(where.directory), request.path);
     if (request.committed) {
         auto changes = value_of(
@@ -217,8 +218,9 @@ void print_set(log_request const& request) {
 void follow(log_request const& request) {
     auto const env = environment{};
     auto where = place{.path = request.path};
-    where.directory =
-        value_of(env.storage.open_dir(request.path, jetpp::directory_how::must_exist), request.path);
+    where.directory = value_of(
+        env.storage.open_dir(request.path, jetpp::directory_how::must_exist), request.path
+    );
     stop_on_signals();
     if (request.committed) {
         auto changes = value_of(

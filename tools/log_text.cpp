@@ -512,8 +512,10 @@ std::string line_of(json const& described) {
     for (auto const& [name, value] : described.items()) {
         if (!line.empty()) line += ' ';
         if (name != "lsn" && name != "type") line += name + "=";
-        if (name == "token") line += value.get<std::string>(); // to be copied: whole
-        else add_value(line, value);
+        if (name == "token")
+            line += value.get<std::string>(); // to be copied: whole
+        else
+            add_value(line, value);
     }
     return line;
 }

@@ -218,7 +218,9 @@ void add_restore(CLI::App& app, restore_request& request, key_request& keys) {
         )
         ->check(CLI::IsMember({"none", "live"}));
     command.add_flag(
-        "--force", request.force, "move what DIR holds into DIR/jet.abandoned-TIMELINE; delete nothing"
+        "--force",
+        request.force,
+        "move what DIR holds into DIR/jet.abandoned-TIMELINE; delete nothing"
     );
     add_reading(command, keys);
 }
@@ -243,7 +245,8 @@ void add_log(CLI::App& app, log_request& request, key_request& keys) {
 }
 
 void add_backup(CLI::App& app, set_request& request) {
-    auto& command = *add_command(app, "backup", "add a backup set to a repository", request, back_up);
+    auto& command =
+        *add_command(app, "backup", "add a backup set to a repository", request, back_up);
     add_directory(command, request.directory);
     command
         .add_option(
@@ -251,19 +254,24 @@ void add_backup(CLI::App& app, set_request& request) {
         )
         ->required();
     auto& kinds = *command.add_option_group("Kind", "a full, unless one of these is given");
-    kinds.add_flag("--incremental", request.incremental, "the log since the last full or incremental");
+    kinds.add_flag(
+        "--incremental", request.incremental, "the log since the last full or incremental"
+    );
     kinds.add_flag("--differential", request.differential, "the log since the last full");
     kinds.add_flag("--copy", request.copy, "as a full, but nothing relies on it");
-    kinds.add_option(
-        "--pages-since",
-        request.pages_since,
-        "pages changed since SET, a full, copy or pages set of REPO, or, with a slash, the path of "
-        "one or of its manifest"
-    )->type_name("SET");
+    kinds
+        .add_option(
+            "--pages-since",
+            request.pages_since,
+            "pages changed since SET, a full, copy or pages set of REPO, or, with a slash, the "
+            "path of "
+            "one or of its manifest"
+        )
+        ->type_name("SET");
     kinds.require_option(0, 1);
-    command.add_option(
-        "--database", request.databases, "only this database of several; any number"
-    )->type_name("NAME");
+    command
+        .add_option("--database", request.databases, "only this database of several; any number")
+        ->type_name("NAME");
     command
         .add_option(
             "--base",
@@ -333,9 +341,14 @@ int run(int argc, char** argv) {
     add_backup(app, to_back_up);
     add_log_commands(app, to_truncate, to_mark);
     add_restore(app, to_restore, to_read);
-    auto& listing =
-        *add_command(app, "list", "print the sets of a repository, one a line: id, kind, base, "
-                                  "begin LSN, end LSN, time, bytes", to_list, list_repository);
+    auto& listing = *add_command(
+        app,
+        "list",
+        "print the sets of a repository, one a line: id, kind, base, "
+        "begin LSN, end LSN, time, bytes",
+        to_list,
+        list_repository
+    );
     listing.add_option("REPO", to_list.repository, "the repository")->required();
     listing.add_flag("--json", to_list.json, "one JSON object a line");
     auto const places = "the directory of an instance, a repository or a set";

@@ -33,11 +33,13 @@ using pool_type = jetpp::set_pool<environment>;
             if (k == i || !pool[k].read) continue;
             auto const& a = pool.manifest(i);
             auto const& b = pool.manifest(k);
-            auto const passed = a.timeline == b.timeline ? a.end_lsn < b.end_lsn
-                                                         : jetpp::leads_to(a, b);
+            auto const passed =
+                a.timeline == b.timeline ? a.end_lsn < b.end_lsn : jetpp::leads_to(a, b);
             ends = ends && !passed;
         }
-        if (ends) said += (said.empty() ? "; --set one of " : ", ") + jetpp::text_of(pool.manifest(i).set);
+        if (ends)
+            said +=
+                (said.empty() ? "; --set one of " : ", ") + jetpp::text_of(pool.manifest(i).set);
     }
     return said;
 }
@@ -124,9 +126,8 @@ void restore(restore_request const& request) {
             pool[chosen.assume_value()].where,
             "has a page size or checksum that no engine here is built for"
         );
-    auto const done = build->restore(
-        pool, options, request.dry_run ? std::string{} : directory, trouble
-    );
+    auto const done =
+        build->restore(pool, options, request.dry_run ? std::string{} : directory, trouble);
     bar.wipe();
     if (!done) explain(request, pool, done.error(), trouble);
     auto const& r = done.assume_value();

@@ -110,9 +110,7 @@ void list_repository(list_request const& request) {
     // Names and times tell seconds only.
     std::sort(known.begin(), known.end(), [](auto const& a, auto const& b) {
         auto const key = [](auto const& one) {
-            return std::tuple{
-                one.manifest.created.ns, one.manifest.end_lsn.value, one.name.view()
-            };
+            return std::tuple{one.manifest.created.ns, one.manifest.end_lsn.value, one.name.view()};
         };
         return key(a) < key(b);
     });
@@ -147,9 +145,8 @@ void list_repository(list_request const& request) {
         else
             line = jetpp::text_of(m.set) + ' ' + std::string{jetpp::name_of(m.kind)} + ' ' +
                    (m.bases.empty() ? std::string{"-"} : jetpp::text_of(m.bases.front().set)) +
-                   ' ' + std::to_string(m.log_start.value) + ' ' +
-                   std::to_string(m.end_lsn.value) + ' ' + jetpp_tool::text_of(m.created) + ' ' +
-                   std::to_string(bytes_of(m));
+                   ' ' + std::to_string(m.log_start.value) + ' ' + std::to_string(m.end_lsn.value) +
+                   ' ' + jetpp_tool::text_of(m.created) + ' ' + std::to_string(bytes_of(m));
         std::printf("%s\n", line.c_str());
     }
     if (std::fflush(stdout) != 0) fail("standard output", "cannot be written");

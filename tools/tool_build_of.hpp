@@ -98,13 +98,11 @@ public:
         auto out = jetpp::descriptor::standard_output();
         auto sink = jetpp::stream_sink{out};
         if (drill_below.empty()) return jetpp::run_in_place(store, sink, options);
-        auto drilled = jetpp::drill_sink<typename Engine::traits, decltype(sink)>{
-            {}, sink, drill, &store
-        };
+        auto drilled =
+            jetpp::drill_sink<typename Engine::traits, decltype(sink)>{{}, sink, drill, &store};
         return jetpp::run_in_place(store, drilled, options);
     }
-    jetpp::result<jetpp::truncation_report> truncate_log(
-        jetpp::truncation_options const& options
+    jetpp::result<jetpp::truncation_report> truncate_log(jetpp::truncation_options const& options
     ) override {
         return engine_->truncate_log(options);
     }
@@ -168,7 +166,7 @@ public:
         }
         auto run = jetpp::restore_run<typename engine::traits>{{}, pool, options};
         auto done = run.resolve();
-        auto report = !done          ? jetpp::result<jetpp::restore_report>{done.error()}
+        auto report = !done            ? jetpp::result<jetpp::restore_report>{done.error()}
                       : target.empty() ? run.prove()
                                        : jetpp::restore_into({}, run, target, options);
         trouble = run.trouble();

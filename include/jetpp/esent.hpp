@@ -142,8 +142,7 @@ public:
     [[nodiscard]] esent_port::progress progress() {
         return [this](std::uint64_t done, std::uint64_t total) -> result<void> {
             // Where nobody knows the whole, the bar comes ever nearer to its end.
-            auto const percent = total != 0 ? done * 100 / total
-                                            : 99 - 99 * scale / (scale + done);
+            auto const percent = total != 0 ? done * 100 / total : 99 - 99 * scale / (scale + done);
             now_ = std::max(now_, static_cast<std::uint32_t>(std::min<std::uint64_t>(percent, 99)));
             answer_ = call(JET_sntProgress);
             return answer_ == JET_errSuccess ? result<void>{ok()} : error{.code = errc::cancelled};
@@ -258,9 +257,9 @@ private:
     return detail::at(instance, [&](esent_port& port) {
         auto const aligned = reinterpret_cast<std::uintptr_t>(pv) % 4096 == 0;
         // The first read of a file has room for its headers and a page more.
-        auto const least = port.page_size() * (!port.handle_is_fresh  ? 1U
-                                               : port.handle_is_log ? 2U
-                                                                    : 3U);
+        auto const least = port.page_size() * (!port.handle_is_fresh ? 1U
+                                               : port.handle_is_log  ? 2U
+                                                                     : 3U);
         auto const known = port.handle && port.handle->number == hfFile;
         if (pv == nullptr || !aligned || (known && cb < least)) return JET_errInvalidParameter;
         auto const got =

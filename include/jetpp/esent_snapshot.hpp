@@ -138,7 +138,8 @@ private:
     using detail::os_snapshot;
     if (grbit != 0) return JET_errInvalidGrbit;
     return os_snapshot::get().at(
-        snapId, [](os_snapshot::stage s) { return s == os_snapshot::stage::prepared; },
+        snapId,
+        [](os_snapshot::stage s) { return s == os_snapshot::stage::prepared; },
         [&](os_snapshot& one) { return one.choose(instance); }
     );
 }
@@ -153,7 +154,8 @@ private:
     if (grbit != 0) return JET_errInvalidGrbit;
     if (pcInstanceInfo != nullptr || prgInstanceInfo != nullptr) return JET_errFeatureNotAvailable;
     return os_snapshot::get().at(
-        snapId, [](os_snapshot::stage s) { return s == os_snapshot::stage::prepared; },
+        snapId,
+        [](os_snapshot::stage s) { return s == os_snapshot::stage::prepared; },
         [](os_snapshot& one) { return one.freeze(freeze_options{}.limit); }
     );
 }
@@ -162,7 +164,8 @@ private:
     using detail::os_snapshot;
     if (grbit != 0) return JET_errInvalidGrbit;
     return os_snapshot::get().at(
-        snapId, [](os_snapshot::stage s) { return s == os_snapshot::stage::frozen; },
+        snapId,
+        [](os_snapshot::stage s) { return s == os_snapshot::stage::frozen; },
         [](os_snapshot& one) { return one.thaw(); }
     );
 }
@@ -170,7 +173,8 @@ private:
     using detail::os_snapshot;
     if (grbit != 0) return JET_errInvalidGrbit;
     return os_snapshot::get().at(
-        snapId, [](os_snapshot::stage) { return true; },
+        snapId,
+        [](os_snapshot::stage) { return true; },
         [](os_snapshot& one) {
             one.abort();
             return JET_errSuccess;
@@ -182,7 +186,8 @@ private:
     using detail::os_snapshot;
     if ((grbit & ~JET_bitAbortSnapshot) != 0) return JET_errInvalidGrbit;
     return os_snapshot::get().at(
-        snapId, [](os_snapshot::stage s) { return s == os_snapshot::stage::thawed; },
+        snapId,
+        [](os_snapshot::stage s) { return s == os_snapshot::stage::thawed; },
         [](os_snapshot& one) {
             one.abort();
             return JET_errSuccess;
@@ -192,7 +197,8 @@ private:
 [[nodiscard]] inline JET_ERR JetOSSnapshotTruncateLog(JET_OSSNAPID snapId, JET_GRBIT) noexcept {
     using detail::os_snapshot;
     return os_snapshot::get().at(
-        snapId, [](os_snapshot::stage s) { return s == os_snapshot::stage::thawed; },
+        snapId,
+        [](os_snapshot::stage s) { return s == os_snapshot::stage::thawed; },
         [](os_snapshot&) { return JET_errFeatureNotAvailable; }
     );
 }

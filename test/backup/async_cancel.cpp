@@ -131,7 +131,9 @@ bool expect_all_or_nothing(bed<>& b, trace const& before, cancelled_run const& r
     return false;
 }
 
-TEST_CASE("a backup cancelled at any resumption leaves a whole set or no trace", "[backup][async]") {
+TEST_CASE(
+    "a backup cancelled at any resumption leaves a whole set or no trace", "[backup][async]"
+) {
     auto b = bed{};
     b.work(200, 1);
     for (auto const type :

@@ -45,7 +45,9 @@ public:
         for (auto i = 0; i < steps; ++i) {
             work(20 + static_cast<unsigned>(random_() % 200));
             switch (random_() % 10) {
-            case 0: if (databases_.size() < 4) attach("db" + std::to_string(next_database_++)); break;
+            case 0:
+                if (databases_.size() < 4) attach("db" + std::to_string(next_database_++));
+                break;
             case 1: come_back(); break;
             case 2: drop(); break;
             case 3: good(db_->checkpoint()); break;
@@ -71,10 +73,7 @@ public:
         how.set = id;
         auto const done = run_restore<traits>(env_, {"/repo"}, "/at", how);
         if (!done)
-            FAIL(
-                name_of(set.report.kind)
-                << " " << id << ": " << describe(done.error()).c_str()
-            );
+            FAIL(name_of(set.report.kind) << " " << id << ": " << describe(done.error()).c_str());
         auto options = small_engine;
         options.create = create_how::must_exist;
         {
@@ -207,8 +206,10 @@ private:
             auto bases = std::vector<std::string>{};
             for (auto const& one : sets_)
                 if (has_pages(one.report.kind)) bases.push_back(one.report.name);
-            if (bases.empty()) options.kind = backup_kind::full;
-            else options.base = base_of(bases[random_() % bases.size()]);
+            if (bases.empty())
+                options.kind = backup_kind::full;
+            else
+                options.base = base_of(bases[random_() % bases.size()]);
         }
         // Writers go on while pages and log are read; an unfinished one at the end is rolled back.
         auto busy = random_() % 3 != 0;

@@ -73,8 +73,8 @@ errc read_code(const_bytes content, set_access const& access, buffer* image = nu
 
 TEST_CASE("every codec gives back what it was given, of any size", "[backup][codec]") {
     for (auto const* kind : {&zstd_codec, &lz4_codec})
-        for (auto const size : {std::size_t{1}, std::size_t{4096}, std::size_t{100'000},
-                                std::size_t{run_bytes}}) {
+        for (auto const size :
+             {std::size_t{1}, std::size_t{4096}, std::size_t{100'000}, std::size_t{run_bytes}}) {
             CAPTURE(kind->name, size);
             auto const own = worker(*kind);
             for (auto const& raw : {some_image(size, 1), buffer(size), noise(size, 2)}) {
@@ -92,7 +92,9 @@ TEST_CASE("every codec gives back what it was given, of any size", "[backup][cod
         }
 }
 
-TEST_CASE("a zstd unit is one frame: single segment, size, checksum, nothing behind", "[backup][codec]") {
+TEST_CASE(
+    "a zstd unit is one frame: single segment, size, checksum, nothing behind", "[backup][codec]"
+) {
     for (auto const level : {-50, -1, 1, 3, 9, 19})
         for (auto const size : {std::size_t{1}, std::size_t{300}, std::size_t{run_bytes}}) {
             auto const own = good(zstd_codec.create(level));
@@ -166,7 +168,8 @@ TEST_CASE("a stock zstd tests compressed parts, and unpacks those of zstd", "[ba
     for (auto const* kind : {&zstd_codec, &lz4_codec}) {
         auto const part = compressed_part(*kind);
         auto const path =
-            (fs::temp_directory_path() / ("jetpp-codec-" + std::string{kind->name} + ".jbs")).string();
+            (fs::temp_directory_path() / ("jetpp-codec-" + std::string{kind->name} + ".jbs"))
+                .string();
         std::ofstream{path, std::ios::binary}.write(
             reinterpret_cast<char const*>(part.content.data()),
             static_cast<std::streamsize>(part.content.size())

@@ -41,15 +41,15 @@ TEST_CASE("a set of either codec restores, and is smaller", "[backup][codec]") {
         REQUIRE(report.findings.size() == 1);
         CHECK(report.findings[0].why.code == errc::unsupported);
         auto const target = where + "-restored";
-        CHECK(
-            code_of(run_restore<bed<>::traits>(b.env, where, target)) == errc::unsupported
-        );
+        CHECK(code_of(run_restore<bed<>::traits>(b.env, where, target)) == errc::unsupported);
         (void)good(run_restore<bed<>::traits>(b.env, where, target, {}, {.access = {both}}));
         expect_rows(b.env, target, b.expected);
     }
 }
 
-TEST_CASE("a level that the codec does not know ends a backup before it begins", "[backup][codec]") {
+TEST_CASE(
+    "a level that the codec does not know ends a backup before it begins", "[backup][codec]"
+) {
     auto b = bed{};
     auto sink = memory_sink{};
     CHECK(
@@ -58,7 +58,9 @@ TEST_CASE("a level that the codec does not know ends a backup before it begins",
     CHECK(sink.files().empty());
 }
 
-TEST_CASE("an encrypted set restores with its key, and is refused without", "[backup][encryption]") {
+TEST_CASE(
+    "an encrypted set restores with its key, and is refused without", "[backup][encryption]"
+) {
     auto b = bed{};
     b.work(3000, 12);
     auto keys = key_ring{sodium_keys};
@@ -69,8 +71,7 @@ TEST_CASE("an encrypted set restores with its key, and is refused without", "[ba
     good(stranger.add_passphrase("another"));
     for (auto const* cipher : {&aes_256_gcm, &xchacha20_poly1305}) {
         auto const where = "/" + std::string{cipher->name};
-        auto const options =
-            backup_options{.codec = {&zstd_codec}, .encryption = {cipher, &keys}};
+        auto const options = backup_options{.codec = {&zstd_codec}, .encryption = {cipher, &keys}};
         auto const done = good(run_backup_to(b.db, where, options));
         CHECK(done.kind == backup_kind::full);
         auto const with = [&](key_ring const* ring) {
@@ -95,18 +96,18 @@ TEST_CASE("an encrypted set restores with its key, and is refused without", "[ba
         auto const target = where + "-restored";
         CHECK(code_of(run_restore<bed<>::traits>(b.env, where, target)) != errc::none);
         CHECK(
-            code_of(run_restore<bed<>::traits>(
-                b.env, where, target, {}, {.access = with(&stranger)}
-            )) == errc::wrong_key
+            code_of(
+                run_restore<bed<>::traits>(b.env, where, target, {}, {.access = with(&stranger)})
+            ) == errc::wrong_key
         );
-        (void)good(
-            run_restore<bed<>::traits>(b.env, where, target, {}, {.access = with(&keys)})
-        );
+        (void)good(run_restore<bed<>::traits>(b.env, where, target, {}, {.access = with(&keys)}));
         expect_rows(b.env, target, b.expected);
     }
 }
 
-TEST_CASE("a set that went through a stream restores; a tee keeps it in two places", "[backup][stream]") {
+TEST_CASE(
+    "a set that went through a stream restores; a tee keeps it in two places", "[backup][stream]"
+) {
     auto b = bed{};
     b.work(3000, 13);
     auto const env = b.env;

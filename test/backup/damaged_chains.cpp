@@ -123,8 +123,10 @@ TEST_CASE("verify restores every set of a repository and walks its trees", "[bac
     CHECK_FALSE(report.partial);
     CHECK(report.sets == 4);
     CHECK(report.replayed == 4);
-    CHECK(report.rows == b.states[0].size() + b.states[1].size() + b.states[2].size() +
-                             b.states[3].size());
+    CHECK(
+        report.rows ==
+        b.states[0].size() + b.states[1].size() + b.states[2].size() + b.states[3].size()
+    );
     // Nothing of it stays.
     auto scratch = good(b.env.storage.open_dir("/scratch", directory_how::must_exist));
     auto entries = array_list<directory_entry>{};

@@ -65,8 +65,8 @@ void expect_no_trace(bed<>& b, std::size_t sets_before = 0) {
 template <class Sink>
 struct bent_sink {
     Sink* to;
-    std::uint64_t at;       // of all bytes written
-    std::byte change{1};    // zero: none
+    std::uint64_t at;    // of all bytes written
+    std::byte change{1}; // zero: none
     std::uint64_t seen = 0;
     std::function<void()> before_proof = [] {};
 
@@ -194,8 +194,10 @@ TEST_CASE("a byte that changes in flight fails the drill, and there is no set", 
         REQUIRE(bent.at < bent.seen);
         REQUIRE_FALSE(got);
         auto const code = got.error().code;
-        CHECK((code == errc::set_damaged || code == errc::set_mixed || code == errc::unsupported ||
-               code == errc::limit_exceeded));
+        CHECK(
+            (code == errc::set_damaged || code == errc::set_mixed || code == errc::unsupported ||
+             code == errc::limit_exceeded)
+        );
         expect_no_trace(b, 1);
     }
     auto const after = b.store().databases()[0].file->header().mark(mark_kind::full);

@@ -202,7 +202,9 @@ TEST_CASE("any key that a set was written for opens it; no other does", "[backup
     CHECK(code_of(lacking.unlock(sealed_manifest(aes, set.manifest))) == errc::unsupported);
 }
 
-TEST_CASE("a manifest that was changed does not authenticate, whatever changed", "[backup][encryption]") {
+TEST_CASE(
+    "a manifest that was changed does not authenticate, whatever changed", "[backup][encryption]"
+) {
     auto const set = make_set(2);
     auto ring = key_ring{};
     ring.add_key(key_number(1));
@@ -218,11 +220,13 @@ TEST_CASE("a manifest that was changed does not authenticate, whatever changed",
     };
     CHECK(forged([](auto&) {}) == errc::none);
     CHECK(forged([](auto& m) { m.tag = "changed"; }) == errc::authentication_failed);
-    CHECK(forged([](auto& m) { m.parts[0].summary.headers[5] ^= std::byte{1}; }) ==
-          errc::authentication_failed);
+    CHECK(forged([](auto& m) {
+              m.parts[0].summary.headers[5] ^= std::byte{1};
+          }) == errc::authentication_failed);
     CHECK(forged([](auto& m) { (*m.hmac)[0] ^= std::byte{1}; }) == errc::authentication_failed);
-    CHECK(forged([](auto& m) { m.key_slots[0].wrapped[3] ^= std::byte{1}; }) ==
-          errc::authentication_failed);
+    CHECK(forged([](auto& m) {
+              m.key_slots[0].wrapped[3] ^= std::byte{1};
+          }) == errc::authentication_failed);
     CHECK(forged([](auto& m) { m.key_slots[0].check[3] ^= std::byte{1}; }) == errc::wrong_key);
     CHECK(forged([](auto& m) { m.key_slots[0].salt[3] ^= std::byte{1}; }) == errc::wrong_key);
     CHECK(forged([](auto& m) { m.key_slots.clear(); }) == errc::wrong_key);
@@ -249,7 +253,10 @@ TEST_CASE("a key derivation is refused before it costs more than the cap", "[bac
     CHECK(code_of(too_dear.add_passphrase("")) == errc::invalid_argument);
 }
 
-TEST_CASE("an encrypted part reads back with its key, and says what is wrong without", "[backup][encryption]") {
+TEST_CASE(
+    "an encrypted part reads back with its key, and says what is wrong without",
+    "[backup][encryption]"
+) {
     auto ring = key_ring{};
     ring.add_key(key_number(1));
     for (auto const* cipher : {&aes_256_gcm, &xchacha20_poly1305}) {
@@ -261,9 +268,11 @@ TEST_CASE("an encrypted part reads back with its key, and says what is wrong wit
         CHECK(std::equal(image.begin(), image.begin() + 3 * 4096, noise(3 * 4096, 0).begin()));
         // Nothing of the content is to be seen.
         auto const page = noise(3 * 4096, 3);
-        CHECK(std::search(
-                  part.content.begin(), part.content.end(), page.begin(), page.begin() + 64
-              ) == part.content.end());
+        CHECK(
+            std::search(
+                part.content.begin(), part.content.end(), page.begin(), page.begin() + 64
+            ) == part.content.end()
+        );
         CHECK(read_code(part.content, {}) == errc::wrong_key);
         auto const other = good(ring.make(some_set, *cipher));
         CHECK(read_code(part.content, access_by(other)) == errc::authentication_failed);
@@ -272,33 +281,32 @@ TEST_CASE("an encrypted part reads back with its key, and says what is wrong wit
     }
 }
 
-TEST_CASE("flipped bytes of an encrypted part are found, with the key and without", "[backup][encryption]") {
+TEST_CASE(
+    "flipped bytes of an encrypted part are found, with the key and without", "[backup][encryption]"
+) {
     auto ring = key_ring{};
     ring.add_key(key_number(1));
     auto const made = good(ring.make(some_set, aes_256_gcm));
     auto part = encrypted_part(*made.key, some_salt);
     auto const frames_only = [&] {
         auto in = memory_input{part.content};
-        return code_of(check_frames(in, some_place, part.summary, [](std::uint64_t) -> result<void> {
-            return ok();
-        }));
+        return code_of(check_frames(
+            in, some_place, part.summary, [](std::uint64_t) -> result<void> { return ok(); }
+        ));
     };
     CHECK(frames_only() == errc::none);
     for (std::size_t i = 0; i < part.content.size(); i += i % 4096 < 200 ? 3 : 307) {
         part.content[i] ^= std::byte{0x04};
-        if (read_code(part.content, access_by(made)) == errc::none ||
-            frames_only() == errc::none)
+        if (read_code(part.content, access_by(made)) == errc::none || frames_only() == errc::none)
             FAIL("a flip of byte " << i << " is not seen");
         part.content[i] ^= std::byte{0x04};
     }
     auto longer = part.content;
     longer.push_back(std::byte{0});
     auto in = memory_input{longer};
-    CHECK(
-        code_of(check_frames(in, some_place, part.summary, [](std::uint64_t) -> result<void> {
-            return ok();
-        })) == errc::set_damaged
-    );
+    CHECK(code_of(check_frames(in, some_place, part.summary, [](std::uint64_t) -> result<void> {
+              return ok();
+          })) == errc::set_damaged);
 }
 
 TEST_CASE("who has no key cannot change, move, drop or add a frame", "[backup][encryption]") {
@@ -312,7 +320,10 @@ TEST_CASE("who has no key cannot change, move, drop or add a frame", "[backup][e
     REQUIRE(read(frames) == errc::none);
     // Headers forged with a right crc and hash: each field is bound.
     for (auto* const change : std::initializer_list<void (*)(frame_header&)>{
-             [](frame_header& h) { ++h.first; ++h.end; },
+             [](frame_header& h) {
+                 ++h.first;
+                 ++h.end;
+             },
              [](frame_header& h) { h.presence[0] ^= std::byte{1}; },
              [](frame_header& h) { h.codec = frame_codec::zstd; },
              [](frame_header& h) { h.type = frame_type::page_index; },

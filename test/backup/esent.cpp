@@ -1,12 +1,12 @@
 // test/backup/esent.cpp - the documented names over a registered engine: flags, sizes, numbers.
-#include "external_bed.hpp"
-
 #include <jetpp/esent.hpp>
 #include <jetpp/esent_snapshot.hpp>
 
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+#include "external_bed.hpp"
 
 namespace jetpp_test::esent_cases {
 
@@ -120,8 +120,10 @@ TEST_CASE("the documented sequence copies, and the end decides what it was", "[b
         auto place = esent_place<engine_type>{"/new", b.env};
         auto log = status_log{};
         current = &log;
-        CHECK(JetExternalRestore("/new", "/new", nullptr, 0, "/new", 0, 0, on_status) ==
-              JET_errRunningInMultiInstanceMode);
+        CHECK(
+            JetExternalRestore("/new", "/new", nullptr, 0, "/new", 0, 0, on_status) ==
+            JET_errRunningInMultiInstanceMode
+        );
     }
 }
 

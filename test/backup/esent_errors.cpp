@@ -19,7 +19,9 @@ std::vector<errc> all_codes() {
     return all;
 }
 
-TEST_CASE("every errc has a number of ESE, and every number given means an errc", "[backup][esent]") {
+TEST_CASE(
+    "every errc has a number of ESE, and every number given means an errc", "[backup][esent]"
+) {
     auto const all = all_codes();
     CHECK(all.size() > 90);
     // Beyond the bound there is none: the search is complete.
@@ -46,21 +48,40 @@ TEST_CASE("every errc has a number of ESE, and every number given means an errc"
 TEST_CASE("the numbers of backup and restore are the documented ones", "[backup][esent]") {
     // As the rules list them.
     for (auto const& [code, number] : std::vector<std::pair<errc, jet_error>>{
-             {errc::backup_in_progress, -505}, {errc::no_backup, -520},
-             {errc::invalid_backup_sequence, -521}, {errc::circular_logging, -526},
-             {errc::full_backup_required, -560}, {errc::log_gap, -569}, {errc::log_missing, -528},
-             {errc::log_tail_lost, -543}, {errc::log_damaged, -612}, {errc::page_damaged, -1018},
-             {errc::needs_restore, -544}, {errc::history_break, -551}, {errc::set_mixed, -552},
-             {errc::incomplete_copy, -535}, {errc::page_chain_broken, -566},
-             {errc::logs_unread, -616}, {errc::database_incomplete, -800},
-             {errc::backup_aborted, -800}, {errc::backup_stopped, -801},
-             {errc::file_not_listed, -1203}, {errc::service_stopped, -1329},
-             {errc::invalid_argument, -1003}, {errc::freeze_timeout, -2402},
-             {errc::freeze_sequence, -2401}, {errc::freeze_refused, -2403},
-             {errc::would_overwrite, -504}, {errc::log_not_found, -1811},
-             {errc::database_missing, -1216}, {errc::instance_failed, -1090},
-             {errc::terminating, -1000}, {errc::restoring, -506}, {errc::not_initialised, -1029},
-             {errc::backup_not_allowed, -523}}) {
+             {errc::backup_in_progress, -505},
+             {errc::no_backup, -520},
+             {errc::invalid_backup_sequence, -521},
+             {errc::circular_logging, -526},
+             {errc::full_backup_required, -560},
+             {errc::log_gap, -569},
+             {errc::log_missing, -528},
+             {errc::log_tail_lost, -543},
+             {errc::log_damaged, -612},
+             {errc::page_damaged, -1018},
+             {errc::needs_restore, -544},
+             {errc::history_break, -551},
+             {errc::set_mixed, -552},
+             {errc::incomplete_copy, -535},
+             {errc::page_chain_broken, -566},
+             {errc::logs_unread, -616},
+             {errc::database_incomplete, -800},
+             {errc::backup_aborted, -800},
+             {errc::backup_stopped, -801},
+             {errc::file_not_listed, -1203},
+             {errc::service_stopped, -1329},
+             {errc::invalid_argument, -1003},
+             {errc::freeze_timeout, -2402},
+             {errc::freeze_sequence, -2401},
+             {errc::freeze_refused, -2403},
+             {errc::would_overwrite, -504},
+             {errc::log_not_found, -1811},
+             {errc::database_missing, -1216},
+             {errc::instance_failed, -1090},
+             {errc::terminating, -1000},
+             {errc::restoring, -506},
+             {errc::not_initialised, -1029},
+             {errc::backup_not_allowed, -523}
+         }) {
         CAPTURE(std::string{name_of(code)});
         CHECK(jet_error_of(code) == number);
     }

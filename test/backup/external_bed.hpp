@@ -77,17 +77,15 @@ struct heard {
     std::vector<event> all;
     [[nodiscard]] event_sink sink() {
         return {
-            .on_event =
-                [](void* self, event const& what) noexcept {
-                    static_cast<heard*>(self)->all.push_back(what);
-                },
+            .on_event = [](void* self, event const& what
+                        ) noexcept { static_cast<heard*>(self)->all.push_back(what); },
             .context = this,
         };
     }
     [[nodiscard]] std::size_t count(event_kind kind) const {
-        return static_cast<std::size_t>(
-            std::count_if(all.begin(), all.end(), [&](auto const& e) { return e.kind == kind; })
-        );
+        return static_cast<std::size_t>(std::count_if(all.begin(), all.end(), [&](auto const& e) {
+            return e.kind == kind;
+        }));
     }
 };
 

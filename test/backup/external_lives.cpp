@@ -1,7 +1,5 @@
 // test/backup/external_lives.cpp - a session whose caller is gone, and an engine that goes while a
 // session is read.
-#include "external_bed.hpp"
-
 #include <jetpp/simulation/simulated_world.hpp>
 
 #include <chrono>
@@ -11,6 +9,7 @@
 #include <vector>
 
 #include "../budget.hpp"
+#include "external_bed.hpp"
 
 namespace jetpp_test::external_lives_cases {
 
@@ -35,9 +34,7 @@ TEST_CASE("an engine ends the session of a dead caller by itself", "[backup][ext
         b.work(100, 1);
         auto events = heard{};
         auto dead = task_session{b.db};
-        good(dead.begin(
-            backup_kind::full, {.session_timeout = 1min, .events = events.sink()}
-        ));
+        good(dead.begin(backup_kind::full, {.session_timeout = 1min, .events = events.sink()}));
         auto const handle = good(dead.open("main"));
         auto page = std::vector<std::byte>(4096);
         for (auto i = 0; i < 5; ++i) { // whoever calls now and then is not idle
@@ -70,11 +67,13 @@ TEST_CASE("an engine ends the session of a dead caller by itself", "[backup][ext
 }
 
 // Without background tasks: whoever wants what the session holds looks at it first.
-TEST_CASE("a dead caller's session holds neither log, close nor another session",
-          "[backup][external]") {
+TEST_CASE(
+    "a dead caller's session holds neither log, close nor another session", "[backup][external]"
+) {
     enum class wish { truncation, checkpoint, session, poll, close, freeze };
-    for (auto const what : {wish::truncation, wish::checkpoint, wish::session, wish::poll,
-                            wish::close, wish::freeze}) {
+    for (auto const what :
+         {wish::truncation, wish::checkpoint, wish::session, wish::poll, wish::close, wish::freeze
+         }) {
         auto tape = choice_tape{6};
         auto world = simulated_world{tape};
         world.run([&] {
@@ -109,13 +108,13 @@ TEST_CASE("a dead caller's session holds neither log, close nor another session"
             }
             case wish::poll: (void)good(b->db.poll()); break;
             case wish::close: good(std::move(b->db).close()); break;
-            default:
-                good(b->db.freeze());
-                good(b->db.thaw());
+            default: good(b->db.freeze()); good(b->db.thaw());
             }
             CHECK(events.count(event_kind::backup_failed) == 1);
-            CHECK(code_of(dead.list_logs()) ==
-                  (what == wish::close ? errc::invalid_argument : errc::backup_stopped));
+            CHECK(
+                code_of(dead.list_logs()) ==
+                (what == wish::close ? errc::invalid_argument : errc::backup_stopped)
+            );
         });
     }
 }
@@ -189,8 +188,9 @@ TEST_CASE("a service that stops lets a read end, and refuses the next", "[backup
     CHECK(met > 5);
 }
 
-TEST_CASE("a close waits for a read that is under way, and the reader learns of it",
-          "[backup][external]") {
+TEST_CASE(
+    "a close waits for a read that is under way, and the reader learns of it", "[backup][external]"
+) {
     auto met = 0;
     auto refused = 0;
     for (std::uint64_t seed = 1; seed <= rounds(12); ++seed) {
@@ -199,8 +199,10 @@ TEST_CASE("a close waits for a read that is under way, and the reader learns of 
             CHECK(code_of(std::move(b.db).close()) == errc::backup_in_progress);
             good(std::move(b.db).close(close_how::stop_sessions));
             task.join();
-            CHECK((one.last == errc::invalid_argument || one.last == errc::backup_stopped ||
-                   one.last == errc::busy || one.last == errc::none));
+            CHECK(
+                (one.last == errc::invalid_argument || one.last == errc::backup_stopped ||
+                 one.last == errc::busy || one.last == errc::none)
+            );
             refused += one.last != errc::none ? 1 : 0;
             CHECK(code_of(session.end(external_end::normal)) == errc::invalid_argument);
         });
@@ -218,15 +220,18 @@ TEST_CASE("a session ended while it is read ends behind the read", "[backup][ext
             (void)good(session.end(external_end::abort));
             CHECK_FALSE(b.store().is_pinned());
             task.join();
-            CHECK((one.last == errc::no_backup || one.last == errc::backup_stopped ||
-                   one.last == errc::busy || one.last == errc::none));
+            CHECK(
+                (one.last == errc::no_backup || one.last == errc::backup_stopped ||
+                 one.last == errc::busy || one.last == errc::none)
+            );
         });
     }
     CHECK(met > 5);
 }
 
-TEST_CASE("an engine destroyed over a session leaves it without an instance",
-          "[backup][external]") {
+TEST_CASE(
+    "an engine destroyed over a session leaves it without an instance", "[backup][external]"
+) {
     auto tape = choice_tape{9};
     auto world = simulated_world{tape};
     world.run([&] {

@@ -1,7 +1,5 @@
 // test/backup/external_random.cpp - sessions under writers, and sessions of callers who lost their
 // way: a good one restores to the prefix that it names, a bad one leaves no trace.
-#include "external_bed.hpp"
-
 #include <jetpp/backup/external_restore.hpp>
 #include <jetpp/simulation/simulated_world.hpp>
 
@@ -10,6 +8,7 @@
 #include <utility>
 
 #include "../budget.hpp"
+#include "external_bed.hpp"
 
 namespace jetpp_test::external_random_cases {
 
@@ -116,11 +115,15 @@ void simulate(std::uint64_t seed) {
     });
 }
 
-TEST_CASE("a session under writers restores to the prefix below its end", "[backup][external][simulation]") {
+TEST_CASE(
+    "a session under writers restores to the prefix below its end", "[backup][external][simulation]"
+) {
     for (std::uint64_t seed = 1; seed <= rounds(12); ++seed) simulate(seed);
 }
 
-TEST_CASE("calls in any order never stamp half a copy, nor delete, nor leave a pin", "[backup][external]") {
+TEST_CASE(
+    "calls in any order never stamp half a copy, nor delete, nor leave a pin", "[backup][external]"
+) {
     auto b = bed{};
     b.work(200, 1);
     auto session = external_backup<bed<>::traits>{b.db};
@@ -199,9 +202,8 @@ TEST_CASE("calls in any order never stamp half a copy, nor delete, nor leave a p
             case 9: {
                 for (auto const& [name, read] : whole) was_whole = was_whole && read;
                 was_whole = was_whole && whole["main"];
-                auto const ended = session.end(
-                    random() % 8 == 0 ? external_end::abort : external_end::normal
-                );
+                auto const ended =
+                    session.end(random() % 8 == 0 ? external_end::abort : external_end::normal);
                 ended_well = ended && ended.value().stamped;
                 if (session.now().phase == external_phase::none) handles.clear();
                 break;
@@ -234,7 +236,10 @@ TEST_CASE("calls in any order never stamp half a copy, nor delete, nor leave a p
     CHECK(stamped > 3);
 }
 
-TEST_CASE("a crash at any storage call of a session leaves the instance, and a mark or none", "[backup][external][crash]") {
+TEST_CASE(
+    "a crash at any storage call of a session leaves the instance, and a mark or none",
+    "[backup][external][crash]"
+) {
     using sim_engine = engine<sim_policies>;
     auto tape = choice_tape{9};
     auto world = simulated_world{tape};

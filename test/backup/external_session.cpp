@@ -1,7 +1,4 @@
 // test/backup/external_session.cpp - external sessions over a running instance, against the table.
-#include "external_bed.hpp"
-#include "external_table.hpp"
-
 #include <jetpp/backup.hpp>
 #include <jetpp/backup/external_phases.hpp>
 #include <jetpp/backup/run_backup.hpp>
@@ -10,6 +7,8 @@
 #include <random>
 
 #include "../budget.hpp"
+#include "external_bed.hpp"
+#include "external_table.hpp"
 
 namespace jetpp_test::external_session_cases {
 
@@ -193,7 +192,9 @@ TEST_CASE("an engine closes over a session only if it is told to", "[backup][ext
     good(session.begin());
     auto const handle = good(session.open("main"));
     CHECK(code_of(std::move(b.db).close()) == errc::backup_in_progress);
-    CHECK(code_of(b.db.attach("other")) == errc::none); // made anew: allowed, and not in the session
+    CHECK(
+        code_of(b.db.attach("other")) == errc::none
+    ); // made anew: allowed, and not in the session
     CHECK(good(session.list_databases()).size() == 1);
     CHECK(code_of(session.open("other")) == errc::file_not_listed);
     CHECK(code_of(b.db.detach("main")) == errc::backup_in_progress);
@@ -205,7 +206,9 @@ TEST_CASE("an engine closes over a session only if it is told to", "[backup][ext
     CHECK(code_of(session.begin()) == errc::invalid_argument);
 }
 
-TEST_CASE("a stopped service refuses every call until it is resumed", "[backup][external][engine]") {
+TEST_CASE(
+    "a stopped service refuses every call until it is resumed", "[backup][external][engine]"
+) {
     auto b = bed{};
     auto session = session_type{b.db};
     b.db.stop_service();
@@ -234,7 +237,8 @@ TEST_CASE("a database created meanwhile is not in the session", "[backup][extern
     copy_logs(session, files);
     auto const report = good(session.end(external_end::normal));
     CHECK(report.copied == std::vector<std::string>{"main"});
-    CHECK_FALSE(good(b.store().find_database("late"))->file->header().mark(mark_kind::full).exists());
+    CHECK_FALSE(good(b.store().find_database("late"))->file->header().mark(mark_kind::full).exists()
+    );
 }
 
 TEST_CASE("a session delivers the bytes of a set", "[backup][external]") {
@@ -259,9 +263,11 @@ TEST_CASE("a session delivers the bytes of a set", "[backup][external]") {
     CHECK(header.source_set == report.set);
     CHECK_FALSE(header.mark(mark_kind::full).exists()); // never its own stamp
     auto const* last = image.data() + pages * 4096;
-    CHECK(page_codec<4096, crc32c>::verify_sum(
-              last, header.nonce, page_number{static_cast<std::uint32_t>(pages)}
-          ) == damage::none);
+    CHECK(
+        page_codec<4096, crc32c>::verify_sum(
+            last, header.nonce, page_number{static_cast<std::uint32_t>(pages)}
+        ) == damage::none
+    );
     auto const trailer = good(copy_trailer::decode<4096>(last));
     good(trailer.check_header(header));
     CHECK(trailer.redo_lsn == report.bounds.redo_lsn);
@@ -326,14 +332,20 @@ TEST_CASE("sections of a database may be read in any order, and twice", "[backup
     CHECK(code_of(session.begin()) == errc::none);
     CHECK(code_of(session.open("main", 100)) == errc::invalid_argument);
     CHECK(code_of(session.open("main", whole.size() + 4096)) == errc::invalid_argument);
-    CHECK(good(session.read(good(session.open("main", whole.size())), *std::make_unique<std::array<std::byte, 4096>>())) == 0);
+    CHECK(
+        good(session.read(
+            good(session.open("main", whole.size())),
+            *std::make_unique<std::array<std::byte, 4096>>()
+        )) == 0
+    );
 }
 
 TEST_CASE("an idle session is stopped by the clock, and only end leaves it", "[backup][external]") {
     auto b = bed{};
     auto session = session_type{b.db};
     good(session.begin(backup_kind::full, {.session_timeout = mono_time{1}}));
-    for (auto until = b.env.runtime.now() + mono_time{1000}; b.env.runtime.now() < until;) {}
+    for (auto until = b.env.runtime.now() + mono_time{1000}; b.env.runtime.now() < until;) {
+    }
     CHECK(code_of(session.list_databases()) == errc::backup_stopped);
     CHECK(session.now().stopped);
     CHECK_FALSE(b.store().is_pinned());
@@ -369,8 +381,8 @@ TEST_CASE("an incremental session needs archival logging and a full mark", "[bac
     };
     auto const full_end = mark(mark_kind::full).end_lsn;
     auto end = full_end;
-    for (auto const kind : {backup_kind::incremental, backup_kind::differential,
-                            backup_kind::incremental}) {
+    for (auto const kind :
+         {backup_kind::incremental, backup_kind::differential, backup_kind::incremental}) {
         t.b.work(300, 9);
         good(t.session.begin(kind));
         auto files = copied_files{};
@@ -378,8 +390,8 @@ TEST_CASE("an incremental session needs archival logging and a full mark", "[bac
         auto const report = good(t.session.end(external_end::normal));
         // What it lists begins where its base ended.
         CHECK(report.bounds.log_start == (kind == backup_kind::differential ? full_end : end));
-        auto const slot = kind == backup_kind::differential ? mark_kind::differential
-                                                            : mark_kind::incremental;
+        auto const slot =
+            kind == backup_kind::differential ? mark_kind::differential : mark_kind::incremental;
         CHECK(mark(slot).set == report.set);
         CHECK(mark(mark_kind::full).end_lsn == full_end);
         if (kind == backup_kind::incremental) end = report.bounds.end_lsn;
@@ -468,7 +480,8 @@ TEST_CASE("a session in phases stamps as the other shape does", "[backup][extern
     auto const copy = [](auto& phase, std::string const& name) {
         auto const handle = good(phase.open(name));
         auto buffer = std::vector<std::byte>(256 << 10);
-        while (good(phase.read(handle, buffer)) != 0) {}
+        while (good(phase.read(handle, buffer)) != 0) {
+        }
         good(phase.close(handle));
     };
     auto const marks = [&] { return b.store().databases()[0].file->header().marks; };
@@ -506,7 +519,9 @@ TEST_CASE("a session in phases stamps as the other shape does", "[backup][extern
     CHECK_FALSE(b.store().is_pinned());
 }
 
-TEST_CASE("a truncation that was asked for comes behind the stamp, and no further", "[backup][external]") {
+TEST_CASE(
+    "a truncation that was asked for comes behind the stamp, and no further", "[backup][external]"
+) {
     auto b = bed{};
     b.work(2500, 1);
     good(b.db.checkpoint());
@@ -606,8 +621,10 @@ TEST_CASE("a set over an external full finds no base", "[backup][external]") {
     CHECK(code_of(incremental) == errc::base_not_here);
     CHECK_FALSE(b.b.store().is_pinned());
     auto const before = b.b.store().databases()[0].file->header().marks;
-    CHECK(code_of(run_backup_to(b.b.db, "/repo", {.kind = backup_kind::differential})) ==
-          errc::base_not_here);
+    CHECK(
+        code_of(run_backup_to(b.b.db, "/repo", {.kind = backup_kind::differential})) ==
+        errc::base_not_here
+    );
     CHECK(b.b.store().databases()[0].file->header().marks == before);
     // With a full of its own it goes on; so does the session's chain.
     CHECK(run_backup_to(b.b.db, "/repo").has_value());

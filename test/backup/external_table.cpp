@@ -88,12 +88,12 @@ errc carry_out(external_state& s, external_call call) {
 }
 
 std::string text_of(external_state const& s) {
-    return state_text(
-        s.phase(), s.handles(), s.is_rolled(), s.is_stopped(), s.is_truncating()
-    );
+    return state_text(s.phase(), s.handles(), s.is_rolled(), s.is_stopped(), s.is_truncating());
 }
 
-TEST_CASE("every call of an external session in every state answers as the table", "[backup][external]") {
+TEST_CASE(
+    "every call of an external session in every state answers as the table", "[backup][external]"
+) {
     auto pairs = 0;
     for (auto const& row : external_rows) {
         for (std::size_t i = 0; i < state_count; ++i) {
@@ -110,7 +110,9 @@ TEST_CASE("every call of an external session in every state answers as the table
     CHECK(pairs == 17 * 11);
 }
 
-TEST_CASE("a database is copied when the set of its ranges is whole, not their sum", "[backup][external]") {
+TEST_CASE(
+    "a database is copied when the set of its ranges is whole, not their sum", "[backup][external]"
+) {
     auto s = machine_in("db");
     s.frozen(0, 20);
     auto const deliver = [&](std::uint64_t first, std::uint64_t end) {
@@ -256,7 +258,10 @@ TEST_CASE("the gate refuses in one order", "[recovery][external]") {
     static_assert(refusal_at_gate({}, true) == errc::none);
     // Everything is wrong: each repair brings the next reason to light.
     auto facts = gate_facts{
-        .known = false, .service_stopped = true, .failed = true, .phase = terminating,
+        .known = false,
+        .service_stopped = true,
+        .failed = true,
+        .phase = terminating,
         .allows_backups = false
     };
     CHECK(refusal_at_gate(facts, true) == errc::invalid_argument);

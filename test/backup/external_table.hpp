@@ -18,7 +18,17 @@ namespace jetpp_test {
 
 inline constexpr std::size_t state_count = 11;
 inline constexpr std::array<std::string_view, state_count> external_states{
-    "none", "db", "db+H", "db+S", "inc", "log+R", "log+R+H", "read", "log+R+T", "log+R+S", "db+H+S",
+    "none",
+    "db",
+    "db+H",
+    "db+S",
+    "inc",
+    "log+R",
+    "log+R+H",
+    "read",
+    "log+R+T",
+    "log+R+S",
+    "db+H+S",
 };
 
 struct external_row {

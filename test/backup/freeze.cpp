@@ -46,9 +46,8 @@ struct writer {
         while (!self.stop) {
             auto const key =
                 "w" + std::to_string(self.number) + "-" + std::to_string(self.random() % 300);
-            auto const value = std::string(
-                self.random() % 400, static_cast<char>('a' + self.random() % 26)
-            );
+            auto const value =
+                std::string(self.random() % 400, static_cast<char>('a' + self.random() % 26));
             auto const done = good(self.db->put(self.into, key, value, durability::device));
             self.told.push_back({done.at, key, value});
         }
@@ -84,7 +83,8 @@ void freeze_under_writers(std::uint64_t seed) {
         auto const rows = good(db.open_tree("main", "rows"));
         auto writers = std::vector<writer>{};
         for (auto i = 0U; i < 3; ++i)
-            writers.push_back({&db, rows, i, std::mt19937{static_cast<unsigned>(seed) * 3 + i}, {}});
+            writers.push_back({&db, rows, i, std::mt19937{static_cast<unsigned>(seed) * 3 + i}, {}}
+            );
         auto tasks = std::vector<simulated_task>{};
         for (auto& one : writers)
             tasks.push_back(good(simulated_runtime{}.spawn("writer", &writer::run, &one)));
@@ -101,8 +101,7 @@ void freeze_under_writers(std::uint64_t seed) {
         auto counts = std::vector<std::size_t>{};
         for (auto const& one : writers) counts.push_back(one.told.size());
         good(db.thaw());
-        if (then != changes)
-            FAIL("frozen, and " << then - changes << " calls changed the storage");
+        if (then != changes) FAIL("frozen, and " << then - changes << " calls changed the storage");
 
         let_pass(500ms);
         for (std::size_t i = 0; i < writers.size(); ++i) {

@@ -50,7 +50,7 @@ struct told_bed : bed<> {
         std::string value{}; // empty: erased
     };
     std::vector<moment> moments{};
-    model before{};   // the first of them
+    model before{}; // the first of them
     model rows_now{};
 
     void begin_telling() { before = rows_now = expected; }
@@ -89,7 +89,8 @@ TEST_CASE("a restore reaches every commit of a long log, and just before it", "[
     auto const commits = std::size_t{2000};
     for (std::size_t i = 0; i < commits; ++i) {
         b.one(random);
-        if (i % 500 == 250) (void)good(run_backup_to(b.db, "/repo", {.kind = backup_kind::incremental}));
+        if (i % 500 == 250)
+            (void)good(run_backup_to(b.db, "/repo", {.kind = backup_kind::incremental}));
         if (i % 64 == 0) (void)good(b.db.poll());
     }
     // Somebody is unfinished all the time.
@@ -133,7 +134,9 @@ TEST_CASE("moments that the sets do not reach are refused by name", "[backup][pi
     CHECK(late.error().at == full.end_lsn);
 }
 
-TEST_CASE("a restore to a time has what was committed by then, if a later one tells", "[backup][pitr]") {
+TEST_CASE(
+    "a restore to a time has what was committed by then, if a later one tells", "[backup][pitr]"
+) {
     auto b = told_bed();
     b.work(100, 3);
     b.begin_telling();
@@ -149,9 +152,7 @@ TEST_CASE("a restore to a time has what was committed by then, if a later one te
     {
         auto where = good(b.env.storage.open_dir("/db", directory_how::must_exist));
         auto log = good(replay<env_type>::open(
-            b.env,
-            where,
-            {.from = b.moments[0].at, .up_to = last.end_lsn - 4096, .page_size = 4096}
+            b.env, where, {.from = b.moments[0].at, .up_to = last.end_lsn - 4096, .page_size = 4096}
         ));
         for (auto const& r : log) {
             if (!r) break;
@@ -200,9 +201,7 @@ TEST_CASE("a restore point is found by its label, or by label and LSN", "[backup
     how.to_point = "release";
     CHECK(restored_rows(b.env, how) == b.rows_after(points[0].second));
     how.to_point = "nightly";
-    CHECK(
-        code_of(run_restore<traits>(b.env, {"/repo"}, "/at", how)) == errc::ambiguous_label
-    );
+    CHECK(code_of(run_restore<traits>(b.env, {"/repo"}, "/at", how)) == errc::ambiguous_label);
     for (auto i : {1U, 2U}) {
         how.to_point = "nightly@" + std::to_string(points[i].first.value);
         CHECK(restored_rows(b.env, how) == b.rows_after(points[i].second));

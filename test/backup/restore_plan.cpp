@@ -109,15 +109,12 @@ TEST_CASE("incrementals are log in the pool, whatever they are called", "[backup
     CHECK(made.value().pages == places{full});
     // The differential reaches further at once.
     CHECK(
-        made.value().log ==
-        slices{{full, t1, seg(3), seg(8)}, {differential, t1, seg(8), seg(15)}}
+        made.value().log == slices{{full, t1, seg(3), seg(8)}, {differential, t1, seg(8), seg(15)}}
     );
     // A moment in the middle needs no more than the segments up to it.
     made = sets.plan(second, seg(9, 6000));
     REQUIRE(made);
-    CHECK(
-        made.value().log == slices{{full, t1, seg(3), seg(8)}, {first, t1, seg(8), seg(10)}}
-    );
+    CHECK(made.value().log == slices{{full, t1, seg(3), seg(8)}, {first, t1, seg(8), seg(10)}});
     // No record begins in a segment's header.
     made = sets.plan(second, seg(9, 4096));
     REQUIRE(made);

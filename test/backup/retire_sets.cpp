@@ -69,7 +69,9 @@ TEST_CASE("what a set that stays stands on stays, and so does another's", "[back
     });
 }
 
-TEST_CASE("a crash while sets retire leaves each whole or none, and the newest", "[backup][crash]") {
+TEST_CASE(
+    "a crash while sets retire leaves each whole or none, and the newest", "[backup][crash]"
+) {
     auto tape = choice_tape{2};
     auto world = simulated_world{tape};
     auto const env = world.environment();
@@ -96,8 +98,11 @@ TEST_CASE("a crash while sets retire leaves each whole or none, and the newest",
     auto const first = world.machine().changes();
     REQUIRE(changes > first + 10);
     for (auto const policy :
-         {crash_policy::none, crash_policy::all, crash_policy::names_first,
-          crash_policy::names_last, crash_policy::newest_first}) {
+         {crash_policy::none,
+          crash_policy::all,
+          crash_policy::names_first,
+          crash_policy::names_last,
+          crash_policy::newest_first}) {
         for (auto n = std::uint64_t{1}; n <= changes - first; ++n) {
             // All of two policies; of the others a sample.
             if (policy != crash_policy::none && policy != crash_policy::names_last && n % 3 != 0)

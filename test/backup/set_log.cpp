@@ -78,8 +78,10 @@ TEST_CASE("the changes in the log of a set are those of the live log", "[backup]
     for (std::size_t i = 0; i < all.texts.size(); ++i) {
         if (all.commits[i] >= set.manifest.end_lsn || all.commits[i] < first) continue;
         auto const began = lsn{std::stoull(all.texts[i])};
-        if (began < first) whole = false;
-        else expected.push_back(all.texts[i]);
+        if (began < first)
+            whole = false;
+        else
+            expected.push_back(all.texts[i]);
     }
     CHECK(expected.size() > 50);
     CHECK(expected.size() < 1000);
@@ -91,9 +93,8 @@ TEST_CASE("the changes in the log of a set are those of the live log", "[backup]
     for (auto const part : {std::size_t{3}, std::size_t{2}}) {
         auto const i = got.tokens.size() / part;
         auto const token = got.tokens[i];
-        auto resumed = good(changes_of_set<env_type>(
-            set.where, set.manifest, {.after = token, .filter = {}}
-        ));
+        auto resumed =
+            good(changes_of_set<env_type>(set.where, set.manifest, {.after = token, .filter = {}}));
         CHECK(drain(resumed).tokens.size() == got.tokens.size() - i - 1);
         auto on = good(read_changes(b.env, live, {.after = token, .filter = {}}));
         auto const rest = drain(on);

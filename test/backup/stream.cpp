@@ -12,9 +12,8 @@
 #include <optional>
 #include <thread>
 
-#include <unistd.h>
-
 #include "made_set.hpp"
+#include <unistd.h>
 
 namespace jetpp_test::stream_cases {
 

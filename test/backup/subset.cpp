@@ -46,8 +46,10 @@ TEST_CASE("a set of one database stamps that one, and brings it back", "[backup]
     auto const log = backup_options{.kind = backup_kind::incremental, .databases = {"main"}};
     auto const later = good(run_backup_to(b.db, "/repo", log));
     CHECK(b.mark_of("main", mark_kind::incremental) == later.set);
-    CHECK(code_of(run_backup_to(b.db, "/repo", {.kind = backup_kind::incremental})) ==
-          errc::full_backup_required);
+    CHECK(
+        code_of(run_backup_to(b.db, "/repo", {.kind = backup_kind::incremental})) ==
+        errc::full_backup_required
+    );
 
     auto const expected = b.expected;
     good(std::move(b.db).close());
@@ -59,9 +61,9 @@ TEST_CASE("a set of one database stamps that one, and brings it back", "[backup]
     expect_rows(b.env, "/restored", expected);
 
     // Verify proves what the sets carry.
-    auto const verified = good(verify_repository(
-        b.env, "/repo", {}, replay_prover<traits>{b.env, std::string{"/scratch"}}
-    ));
+    auto const verified = good(
+        verify_repository(b.env, "/repo", {}, replay_prover<traits>{b.env, std::string{"/scratch"}})
+    );
     if (!verified.is_good()) FAIL(describe(verified.findings[0].why).c_str());
     CHECK(verified.replayed == 2);
     CHECK_FALSE(verified.partial);

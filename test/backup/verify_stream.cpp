@@ -152,12 +152,16 @@ TEST_CASE("what every hash covers and is still no page or record is named", "[ba
     for (auto turn = std::uint64_t{0}; turn < rounds(20); ++turn) {
         auto const of_pages = bend(frame_type::pages);
         // In the header area and the trailer it is the copy that is none.
-        CHECK((of_pages.code == errc::page_damaged || of_pages.code == errc::incomplete_copy ||
-               of_pages.code == errc::set_damaged));
+        CHECK(
+            (of_pages.code == errc::page_damaged || of_pages.code == errc::incomplete_copy ||
+             of_pages.code == errc::set_damaged)
+        );
         pages_named += of_pages.code == errc::page_damaged ? 1 : 0;
         auto const of_log = bend(frame_type::log);
-        CHECK((of_log.code == errc::log_damaged || of_log.code == errc::log_gap ||
-               of_log.code == errc::set_mixed));
+        CHECK(
+            (of_log.code == errc::log_damaged || of_log.code == errc::log_gap ||
+             of_log.code == errc::set_mixed)
+        );
         CHECK(of_log.at);
     }
     CHECK(pages_named > 0);

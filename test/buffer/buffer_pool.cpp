@@ -148,8 +148,9 @@ TEST_CASE("prefetch brings in what is sound and absent, and nothing else", "[buf
     auto const before = bed.pool->statistics();
 
     // Neighbours, one that is there, a damaged one, a gap, another stretch, one behind the end.
-    page_number const wanted[] = {{first},     {first + 1},  {first + 2},
-                                  {first + 3}, {first + 19}, {bed.file->page_count()}};
+    page_number const wanted[] = {
+        {first}, {first + 1}, {first + 2}, {first + 3}, {first + 19}, {bed.file->page_count()}
+    };
     CHECK(bed.pool->prefetch(*bed.file, wanted).value() == 3);
     auto const after = bed.pool->statistics();
     CHECK(after.loads == before.loads + 3);

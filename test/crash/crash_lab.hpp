@@ -11,6 +11,10 @@
 // knows what survived without trusting the engine's own report.
 #pragma once
 
+#include <jetpp/btree/check.hpp>
+#include <jetpp/jetpp.hpp>
+#include <jetpp/simulation/simulated_world.hpp>
+
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -20,10 +24,6 @@
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <jetpp/btree/check.hpp>
-#include <jetpp/jetpp.hpp>
-#include <jetpp/simulation/simulated_world.hpp>
 
 namespace crash {
 
@@ -48,10 +48,10 @@ struct change {
 struct attempt {
     std::vector<change> changes;
     lsn snapshot{};
-    lsn at{};                 // 0: commit did not return success
+    lsn at{}; // 0: commit did not return success
     durability level{};
     std::uint32_t writer{};
-    std::uint64_t number{};   // of the writer, from 1
+    std::uint64_t number{}; // of the writer, from 1
 };
 
 struct lab_options {
@@ -74,8 +74,8 @@ public:
         writers_ = 1 + static_cast<std::uint32_t>(tape.pick(how.writers_max));
         two_databases_ = tape.chance(1, 4);
         options_ = open_options{
-            .buffer_bytes = (tape.chance(1, 2) ? 8 + tape.pick(40) : 64 + tape.pick(192)) *
-                            Policies::page_size,
+            .buffer_bytes =
+                (tape.chance(1, 2) ? 8 + tape.pick(40) : 64 + tape.pick(192)) * Policies::page_size,
             .segment_bytes = std::max<std::uint64_t>(
                 std::uint64_t{128} << 10, std::bit_ceil(4 * record_size_max(Policies::page_size))
             ),
@@ -175,26 +175,39 @@ private:
             for (auto const& one : listing.assume_value().segments())
                 trace(
                     "segment %llu bytes %llu sound %d nonce %llx previous %llu %llx cut %llu",
-                    one.generation, one.file_bytes, one.is_sound(), one.header.nonce,
-                    one.header.previous_generation, one.header.previous_nonce,
+                    one.generation,
+                    one.file_bytes,
+                    one.is_sound(),
+                    one.header.nonce,
+                    one.header.previous_generation,
+                    one.header.previous_nonce,
                     one.header.cut.value
                 );
         for (auto const& name : world_.machine().file_names("db")) {
             auto const content = world_.machine().contents("db/" + name);
             auto const at = std::size_t{4096};
             if (content.size() < at + 32) continue;
-            trace("%s: %llx %llx %llx", name.c_str(), load_le<std::uint64_t>(&content[at]),
-                  load_le<std::uint64_t>(&content[at + 8]),
-                  load_le<std::uint64_t>(&content[at + 16]));
+            trace(
+                "%s: %llx %llx %llx",
+                name.c_str(),
+                load_le<std::uint64_t>(&content[at]),
+                load_le<std::uint64_t>(&content[at + 8]),
+                load_le<std::uint64_t>(&content[at + 16])
+            );
         }
-        if (auto slots = checkpoint_file<simulated_environment>::open_or_create(
-                env, dir.assume_value()
-            ))
+        if (auto slots =
+                checkpoint_file<simulated_environment>::open_or_create(env, dir.assume_value()))
             for (auto const* one : {slots.assume_value().newest(), slots.assume_value().older()})
                 if (one != nullptr)
-                    trace("slot %llu clean %d redo %llu undo %llu end %llu generation %llu",
-                          one->sequence, one->clean, one->redo_lsn.value, one->undo_low_lsn.value,
-                          one->end_lsn.value, one->generation);
+                    trace(
+                        "slot %llu clean %d redo %llu undo %llu end %llu generation %llu",
+                        one->sequence,
+                        one->clean,
+                        one->redo_lsn.value,
+                        one->undo_low_lsn.value,
+                        one->end_lsn.value,
+                        one->generation
+                    );
         auto log = replay<simulated_environment>::open(
             env, dir.assume_value(), {.page_size = Policies::page_size}
         );
@@ -205,16 +218,25 @@ private:
             auto key = std::string{};
             auto undo = lsn{};
             record.visit([&]<class Body>(Body const& body) {
-                if constexpr (requires { body.key; body.part.undo_lsn; }) {
+                if constexpr (requires {
+                                  body.key;
+                                  body.part.undo_lsn;
+                              }) {
                     key = std::string{as_text(body.key)};
                     undo = body.part.undo_lsn;
                 }
             });
-            trace("%llu %s tx %llu flags %d db %d tree %u key %s undo %llu", record.at.value,
-                  std::string{name_of(record.header.type)}.c_str(),
-                  record.header.transaction.value, static_cast<int>(record.header.flags),
-                  record.header.database.value, record.header.tree.value, key.c_str(),
-                  undo.value);
+            trace(
+                "%llu %s tx %llu flags %d db %d tree %u key %s undo %llu",
+                record.at.value,
+                std::string{name_of(record.header.type)}.c_str(),
+                record.header.transaction.value,
+                static_cast<int>(record.header.flags),
+                record.header.database.value,
+                record.header.tree.value,
+                key.c_str(),
+                undo.value
+            );
         }
     }
 
@@ -233,9 +255,7 @@ private:
         return false;
     }
 
-    [[nodiscard]] std::string random_key() {
-        return "k" + std::to_string(tape_->pick(how_.keys));
-    }
+    [[nodiscard]] std::string random_key() { return "k" + std::to_string(tape_->pick(how_.keys)); }
     [[nodiscard]] std::string random_value(std::uint32_t writer, std::uint64_t number) {
         auto value = std::to_string(writer) + ":" + std::to_string(number) + ":" +
                      std::to_string(++values_) + ":";
@@ -255,7 +275,8 @@ private:
 
     [[nodiscard]] std::optional<trees> open_trees(engine_type& db) {
         auto const other = std::string{two_databases_ ? "b" : "a"};
-        if (auto done = db.attach("a"); !done) return accept(done.error(), "attach a"), std::nullopt;
+        if (auto done = db.attach("a"); !done)
+            return accept(done.error(), "attach a"), std::nullopt;
         if (auto done = db.attach(other); !done)
             return accept(done.error(), "attach b"), std::nullopt;
         auto first = db.open_tree("a", "rows");
@@ -291,8 +312,10 @@ private:
         }
         if (tape_->chance(1, 3)) {
             auto closed = std::move(db).close();
-            if (!closed) accept(closed.error(), "close");
-            else clean_closed_ = true;
+            if (!closed)
+                accept(closed.error(), "close");
+            else
+                clean_closed_ = true;
         }
     }
     static void run_writer(void* raw) {
@@ -304,7 +327,8 @@ private:
         auto const count = 1 + tape_->pick(how_.transactions_max);
         for (std::uint64_t i = 0; i < count && !is_off(); ++i) {
             if (tape_->chance(1, 20)) {
-                if (auto done = db.checkpoint(); !done) return (void)accept(done.error(), "checkpoint");
+                if (auto done = db.checkpoint(); !done)
+                    return (void)accept(done.error(), "checkpoint");
             }
             // The cleaner's clock hardly moves in so short a life: do its work here, too.
             if (tape_->chance(1, 3)) {
@@ -362,8 +386,13 @@ private:
         }
         if (committed) done.at = committed.assume_value().at;
         if (is_off()) done.level = durability::memory; // nobody was left to hear it
-        trace("writer %u number %llu at %llu level %d", id, done.number, done.at.value,
-              static_cast<int>(done.level));
+        trace(
+            "writer %u number %llu at %llu level %d",
+            id,
+            done.number,
+            done.at.value,
+            static_cast<int>(done.level)
+        );
         attempts_.push_back(std::move(done));
         if (!committed) return accept(committed.error(), "commit");
         return true;
@@ -418,8 +447,11 @@ private:
         if (!where) return;
         auto found = read_state(db, *where);
         if (!found) return;
-        trace("recovered to %llu, losers %u", db.core().store.report().end.value,
-              db.core().store.report().losers);
+        trace(
+            "recovered to %llu, losers %u",
+            db.core().store.report().end.value,
+            db.core().store.report().losers
+        );
         judge(*found);
         if (!problem_.empty()) dump_log();
         if (problem_.empty() && !is_off()) check_structure(db, *where);
@@ -526,33 +558,39 @@ private:
             for (auto const& c : one->changes) {
                 auto const known = last_writer.find(c.key);
                 if (known != last_writer.end() && known->second->at > one->snapshot) continue;
-                if (contested[c.key]++ == 0) {}
+                if (contested[c.key]++ == 0) {
+                }
             }
         }
         for (auto const* one : unknown)
             for (auto const& c : one->changes) {
                 auto const known = last_writer.find(c.key);
                 if (known != last_writer.end() && known->second->at > one->snapshot) continue;
-                if (c.value) expected[c.key] = *c.value;
-                else expected.erase(c.key);
+                if (c.value)
+                    expected[c.key] = *c.value;
+                else
+                    expected.erase(c.key);
             }
         for (auto const& [key, count] : contested) {
             auto writers = 0;
             for (auto const* one : unknown)
-                writers += std::any_of(
-                    one->changes.begin(), one->changes.end(),
-                    [&](change const& c) { return c.key == key; }
-                );
+                writers +=
+                    std::any_of(one->changes.begin(), one->changes.end(), [&](change const& c) {
+                        return c.key == key;
+                    });
             if (writers > 1) { // either order is right
                 auto const row = found.find(key);
-                if (row == found.end()) expected.erase(key);
-                else expected[key] = row->second;
+                if (row == found.end())
+                    expected.erase(key);
+                else
+                    expected[key] = row->second;
             }
         }
         if (expected == found) return;
         for (auto const& [key, value] : expected) {
             auto const row = found.find(key);
-            if (row == found.end()) return report("missing row " + key + " = " + value.substr(0, 30));
+            if (row == found.end())
+                return report("missing row " + key + " = " + value.substr(0, 30));
             if (row->second != value)
                 return report(
                     "row " + key + " is " + row->second.substr(0, 30) + " instead of " +
@@ -565,8 +603,10 @@ private:
     }
     static void apply(model& state, attempt const& one) {
         for (auto const& c : one.changes) {
-            if (c.value) state[c.key] = *c.value;
-            else state.erase(c.key);
+            if (c.value)
+                state[c.key] = *c.value;
+            else
+                state.erase(c.key);
         }
         state[stamp_key(one.writer)] = std::to_string(one.number);
     }

@@ -1,15 +1,13 @@
 // Power goes at any moment, again and again, also in the middle of recovery.
-#include "crash_lab.hpp"
-
-#include "../budget.hpp"
-#include "../catch.hpp"
-
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
 
+#include "../budget.hpp"
+#include "../catch.hpp"
+#include "crash_lab.hpp"
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -111,7 +109,8 @@ TEST_CASE("bugs planted in the order of durable steps are found", "[crash][sabot
         auto const budget = must ? std::max<std::uint64_t>(seeds_max, 2000) : seeds_max;
         auto const found = seeds_to_find(bug, budget);
         std::printf(
-            "%-34s %s\n", std::string{name_of(bug)}.c_str(),
+            "%-34s %s\n",
+            std::string{name_of(bug)}.c_str(),
             found.empty() ? "not within the budget" : found.c_str()
         );
         INFO(name_of(bug));

@@ -34,7 +34,9 @@ jetpp::result<void> work(jetpp::memory_storage const& disk) {
     BOOST_OUTCOME_TRY(auto const books, db.open_tree("main", "books"));
     for (auto i = 0; i < 2000; ++i) {
         auto const key = "book " + std::to_string(i);
-        BOOST_OUTCOME_TRY(auto const done, db.put(books, key, "a title", jetpp::durability::memory));
+        BOOST_OUTCOME_TRY(
+            auto const done, db.put(books, key, "a title", jetpp::durability::memory)
+        );
         (void)done;
         if (i % 50 == 0) {
             BOOST_OUTCOME_TRY(db.poll());
@@ -44,7 +46,9 @@ jetpp::result<void> work(jetpp::memory_storage const& disk) {
         BOOST_OUTCOME_TRY(auto tx, db.begin());
         BOOST_OUTCOME_TRY(tx.put(books, "book 1", "never"));
         auto const again = tx.insert(books, "book 2", "never");
-        check(!again && again.error().code == jetpp::errc::key_exists, "insert refuses a present key");
+        check(
+            !again && again.error().code == jetpp::errc::key_exists, "insert refuses a present key"
+        );
         std::move(tx).rollback();
     }
     {

@@ -37,7 +37,8 @@ void read_rows(void* raw) {
         auto const got = all.db->get(*all.rows, key, into);
         if (got) {
             ++all.found;
-            if (got.assume_value() && into.text() != std::string(200, static_cast<char>('a' + i % 300 % 26)))
+            if (got.assume_value() &&
+                into.text() != std::string(200, static_cast<char>('a' + i % 300 % 26)))
                 all.problem = "a wrong value of " + key;
         } else if (got.error().code == errc::busy || got.error().code == errc::tree_dropped) {
             ++all.refused;
@@ -52,8 +53,10 @@ void read_rows(void* raw) {
 } // namespace
 
 // It once read from a file that had been closed beneath it.
-TEST_CASE("a read without a snapshot ends before its database is detached, or is refused",
-          "[engine][detach]") {
+TEST_CASE(
+    "a read without a snapshot ends before its database is detached, or is refused",
+    "[engine][detach]"
+) {
     for (std::uint64_t seed = 1; seed <= jetpp_test::rounds(60); ++seed) {
         INFO("seed " << seed);
         auto tape = choice_tape{seed};
@@ -66,7 +69,8 @@ TEST_CASE("a read without a snapshot ends before its database is detached, or is
         world.run([&] {
             auto opened = engine_type::open(
                 "db",
-                {.buffer_bytes = 16 * 4096, .segment_bytes = 128 << 10, .process_durability = false},
+                {.buffer_bytes = 16 * 4096, .segment_bytes = 128 << 10, .process_durability = false
+                },
                 world.environment<>()
             );
             if (!opened) return (void)(refused = opened.error());
@@ -79,8 +83,10 @@ TEST_CASE("a read without a snapshot ends before its database is detached, or is
                 all.rows = made.assume_value();
                 for (auto k = 0; i == 0 && k < 300; ++k) {
                     auto const put = db.put(
-                        *all.rows, "k" + std::to_string(k),
-                        std::string(200, static_cast<char>('a' + k % 26)), durability::memory
+                        *all.rows,
+                        "k" + std::to_string(k),
+                        std::string(200, static_cast<char>('a' + k % 26)),
+                        durability::memory
                     );
                     if (!put) return (void)(refused = put.error());
                 }

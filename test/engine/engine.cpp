@@ -200,7 +200,8 @@ TEST_CASE("a tree that was rolled back or dropped is gone, and its name is free"
         REQUIRE(!refused);
         CHECK(refused.error().code == errc::tree_dropped);
     }
-    for (auto i = 0; i < 100 && need(db.poll()); ++i) {}
+    for (auto i = 0; i < 100 && need(db.poll()); ++i) {
+    }
     auto const again = need(db.open_tree("main", "t"));
     auto const view = need(db.read());
     CHECK(rows_of(view, again).empty());
@@ -253,7 +254,9 @@ TEST_CASE("a detached database can be attached again, by another instance too", 
 
 TEST_CASE("opening with other policies names both values", "[engine]") {
     auto b = bed{};
-    { auto db = b.opened(); }
+    {
+        auto db = b.opened();
+    }
     auto const refused = engine<other_page>::open("db", b.options, {b.disk, {}});
     REQUIRE(!refused);
     CHECK(refused.error().code == errc::page_size_mismatch);
@@ -399,14 +402,17 @@ TEST_CASE("transact runs again after a conflict", "[engine]") {
     auto const t = need(db.open_tree("main", "t"));
     must(db.put(t, "n", "0", lazy));
     auto runs = 0;
-    must(db.transact([&](auto& tx) -> result<void> {
-        if (++runs == 1) must(db.put(t, "n", "1", lazy)); // somebody is faster
-        BOOST_OUTCOME_TRY(auto const found, tx.update(t, "n", [](std::string_view old) {
-            return std::to_string(std::stoi(std::string{old}) + 10);
-        }));
-        CHECK(found);
-        return ok();
-    }, lazy));
+    must(db.transact(
+        [&](auto& tx) -> result<void> {
+            if (++runs == 1) must(db.put(t, "n", "1", lazy)); // somebody is faster
+            BOOST_OUTCOME_TRY(auto const found, tx.update(t, "n", [](std::string_view old) {
+                return std::to_string(std::stoi(std::string{old}) + 10);
+            }));
+            CHECK(found);
+            return ok();
+        },
+        lazy
+    ));
     CHECK(runs == 2);
     CHECK(need(need(db.read()).get(t, "n")) == "11");
 }
@@ -427,7 +433,8 @@ TEST_CASE("a savepoint takes back a drop and a create with the rest", "[engine]"
         need(tx.put(t, "kept", "1"));
         must(std::move(tx).commit(lazy));
     }
-    for (auto i = 0; i < 100 && need(db.poll()); ++i) {}
+    for (auto i = 0; i < 100 && need(db.poll()); ++i) {
+    }
     CHECK(rows_of(need(db.read()), t).size() == 301);
     auto const refused = db.put(made, "a", "1", lazy);
     REQUIRE(!refused);
@@ -468,8 +475,10 @@ TEST_CASE("a file that grew into a region which no log knows can grow again", "[
     auto const as_after_a_crash = [&] {
         auto disk = b.disk;
         auto where = need(disk.open_dir("db", directory_how::must_exist));
-        auto file = need(where.open(need(file_name::make("main")), {.mode = open_mode::read_write}));
-        auto const pages = page_limits<4096>::first_page.value + page_limits<4096>::region_pages + 9;
+        auto file =
+            need(where.open(need(file_name::make("main")), {.mode = open_mode::read_write}));
+        auto const pages =
+            page_limits<4096>::first_page.value + page_limits<4096>::region_pages + 9;
         need(file.allocate(0, std::uint64_t{pages} * 4096));
     };
     auto db = std::optional<db_type>{b.opened()};

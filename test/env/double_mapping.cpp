@@ -1,10 +1,10 @@
 #include <jetpp/env/double_mapping.hpp>
 
-#include "world.hpp"
-
 #include <cstring>
 #include <type_traits>
 #include <utility>
+
+#include "world.hpp"
 
 using namespace jetpp;
 using namespace jetpp_test;

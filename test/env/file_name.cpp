@@ -1,9 +1,9 @@
 #include <jetpp/env/file_name.hpp>
 
-#include "world.hpp"
-
 #include <string>
 #include <string_view>
+
+#include "world.hpp"
 
 using namespace jetpp;
 using namespace jetpp_test;
@@ -16,7 +16,18 @@ static_assert(!file_name::make(".."));
 
 TEST_CASE("whatever could leave a directory or confuse a person is no file name", "[env]") {
     for (auto const* text :
-         {"", ".", "..", "-rf", "a/b", "/", "/etc", "a\\b", "a\nb", "a\x7F" "b", "\x01"})
+         {"",
+          ".",
+          "..",
+          "-rf",
+          "a/b",
+          "/",
+          "/etc",
+          "a\\b",
+          "a\nb",
+          "a\x7F"
+          "b",
+          "\x01"})
         CHECK(code_of(file_name::make(text)) == errc::unsafe_name);
     CHECK(code_of(file_name::make(std::string_view{"a\0b", 3})) == errc::unsafe_name);
     CHECK(code_of(file_name::make(std::string(128, 'x'))) == errc::unsafe_name);

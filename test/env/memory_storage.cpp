@@ -1,12 +1,12 @@
 #include <jetpp/core/aligned_buffer.hpp>
 #include <jetpp/env/io.hpp>
 
-#include "world.hpp"
-
 #include <optional>
 #include <thread>
 #include <type_traits>
 #include <vector>
+
+#include "world.hpp"
 
 using namespace jetpp;
 using namespace jetpp_test;
@@ -71,8 +71,9 @@ TEST_CASE("a full memory storage says disk_full, and has room again later", "[en
     CHECK(good(dir.space()).free_bytes == 3 * chunk);
     CHECK(code_of(g.size()) == errc::io);
     CHECK(code_of(f.truncate(~std::uint64_t{0})) == errc::disk_full);
-    CHECK(code_of(f.write_some(buffer.all(), ~std::uint64_t{0}, write_how::cached)) ==
-          errc::disk_full);
+    CHECK(
+        code_of(f.write_some(buffer.all(), ~std::uint64_t{0}, write_how::cached)) == errc::disk_full
+    );
 }
 
 TEST_CASE("threads create, rename, list and remove in one directory", "[env][memory]") {

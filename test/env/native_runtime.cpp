@@ -1,7 +1,5 @@
 #include <jetpp/env/native_environment.hpp>
 
-#include "world.hpp"
-
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -9,6 +7,7 @@
 #include <set>
 #include <type_traits>
 
+#include "world.hpp"
 #include <signal.h>
 
 using namespace jetpp;

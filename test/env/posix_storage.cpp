@@ -5,11 +5,10 @@
 #include <jetpp/env/io.hpp>
 #include <jetpp/env/native_runtime.hpp>
 
-#include "world.hpp"
-
 #include <cstring>
 #include <type_traits>
 
+#include "world.hpp"
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -45,7 +44,7 @@ posix_directory root_of(posix_world& world) {
 }
 
 unsigned mode_of(std::string const& path) {
-    struct stat about {};
+    struct stat about{};
     REQUIRE(::stat(path.c_str(), &about) == 0);
     return about.st_mode & 07777;
 }
@@ -61,7 +60,9 @@ int in_child(Body&& body) {
     REQUIRE(::waitpid(child, &status, 0) == child);
     return status;
 }
-bool ended_well(int status) { return WIFEXITED(status) && WEXITSTATUS(status) == 0; }
+bool ended_well(int status) {
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
 
 // From now on the calling process gets `os_errno` for this call; with a mask only if the third
 // argument has all its bits.
@@ -120,14 +121,17 @@ TEST_CASE("symbolic links are refused, by every way in", "[env][posix]") {
     REQUIRE(::symlink("nowhere", (world.root + "/dangling").c_str()) == 0);
     REQUIRE(::symlink("real", (world.root + "/dirlink").c_str()) == 0);
 
-    for (auto const mode : {open_mode::read_only, open_mode::read_write, open_mode::open_or_create}) {
+    for (auto const mode :
+         {open_mode::read_only, open_mode::read_write, open_mode::open_or_create}) {
         auto const got = dir.open("link", {.mode = mode, .io = io_mode::buffered});
         REQUIRE(!got);
         CHECK(got.error().code == errc::permission_denied);
         CHECK(got.error().os_errno == ELOOP);
     }
-    CHECK(code_of(dir.open("dangling", {.mode = open_mode::open_or_create})) ==
-          errc::permission_denied);
+    CHECK(
+        code_of(dir.open("dangling", {.mode = open_mode::open_or_create})) ==
+        errc::permission_denied
+    );
     CHECK(code_of(dir.open("dangling", make_new)) == errc::already_exists);
     CHECK(code_of(dir.acquire_lock("link")) == errc::permission_denied);
     CHECK(code_of(dir.map_ring("link", block, 64 * 1024)) == errc::permission_denied);
@@ -153,7 +157,8 @@ TEST_CASE("a pipe or a directory is not opened as a file, and nobody waits", "[e
     auto dir = root_of(world);
     REQUIRE(::mkfifo((world.root + "/pipe").c_str(), 0600) == 0);
     (void)good(dir.open_dir("sub", directory_how::create_if_missing));
-    for (auto const mode : {open_mode::read_only, open_mode::read_write, open_mode::open_or_create}) {
+    for (auto const mode :
+         {open_mode::read_only, open_mode::read_write, open_mode::open_or_create}) {
         CHECK(code_of(dir.open("pipe", {.mode = mode})) == errc::io);
         CHECK(code_of(dir.open("sub", {.mode = mode})) == errc::io);
     }
@@ -161,8 +166,9 @@ TEST_CASE("a pipe or a directory is not opened as a file, and nobody waits", "[e
     good(dir.list(entries));
     REQUIRE(entries.size() == 2);
     for (auto const& each : entries)
-        CHECK(each.kind ==
-              (each.name.view() == "pipe" ? entry_kind::other : entry_kind::directory));
+        CHECK(
+            each.kind == (each.name.view() == "pipe" ? entry_kind::other : entry_kind::directory)
+        );
 }
 
 TEST_CASE("names that no file_name can hold are left out of a listing", "[env][posix]") {
@@ -327,7 +333,7 @@ TEST_CASE("kernels that lack a call are served by older ones", "[env][posix]") {
             if (compare_bytes(in.all(), out.all()) != 0) return 6;
             for (auto at = 2 * block; at + 2 * block < 1024 * 1024; at += 2 * block)
                 if (!read_full(f.value(), in.all(), at) || !all_zero(in.all())) return 7;
-            struct stat about {};
+            struct stat about{};
             if (::fstat(f.value().native_handle(), &about) != 0) return 8;
             return about.st_blocks * 512 >= 1024 * 1024 ? 0 : 9; // real blocks, no hole
         });

@@ -3,14 +3,14 @@
 #include <jetpp/core/aligned_buffer.hpp>
 #include <jetpp/env/io.hpp>
 
-#include "world.hpp"
-
 #include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <map>
 #include <thread>
 #include <vector>
+
+#include "world.hpp"
 
 using namespace jetpp;
 using namespace jetpp_test;
@@ -37,7 +37,9 @@ aligned_buffer filled(std::size_t size, int salt) {
     return made;
 }
 
-bool same(const_bytes a, const_bytes b) { return std::ranges::equal(a, b); }
+bool same(const_bytes a, const_bytes b) {
+    return std::ranges::equal(a, b);
+}
 
 std::map<std::string, entry_kind> listing(auto& dir) {
     auto raw = array_list<directory_entry>{};
@@ -51,7 +53,9 @@ std::map<std::string, entry_kind> listing(auto& dir) {
 } // namespace
 
 TEMPLATE_TEST_CASE(
-    "what was written is read back, through both I/O modes", "[env][storage]", posix_world,
+    "what was written is read back, through both I/O modes",
+    "[env][storage]",
+    posix_world,
     memory_world
 ) {
     auto s = suite<TestType>{};
@@ -83,7 +87,9 @@ TEMPLATE_TEST_CASE(
 }
 
 TEMPLATE_TEST_CASE(
-    "reads are short at the end of the file, empty behind it", "[env][storage]", posix_world,
+    "reads are short at the end of the file, empty behind it",
+    "[env][storage]",
+    posix_world,
     memory_world
 ) {
     auto s = suite<TestType>{};
@@ -109,8 +115,10 @@ TEMPLATE_TEST_CASE(
 }
 
 TEMPLATE_TEST_CASE(
-    "open modes say whether a file must exist, may exist or must not", "[env][storage]",
-    posix_world, memory_world
+    "open modes say whether a file must exist, may exist or must not",
+    "[env][storage]",
+    posix_world,
+    memory_world
 ) {
     auto s = suite<TestType>{};
     auto const open = [&](open_mode mode) {
@@ -168,12 +176,16 @@ TEMPLATE_TEST_CASE(
     (void)good(s.dir.open_dir("sub", directory_how::create_if_missing));
     CHECK(code_of(s.dir.rename("b", "sub", rename_how::replace)) == errc::io); // EISDIR
     good(s.dir.sync());
-    CHECK(listing(s.dir) == std::map<std::string, entry_kind>{
-        {"b", entry_kind::file}, {"sub", entry_kind::directory}});
+    CHECK(
+        listing(s.dir) ==
+        std::map<std::string, entry_kind>{{"b", entry_kind::file}, {"sub", entry_kind::directory}}
+    );
 }
 
 TEMPLATE_TEST_CASE(
-    "a file is linked into another directory, and moves so", "[env][storage]", posix_world,
+    "a file is linked into another directory, and moves so",
+    "[env][storage]",
+    posix_world,
     memory_world
 ) {
     auto s = suite<TestType>{};
@@ -195,7 +207,9 @@ TEMPLATE_TEST_CASE(
 }
 
 TEMPLATE_TEST_CASE(
-    "a removed or replaced file lives until it is closed", "[env][storage]", posix_world,
+    "a removed or replaced file lives until it is closed",
+    "[env][storage]",
+    posix_world,
     memory_world
 ) {
     auto s = suite<TestType>{};
@@ -239,7 +253,7 @@ TEMPLATE_TEST_CASE(
     auto same_place =
         good(s.world.storage.open_dir(s.world.root + "/sub/deep", directory_how::must_exist));
     CHECK(listing(same_place) == std::map<std::string, entry_kind>{{"f", entry_kind::file}});
-    CHECK(code_of(s.dir.remove("sub")) == errc::io); // ENOTEMPTY
+    CHECK(code_of(s.dir.remove("sub")) == errc::io);                                // ENOTEMPTY
     CHECK(code_of(s.dir.open("sub", {.mode = open_mode::read_write})) == errc::io); // EISDIR
     CHECK(code_of(deep.open_dir("f", directory_how::must_exist)) == errc::io);      // ENOTDIR
     good(deep.remove("f"));
@@ -253,8 +267,10 @@ TEMPLATE_TEST_CASE(
 }
 
 TEMPLATE_TEST_CASE(
-    "an allocated range has its size, reads as zero and keeps old bytes", "[env][storage]",
-    posix_world, memory_world
+    "an allocated range has its size, reads as zero and keeps old bytes",
+    "[env][storage]",
+    posix_world,
+    memory_world
 ) {
     auto s = suite<TestType>{};
     auto const out = filled(4 * block, 6);
@@ -272,11 +288,14 @@ TEMPLATE_TEST_CASE(
 }
 
 TEMPLATE_TEST_CASE(
-    "what truncate cuts off is zero when the file grows again", "[env][storage]", posix_world,
+    "what truncate cuts off is zero when the file grows again",
+    "[env][storage]",
+    posix_world,
     memory_world
 ) {
     auto s = suite<TestType>{};
-    auto const keep = GENERATE(std::size_t{0}, block, 3 * block, 16 * block, 17 * block, 32 * block);
+    auto const keep =
+        GENERATE(std::size_t{0}, block, 3 * block, 16 * block, 17 * block, 32 * block);
     auto f = s.file("f", open_mode::create_new);
     auto const out = filled(40 * block, 8);
     good(write_full(f, out.all(), 0));
@@ -290,15 +309,16 @@ TEMPLATE_TEST_CASE(
 }
 
 TEMPLATE_TEST_CASE(
-    "a second lock of one name is in_use until the first is gone", "[env][storage]", posix_world,
+    "a second lock of one name is in_use until the first is gone",
+    "[env][storage]",
+    posix_world,
     memory_world
 ) {
     auto s = suite<TestType>{};
     {
         auto held = good(s.dir.acquire_lock("jet.lock"));
         CHECK(code_of(s.dir.acquire_lock("jet.lock")) == errc::in_use);
-        auto other =
-            good(s.world.storage.open_dir(s.world.root, directory_how::must_exist));
+        auto other = good(s.world.storage.open_dir(s.world.root, directory_how::must_exist));
         CHECK(code_of(other.acquire_lock("jet.lock")) == errc::in_use);
         CHECK(code_of(other.acquire_lock("another.lock")) == errc::none);
         auto moved = std::move(held);
@@ -317,7 +337,9 @@ TEMPLATE_TEST_CASE("free space is at most the total", "[env][storage]", posix_wo
 }
 
 TEMPLATE_TEST_CASE(
-    "a ring is mapped twice in a row and kept in its file", "[env][storage]", posix_world,
+    "a ring is mapped twice in a row and kept in its file",
+    "[env][storage]",
+    posix_world,
     memory_world
 ) {
     constexpr auto ring_bytes = std::size_t{128 * 1024};
@@ -367,8 +389,10 @@ TEMPLATE_TEST_CASE(
 }
 
 TEMPLATE_TEST_CASE(
-    "a plain file of the ring's size keeps its bytes when it is mapped", "[env][storage]",
-    posix_world, memory_world
+    "a plain file of the ring's size keeps its bytes when it is mapped",
+    "[env][storage]",
+    posix_world,
+    memory_world
 ) {
     constexpr auto ring_bytes = std::size_t{64 * 1024};
     auto s = suite<TestType>{};
@@ -383,7 +407,9 @@ TEMPLATE_TEST_CASE(
 }
 
 TEMPLATE_TEST_CASE(
-    "threads write and read their own blocks of one file", "[env][storage]", posix_world,
+    "threads write and read their own blocks of one file",
+    "[env][storage]",
+    posix_world,
     memory_world
 ) {
     auto s = suite<TestType>{};

@@ -3,12 +3,12 @@
 #include <jetpp/env/native_runtime.hpp>
 #include <jetpp/env/sync.hpp>
 
-#include "world.hpp"
-
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+
+#include "world.hpp"
 
 using namespace jetpp;
 using namespace jetpp_test;

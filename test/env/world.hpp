@@ -4,12 +4,11 @@
 #include <jetpp/env/memory_storage.hpp>
 #include <jetpp/env/posix_storage.hpp>
 
-#include "../catch.hpp"
-
 #include <filesystem>
 #include <string>
 #include <system_error>
 
+#include "../catch.hpp"
 #include <stdlib.h>
 
 namespace jetpp_test {

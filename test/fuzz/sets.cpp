@@ -121,9 +121,9 @@ std::vector<buffer> parts() {
                 REQUIRE(writer.value().add(out, page, page + 1, {}, noise(4096, page)));
             REQUIRE(writer.value().finish(out));
             for (auto const how : {0U, 1U, 5U})
-                made.push_back(with_first(
-                    static_cast<unsigned char>(how | (encrypted ? 2U : 0U)), out.content
-                ));
+                made.push_back(
+                    with_first(static_cast<unsigned char>(how | (encrypted ? 2U : 0U)), out.content)
+                );
         }
     return made;
 }
@@ -147,13 +147,11 @@ TEST_CASE("any bytes as a stream end in a set or in nothing", "[fuzz]") {
 TEST_CASE("any bytes as a manifest end in a manifest or an error", "[fuzz]") {
     auto const set = make_set(0);
     auto const json = set.manifest.to_json();
-    run(
-        "manifest",
+    run("manifest",
         &fuzz_manifest,
         {with_first(1, as_bytes(json)), with_first(0, as_bytes(set.sealed))},
         rounds(3000),
-        false
-    );
+        false);
 }
 
 TEST_CASE("any bytes as a stored unit stay within what was claimed", "[fuzz]") {
@@ -164,9 +162,7 @@ TEST_CASE("any bytes as a stored unit stay within what was claimed", "[fuzz]") {
         auto const add = [&](unsigned codec, std::size_t used) {
             auto word = buffer(4);
             store_le<std::uint32_t>(word.data(), static_cast<std::uint32_t>(size - 1) << 2 | codec);
-            word.insert(
-                word.end(), room.begin(), room.begin() + static_cast<std::ptrdiff_t>(used)
-            );
+            word.insert(word.end(), room.begin(), room.begin() + static_cast<std::ptrdiff_t>(used));
             corpus.push_back(std::move(word));
         };
         add(0, encode_raw_unit(raw, room));

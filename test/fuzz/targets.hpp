@@ -162,9 +162,8 @@ inline constexpr std::size_t fuzz_guard_bytes = 4096;
 inline void fuzz_unit(const_bytes input) {
     if (input.size() < 4) return;
     auto const word = load_le<std::uint32_t>(input.data());
-    auto const unit = input.subspan(4).first(
-        std::min(input.size() - 4, std::size_t{frame_stored_max})
-    );
+    auto const unit =
+        input.subspan(4).first(std::min(input.size() - 4, std::size_t{frame_stored_max}));
     auto const size = std::size_t{(word >> 2) % frame_raw_max + 1};
     // Made once: a MiB for every input would be all that the hours are spent on.
     static auto const zstd = zstd_codec.create(3).value();

@@ -40,7 +40,8 @@ hand_log small_log() {
 bool is_proven_damage(hand_file const& last, std::size_t broken, std::size_t lost_end = 0) {
     auto const end = last.records[broken].at;
     return std::any_of(
-        last.records.begin() + static_cast<std::ptrdiff_t>(broken) + 1, last.records.end(),
+        last.records.begin() + static_cast<std::ptrdiff_t>(broken) + 1,
+        last.records.end(),
         [&](hand_record const& later) {
             return later.at.value % hand_segment >= lost_end && later.hint > end;
         }
@@ -110,8 +111,7 @@ TEST_CASE("a segment cut short anywhere is damage unless it is sealed before", "
     for (std::size_t f = 0; f < log.files.size(); ++f) {
         auto disk = memory_log{log};
         auto const& file = log.files[f];
-        auto handle =
-            disk.directory.open(segment_file_name(file.header.generation), {}).value();
+        auto handle = disk.directory.open(segment_file_name(file.header.generation), {}).value();
         auto const is_last = f + 1 == log.files.size();
         for (auto size = file.used + 200; size-- > 0;) {
             CAPTURE(f, size);
@@ -168,7 +168,9 @@ TEST_CASE("a tail lost from any position on is torn, unless a hint survived", "[
 }
 
 // A second close after a restore prepared a recycled segment, and `verify` called the whole log torn.
-TEST_CASE("a recycled segment behind the end that the slot names holds no torn tail", "[log][end]") {
+TEST_CASE(
+    "a recycled segment behind the end that the slot names holds no torn tail", "[log][end]"
+) {
     auto const log = small_log();
     auto disk = memory_log{log};
     auto handle = disk.directory.open(segment_file_name(3), {}).value();
@@ -256,7 +258,8 @@ TEST_CASE("a record in a later segment proves that this one was complete", "[log
     auto const end = middle.records.back().at;
     std::fill(
         middle.content.begin() + static_cast<std::ptrdiff_t>(end.value % hand_segment),
-        middle.content.end(), std::byte{0}
+        middle.content.end(),
+        std::byte{0}
     );
     auto const got = memory_log{log}.replayed();
     CHECK(got.failure.code == errc::log_corrupt);
@@ -329,8 +332,10 @@ TEST_CASE("the ring carries the tail over the end of a process", "[log][end][rin
     CHECK(got.failure.code == errc::none);
     CHECK(got.records == history);
     CHECK(got.end.end == log.files[2].tail());
-    if (kept < 7) CHECK(got.end.ring_from == log.files[2].records[kept].at);
-    else CHECK_FALSE(got.end.ring_from);
+    if (kept < 7)
+        CHECK(got.end.ring_from == log.files[2].records[kept].at);
+    else
+        CHECK_FALSE(got.end.ring_from);
     auto const without_ring = disk.replayed();
     CHECK(without_ring.records.size() == history.size() - log.files[2].records.size() + kept);
 }

@@ -167,9 +167,7 @@ inline told tell(
             out.failure = r.error();
             continue;
         }
-        out.records.push_back(
-            {r.value().at, raw(r.value().raw.begin(), r.value().raw.end()), {}}
-        );
+        out.records.push_back({r.value().at, raw(r.value().raw.begin(), r.value().raw.end()), {}});
     }
     out.end = log.value().end_state();
     REQUIRE(out.end.kind != end_kind::unfinished);

@@ -66,7 +66,10 @@ private:
 };
 
 constexpr auto a_part = page_part{
-    .page = {0x11223344}, .slot = 7, .flags = part_flags::new_indirect, .prev_page_lsn = {0x4000},
+    .page = {0x11223344},
+    .slot = 7,
+    .flags = part_flags::new_indirect,
+    .prev_page_lsn = {0x4000},
     .undo_lsn = {0x3000}
 };
 constexpr auto an_id = make_uuid(0x0102030405060708, 0x1112131415161718);
@@ -94,17 +97,19 @@ void check_golden(Body const& body, spelled const& payload) {
 TEST_CASE("a record header stands at its offsets", "[log]") {
     auto block = raw(24);
     encode_header(
-        block.data(), {
-                          .type = record_type::checkpoint_mark,
-                          .flags = record_flags::system | record_flags::compensation,
-                          .database = {0x0201},
-                          .tree = {0x06050403},
-                          .transaction = {0x0E0D0C0B0A090807},
-                      }
+        block.data(),
+        {
+            .type = record_type::checkpoint_mark,
+            .flags = record_flags::system | record_flags::compensation,
+            .database = {0x0201},
+            .tree = {0x06050403},
+            .transaction = {0x0E0D0C0B0A090807},
+        }
     );
-    CHECK(block == spelled{}
-                       .zero(8).u8(0xA8).u8(3).u16(0x0201).u32(0x06050403).u64(0x0E0D0C0B0A090807)
-                       .all);
+    CHECK(
+        block ==
+        spelled{}.zero(8).u8(0xA8).u8(3).u16(0x0201).u32(0x06050403).u64(0x0E0D0C0B0A090807).all
+    );
     CHECK(decode_header(block.data()).transaction == lsn{0x0E0D0C0B0A090807});
     CHECK(decode_header(block.data()).tree == tree_id{0x06050403});
 }
@@ -169,7 +174,9 @@ TEST_CASE("records of rows stand on disk byte by byte", "[log]") {
     );
     check_golden(
         record::revive{
-            .part = a_part, .key = as_bytes("k"), .old_value = as_bytes("old"),
+            .part = a_part,
+            .key = as_bytes("k"),
+            .old_value = as_bytes("old"),
             .new_value = as_bytes("newer")
         },
         spelled{}.part().u16(1).u16(3).u16(5).zero(2).text("koldnewer").zero(7)
@@ -182,8 +189,20 @@ TEST_CASE("records of rows stand on disk byte by byte", "[log]") {
             .part = a_part, .key = as_bytes("key"), .old_size = 9, .new_size = 9, .ranges = ranges
         },
         spelled{}
-            .part().u16(3).u16(2).u32(9).u32(9).zero(4)
-            .u32(1).u32(1).u32(2).u32(5).u32(2).u32(1).text("keyabcdef").zero(7)
+            .part()
+            .u16(3)
+            .u16(2)
+            .u32(9)
+            .u32(9)
+            .zero(4)
+            .u32(1)
+            .u32(1)
+            .u32(2)
+            .u32(5)
+            .u32(2)
+            .u32(1)
+            .text("keyabcdef")
+            .zero(7)
     );
     auto const ghosts = std::vector<removed_ghost>{{2, as_bytes("aa")}, {9, as_bytes("b")}};
     check_golden(
@@ -195,8 +214,17 @@ TEST_CASE("records of rows stand on disk byte by byte", "[log]") {
     check_golden(
         record::insert_run_draft{.part = a_part, .rows = rows},
         spelled{}
-            .part().u16(2).zero(2).u32(13)
-            .u16(2).u16(1).text("k1v").u16(2).u16(0).text("k2").zero(3)
+            .part()
+            .u16(2)
+            .zero(2)
+            .u32(13)
+            .u16(2)
+            .u16(1)
+            .text("k1v")
+            .u16(2)
+            .u16(0)
+            .text("k2")
+            .zero(3)
     );
 }
 
@@ -207,17 +235,47 @@ TEST_CASE("records of pages and trees stand on disk byte by byte", "[log]") {
     check_golden(
         build.structure(structure_op::root_shrink),
         spelled{}
-            .u16(4).u16(1).zero(4).part().u16(2).zero(2).u32(24)
-            .u16(4).u16(0xFFFF).u32(8).u32(9).zero(4).u16(8).u16(0).u32(0)
+            .u16(4)
+            .u16(1)
+            .zero(4)
+            .part()
+            .u16(2)
+            .zero(2)
+            .u32(24)
+            .u16(4)
+            .u16(0xFFFF)
+            .u32(8)
+            .u32(9)
+            .zero(4)
+            .u16(8)
+            .u16(0)
+            .u32(0)
     );
     check_golden(
         record::tree_create{
-            .part_count = build.part_count(), .root = {77}, .parts = build.parts(),
+            .part_count = build.part_count(),
+            .root = {77},
+            .parts = build.parts(),
             .name = as_bytes("tree")
         },
         spelled{}
-            .u16(1).u16(4).u32(77).part().u16(2).zero(2).u32(24)
-            .u16(4).u16(0xFFFF).u32(8).u32(9).zero(4).u16(8).u16(0).u32(0).text("tree").zero(4)
+            .u16(1)
+            .u16(4)
+            .u32(77)
+            .part()
+            .u16(2)
+            .zero(2)
+            .u32(24)
+            .u16(4)
+            .u16(0xFFFF)
+            .u32(8)
+            .u32(9)
+            .zero(4)
+            .u16(8)
+            .u16(0)
+            .u32(0)
+            .text("tree")
+            .zero(4)
     );
     auto maps = map_parts_builder{buffer};
     auto const runs = std::vector<map_run>{{5, 3, true}, {100, 1, false}};
@@ -253,15 +311,21 @@ TEST_CASE("records of the instance stand on disk byte by byte", "[log]") {
     );
     check_golden(
         record::attach{
-            .id = an_id, .nonce = 5, .consistent_lsn = {6}, .highest_lsn = {7}, .timeline = {8},
-            .flags = 1, .name = as_bytes("books")
+            .id = an_id,
+            .nonce = 5,
+            .consistent_lsn = {6},
+            .highest_lsn = {7},
+            .timeline = {8},
+            .flags = 1,
+            .name = as_bytes("books")
         },
-        spelled{}
-            .id(an_id).u64(5).u64(6).u64(7).u64(8).u16(1).u16(5).zero(4).text("books").zero(3)
+        spelled{}.id(an_id).u64(5).u64(6).u64(7).u64(8).u16(1).u16(5).zero(4).text("books").zero(3)
     );
     check_golden(
         record::detach{
-            .id = an_id, .consistent_lsn = {6}, .highest_lsn = {7},
+            .id = an_id,
+            .consistent_lsn = {6},
+            .highest_lsn = {7},
             .reason = detach_reason::abandoned
         },
         spelled{}.id(an_id).u64(6).u64(7).u32(2).zero(4)
@@ -274,33 +338,80 @@ TEST_CASE("records of the instance stand on disk byte by byte", "[log]") {
     check_golden(
         record::attach_list{2, const_bytes{entries}.first(used)},
         spelled{}
-            .u16(2).zero(6)
-            .u16(1).u16(0).u16(5).zero(2).id(an_id).u64(5).u64(6).text("books").zero(3)
-            .u16(2).u16(1).u16(8).zero(2).id(an_id).u64(7).u64(8).text("12345678")
+            .u16(2)
+            .zero(6)
+            .u16(1)
+            .u16(0)
+            .u16(5)
+            .zero(2)
+            .id(an_id)
+            .u64(5)
+            .u64(6)
+            .text("books")
+            .zero(3)
+            .u16(2)
+            .u16(1)
+            .u16(8)
+            .zero(2)
+            .id(an_id)
+            .u64(7)
+            .u64(8)
+            .text("12345678")
     );
-    check_golden(
-        record::checkpoint_mark{{1}, {2}, {3}}, spelled{}.u64(1).u64(2).u64(3)
-    );
+    check_golden(record::checkpoint_mark{{1}, {2}, {3}}, spelled{}.u64(1).u64(2).u64(3));
     auto members = raw(2 * record::backup_begin::member_size);
     record::backup_begin::encode_member(members.data(), {{3}, an_id});
     record::backup_begin::encode_member(members.data() + 24, {{4}, an_id});
     check_golden(
         record::backup_begin{
-            .set = an_id, .kind = 2, .count = 2, .redo_lsn = {5}, .undo_low_lsn = {6},
-            .log_start = {7}, .members = members
+            .set = an_id,
+            .kind = 2,
+            .count = 2,
+            .redo_lsn = {5},
+            .undo_low_lsn = {6},
+            .log_start = {7},
+            .members = members
         },
         spelled{}
-            .id(an_id).u32(2).u32(2).u64(5).u64(6).u64(7)
-            .u16(3).zero(6).id(an_id).u16(4).zero(6).id(an_id)
+            .id(an_id)
+            .u32(2)
+            .u32(2)
+            .u64(5)
+            .u64(6)
+            .u64(7)
+            .u16(3)
+            .zero(6)
+            .id(an_id)
+            .u16(4)
+            .zero(6)
+            .id(an_id)
     );
     check_golden(
         record::backup_end{
-            .set = an_id, .status = backup_status::aborted, .kind = 2, .redo_lsn = {3},
-            .log_start = {4}, .end_lsn = {5}, .time = {6}, .timeline = {7}, .manifest_hash = 8,
-            .count = 1, .members = an_id.raw
+            .set = an_id,
+            .status = backup_status::aborted,
+            .kind = 2,
+            .redo_lsn = {3},
+            .log_start = {4},
+            .end_lsn = {5},
+            .time = {6},
+            .timeline = {7},
+            .manifest_hash = 8,
+            .count = 1,
+            .members = an_id.raw
         },
         spelled{}
-            .id(an_id).u32(1).u32(2).u64(3).u64(4).u64(5).u64(6).u64(7).u64(8).u32(1).zero(4)
+            .id(an_id)
+            .u32(1)
+            .u32(2)
+            .u64(3)
+            .u64(4)
+            .u64(5)
+            .u64(6)
+            .u64(7)
+            .u64(8)
+            .u32(1)
+            .zero(4)
             .id(an_id)
     );
     check_golden(
@@ -372,7 +483,9 @@ public:
 
     std::size_t below(std::size_t end) { return static_cast<std::size_t>(random_() % end); }
     template <class T>
-    T number() { return static_cast<T>(random_()); }
+    T number() {
+        return static_cast<T>(random_());
+    }
 
 private:
     const_bytes blob_of(std::size_t size) {
@@ -386,8 +499,11 @@ private:
     uuid id() { return make_uuid(random_(), random_()); }
     page_part part() {
         return {
-            {number<std::uint32_t>()}, number<std::uint16_t>(),
-            static_cast<part_flags>(below(8)), at(), at()
+            {number<std::uint32_t>()},
+            number<std::uint16_t>(),
+            static_cast<part_flags>(below(8)),
+            at(),
+            at()
         };
     }
 
@@ -400,8 +516,11 @@ private:
         auto space = std::vector<changed_range>(1 + below(5));
         auto const ranges = find_changed_ranges(old_value, new_value, space);
         out.push_back(record_of(record::update_draft{
-            part(), blob(960), static_cast<std::uint32_t>(old_value.size()),
-            static_cast<std::uint32_t>(new_value.size()), ranges
+            part(),
+            blob(960),
+            static_cast<std::uint32_t>(old_value.size()),
+            static_cast<std::uint32_t>(new_value.size()),
+            ranges
         }));
     }
     void add_ghost_remove(std::vector<raw>& out) {
@@ -504,10 +623,12 @@ struct toucher {
     }
     void parts(const_bytes all, std::size_t n) {
         CHECK(for_each_part(
-            all, n,
+            all,
+            n,
             [&](page_part const&, std::uint16_t count, const_bytes actions) {
                 return for_each_action(
-                    actions, count,
+                    actions,
+                    count,
                     [&](action_kind kind, std::uint16_t argument, const_bytes content) {
                         action(kind, argument, content);
                     }
@@ -568,11 +689,16 @@ struct toucher {
             [&](record::restore_point const& b) { bytes_of(b.label); },
             [&](record::user const& b) { bytes_of(b.payload); },
             [&](record::unknown const& b) { bytes_of(b.payload); },
-            [&](record::rollback const&) {}, [&](record::extend const&) {},
-            [&](record::detach const&) {}, [&](record::checkpoint_mark const&) {},
-            [&](record::recovery_begin const&) {}, [&](record::recovery_end const&) {},
-            [&](record::time_mark const&) {}, [&](record::verify const&) {},
-            [&](record::pad const&) {}, [&](record::segment_end const&) {},
+            [&](record::rollback const&) {},
+            [&](record::extend const&) {},
+            [&](record::detach const&) {},
+            [&](record::checkpoint_mark const&) {},
+            [&](record::recovery_begin const&) {},
+            [&](record::recovery_end const&) {},
+            [&](record::time_mark const&) {},
+            [&](record::verify const&) {},
+            [&](record::pad const&) {},
+            [&](record::segment_end const&) {},
         });
     }
 };
@@ -646,7 +772,9 @@ TEST_CASE("a header that cannot be is refused by name", "[log]") {
     auto const row = [&](record_flags flags, lsn transaction) {
         return with({.type = record_type::insert, .flags = flags, .transaction = transaction});
     };
-    auto const of_type = [&](unsigned type) { return with({.type = static_cast<record_type>(type)}); };
+    auto const of_type = [&](unsigned type) {
+        return with({.type = static_cast<record_type>(type)});
+    };
     CHECK(row(record_flags::first_of_transaction, here));
     CHECK(row(record_flags::none, here - 8));
     CHECK(row(record_flags::none, here).error().code == errc::log_corrupt);
@@ -700,8 +828,11 @@ TEST_CASE("changed ranges rebuild the new value and undo it", "[log]") {
         auto const ranges = find_changed_ranges(old_value, new_value, space);
         CHECK(ranges.empty() == (old_value == new_value));
         auto const made = record_of(record::update_draft{
-            {}, {}, static_cast<std::uint32_t>(old_value.size()),
-            static_cast<std::uint32_t>(new_value.size()), ranges
+            {},
+            {},
+            static_cast<std::uint32_t>(old_value.size()),
+            static_cast<std::uint32_t>(new_value.size()),
+            ranges
         });
         auto const parsed = record::update::parse(made);
         REQUIRE(parsed);

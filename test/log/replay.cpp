@@ -69,10 +69,12 @@ TEST_CASE("replay begins at any record and ends before any other", "[log][replay
             CHECK(got.failure.code == errc::none);
             CHECK(got.end.kind == end_kind::clean);
             CHECK(got.end.end == all[to].at);
-            CHECK(got.records == std::vector(
-                all.begin() + static_cast<std::ptrdiff_t>(from),
-                all.begin() + static_cast<std::ptrdiff_t>(to)
-            ));
+            CHECK(
+                got.records == std::vector(
+                                   all.begin() + static_cast<std::ptrdiff_t>(from),
+                                   all.begin() + static_cast<std::ptrdiff_t>(to)
+                               )
+            );
         }
 }
 
@@ -256,7 +258,8 @@ TEST_CASE("bytes of a former life of the file never read as records", "[log][rep
     log.files[0].insert("new", "value");
     auto const used = log.files[0].used;
     std::copy(
-        again.content.begin() + static_cast<std::ptrdiff_t>(used), again.content.end(),
+        again.content.begin() + static_cast<std::ptrdiff_t>(used),
+        again.content.end(),
         log.files[0].content.begin() + static_cast<std::ptrdiff_t>(used)
     );
     auto const got = memory_log{log}.replayed();

@@ -29,16 +29,23 @@ TEST_CASE("a split written by the builder reads back as it was meant", "[log]") 
     auto buffer = raw(4096);
     auto build = structure_builder{buffer};
     auto shape = format_action{
-        .kind = 1, .level = 0, .page_flags = 4, .tree = {16}, .upper_child = {0},
-        .lower_fence = as_bytes("key-m"), .upper_fence = {}
+        .kind = 1,
+        .level = 0,
+        .page_flags = 4,
+        .tree = {16},
+        .upper_child = {0},
+        .lower_fence = as_bytes("key-m"),
+        .upper_fence = {}
     };
     build.begin_part({.page = {40}, .prev_page_lsn = {0x5000}})
         .cut_right(3, as_bytes("key-m"), {0});
     build.begin_part({.page = {41}, .flags = part_flags::format})
         .format(shape, 2, [](std::uint16_t i) {
             return moved_row{
-                .flags = i, .suffix_head = as_bytes(i == 0 ? "" : "pre"),
-                .suffix = as_bytes("suffix"), .value = as_bytes("value")
+                .flags = i,
+                .suffix_head = as_bytes(i == 0 ? "" : "pre"),
+                .suffix = as_bytes("suffix"),
+                .value = as_bytes("value")
             };
         });
     build.begin_part({.page = {30}}).add_child(5, {40}, as_bytes("m"));
@@ -55,12 +62,14 @@ TEST_CASE("a split written by the builder reads back as it was meant", "[log]") 
     auto pages = std::vector<std::uint32_t>{};
     auto rows = std::vector<std::string>{};
     auto const walked = for_each_part(
-        body->parts, body->part_count,
+        body->parts,
+        body->part_count,
         [&](page_part const& part, std::uint16_t n, const_bytes actions) {
             CHECK(n == 1);
             pages.push_back(part.page.value);
             return for_each_action(
-                actions, n,
+                actions,
+                n,
                 [&](action_kind kind, std::uint16_t argument, const_bytes content) -> result<void> {
                     if (kind == action_kind::cut_right) {
                         BOOST_OUTCOME_TRY(auto const a, cut_right_action::parse(argument, content));
@@ -131,7 +140,8 @@ TEST_CASE("a callback's error ends a walk over parts", "[log]") {
     build.begin_part({.page = {2}}).empty_inner();
     auto seen = 0;
     auto const walked = for_each_part(
-        build.parts(), build.part_count(),
+        build.parts(),
+        build.part_count(),
         [&](page_part const&, std::uint16_t, const_bytes) -> result<void> {
             ++seen;
             return error{.code = errc::page_damaged};

@@ -1,12 +1,12 @@
 #include <jetpp/page/canonical.hpp>
 
-#include "../catch.hpp"
-#include "model.hpp"
-
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
+
+#include "../catch.hpp"
+#include "model.hpp"
 
 using namespace jetpp;
 using namespace page_test;
@@ -44,7 +44,8 @@ TEST_CASE("equal history gives equal content, whoever compacted when", "[page]")
             else if (what == 1)
                 taken[p] = page.edit().set_ghost(at.slot, true);
             else
-                taken[p] = page.edit().replace_value(at.slot, as_bytes(value), row_flags::versioned);
+                taken[p] =
+                    page.edit().replace_value(at.slot, as_bytes(value), row_flags::versioned);
             page.edit().set_page_lsn({i + 1}, other() % 2 == 0 ? 1 : 2);
             if (other() % 3 == 0) page.edit().compact();
             if (other() % 3 == 0) page.edit().clear_versioned_all();
@@ -67,12 +68,11 @@ TEST_CASE("the canonical stream is these bytes", "[page]") {
     page.edit().set_page_lsn({0x0102}, 9);
     using namespace std::string_literals;
     CHECK(
-        stream_of(page.view()) ==
-        "\x28\0\0\0\x01\0\0\0\x10\0\0\0\0\0\0\0\x02\x01\0\0\0\0\0\0"s
-        "\x02\0\0\0\x02\0\0\0\x01\0\0\0\0\0\0\0"s
-        "abac"s
-        "\x01\0\x03\0\x03\0\0\0"s
-        "abcxyz"s
+        stream_of(page.view()) == "\x28\0\0\0\x01\0\0\0\x10\0\0\0\0\0\0\0\x02\x01\0\0\0\0\0\0"s
+                                  "\x02\0\0\0\x02\0\0\0\x01\0\0\0\0\0\0\0"s
+                                  "abac"s
+                                  "\x01\0\x03\0\x03\0\0\0"s
+                                  "abcxyz"s
     );
 }
 

@@ -1,13 +1,12 @@
-#include <jetpp/page/copy_trailer.hpp>
-
 #include <jetpp/checksum/crc32c.hpp>
+#include <jetpp/page/copy_trailer.hpp>
 #include <jetpp/page/page_codec.hpp>
-
-#include "../catch.hpp"
-#include "model.hpp"
 
 #include <cstddef>
 #include <cstdint>
+
+#include "../catch.hpp"
+#include "model.hpp"
 
 using namespace jetpp;
 using namespace page_test;
@@ -62,7 +61,9 @@ TEST_CASE("a copy trailer is a page that verifies and reads back", "[page]") {
     CHECK(load_le<std::uint32_t>(page.data() + 232) == 1234);
 }
 
-TEST_CASE("a page that is no trailer is an incomplete copy, a strange trailer a damaged set", "[page]") {
+TEST_CASE(
+    "a page that is no trailer is an incomplete copy, a strange trailer a damaged set", "[page]"
+) {
     auto const page = page_memory_block<4096>{};
     auto const code = [&] { return copy_trailer::decode<4096>(page.data()).error().code; };
     full_trailer().encode<4096>(page.data());

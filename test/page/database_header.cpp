@@ -1,8 +1,5 @@
-#include <jetpp/page/database_header.hpp>
-
 #include <jetpp/checksum/crc32c.hpp>
-
-#include "../catch.hpp"
+#include <jetpp/page/database_header.hpp>
 
 #include <array>
 #include <cstddef>
@@ -11,6 +8,8 @@
 #include <random>
 #include <string>
 #include <vector>
+
+#include "../catch.hpp"
 
 using namespace jetpp;
 
@@ -80,7 +79,9 @@ block bytes_of(database_header const& h) {
 }
 
 // After a change by hand.
-void seal(block& b) { store_le<std::uint64_t>(b.data(), structure_sum(const_bytes{b}.subspan(8))); }
+void seal(block& b) {
+    store_le<std::uint64_t>(b.data(), structure_sum(const_bytes{b}.subspan(8)));
+}
 
 errc code_of(const_bytes raw, reserved_bytes reserved = reserved_bytes::ignored) {
     auto const read = database_header::decode(raw, reserved);
@@ -155,7 +156,9 @@ TEST_CASE("every field of a database header lies where the format says", "[page]
 
 TEST_CASE("a header is refused for the first thing that is wrong", "[page]") {
     auto raw = bytes_of(full_header());
-    SECTION("too short") { CHECK(code_of(const_bytes{raw}.first(4095)) == errc::bad_header); }
+    SECTION("too short") {
+        CHECK(code_of(const_bytes{raw}.first(4095)) == errc::bad_header);
+    }
     SECTION("zero") {
         raw = {};
         CHECK(code_of(raw) == errc::bad_magic);
@@ -165,7 +168,7 @@ TEST_CASE("a header is refused for the first thing that is wrong", "[page]") {
         CHECK(code_of(raw) == errc::bad_header);
     }
     SECTION("wrong in every way, one by one") {
-        store_le<std::uint64_t>(raw.data() + 96, 0);  // no nonce
+        store_le<std::uint64_t>(raw.data() + 96, 0); // no nonce
         seal(raw);
         CHECK(code_of(raw) == errc::bad_header);
         store_le<std::uint64_t>(raw.data() + 24, 4);

@@ -24,7 +24,7 @@ using namespace jetpp;
 template <std::size_t PageSize>
 class page_memory_block {
 public:
-    page_memory_block() : page_{new (std::align_val_t{4096}) std::byte[PageSize]{}} {}
+    page_memory_block() : page_{new(std::align_val_t{4096}) std::byte[PageSize]{}} {}
     [[nodiscard]] std::byte* data() const { return page_.get(); }
     [[nodiscard]] page_view<PageSize> view() const { return page_view<PageSize>{data()}; }
     [[nodiscard]] page_editor<PageSize> edit() const { return page_editor<PageSize>{data()}; }
@@ -36,7 +36,9 @@ private:
     std::unique_ptr<std::byte[], give_back> page_;
 };
 
-inline std::string text(const_bytes raw) { return std::string{as_text(raw)}; }
+inline std::string text(const_bytes raw) {
+    return std::string{as_text(raw)};
+}
 
 struct model_row {
     std::string value;
@@ -60,9 +62,7 @@ public:
     key_source(std::uint64_t seed, std::string prefix, std::size_t bytes_max)
         : random_{seed}, prefix_{std::move(prefix)}, bytes_max_{bytes_max} {}
 
-    std::uint32_t below(std::uint32_t n) {
-        return static_cast<std::uint32_t>(random_() % n);
-    }
+    std::uint32_t below(std::uint32_t n) { return static_cast<std::uint32_t>(random_() % n); }
     std::string bytes_of(std::size_t n) {
         auto made = std::string(n, '\0');
         for (auto& c : made) c = static_cast<char>(random_());

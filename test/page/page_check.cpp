@@ -1,11 +1,11 @@
 #include <jetpp/page/page_check.hpp>
 
-#include "../catch.hpp"
-#include "model.hpp"
-
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+
+#include "../catch.hpp"
+#include "model.hpp"
 
 using namespace jetpp;
 using namespace page_test;
@@ -146,16 +146,12 @@ TEST_CASE("the page check finds what would mislead a search", "[page]") {
     }
     SECTION("a row below the lower fence") {
         raw[page.view().slot(0).offset() + 2] = std::byte{'a'};
-        store_le<std::uint64_t>(
-            slot(0), (word(0) & 0xFFFFFFFF) | std::uint64_t{0x61000000} << 32
-        );
+        store_le<std::uint64_t>(slot(0), (word(0) & 0xFFFFFFFF) | std::uint64_t{0x61000000} << 32);
         CHECK(check_page(page.view()) == damage::fences);
     }
     SECTION("a row at the upper fence") {
         raw[page.view().slot(2).offset() + 2] = std::byte{'x'};
-        store_le<std::uint64_t>(
-            slot(2), (word(2) & 0xFFFFFFFF) | std::uint64_t{0x78000000} << 32
-        );
+        store_le<std::uint64_t>(slot(2), (word(2) & 0xFFFFFFFF) | std::uint64_t{0x78000000} << 32);
         CHECK(check_page(page.view()) == damage::fences);
     }
     SECTION("fences that descend") {

@@ -1,13 +1,12 @@
-#include <jetpp/page/page_codec.hpp>
-
 #include <jetpp/checksum/crc32c.hpp>
 #include <jetpp/checksum/xxh3.hpp>
-
-#include "../catch.hpp"
-#include "model.hpp"
+#include <jetpp/page/page_codec.hpp>
 
 #include <cstddef>
 #include <cstdint>
+
+#include "../catch.hpp"
+#include "model.hpp"
 
 using namespace jetpp;
 using namespace page_test;

@@ -1,11 +1,6 @@
-#include <jetpp/page/page_editor.hpp>
-
 #include <jetpp/page/canonical.hpp>
 #include <jetpp/page/page_check.hpp>
-
-#include "../budget.hpp"
-#include "../catch.hpp"
-#include "model.hpp"
+#include <jetpp/page/page_editor.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -14,6 +9,10 @@
 #include <string>
 #include <type_traits>
 #include <vector>
+
+#include "../budget.hpp"
+#include "../catch.hpp"
+#include "model.hpp"
 
 using namespace jetpp;
 using namespace page_test;
@@ -40,7 +39,9 @@ struct rig {
     model rows;
     key_source source;
 
-    rig(std::uint64_t seed, std::string const& prefix, std::optional<std::string> const& lower,
+    rig(std::uint64_t seed,
+        std::string const& prefix,
+        std::optional<std::string> const& lower,
         std::optional<std::string> const& upper)
         : source{seed, prefix, limits::key_bytes_max} {
         REQUIRE(page.edit().format(
@@ -55,9 +56,8 @@ struct rig {
     // A key of the model, if it has any.
     std::string present() {
         if (rows.empty()) return source.key();
-        return std::next(
-                   rows.begin(), source.below(static_cast<std::uint32_t>(rows.size()))
-        )->first;
+        return std::next(rows.begin(), source.below(static_cast<std::uint32_t>(rows.size())))
+            ->first;
     }
 
     void insert() {
@@ -137,10 +137,7 @@ struct rig {
 
 } // namespace
 
-TEMPLATE_TEST_CASE(
-    "a page and a map agree after any sequence of changes", "[page]", size_of_page<4096>,
-    size_of_page<8192>, size_of_page<16384>, size_of_page<32768>, size_of_page<65536>
-) {
+TEMPLATE_TEST_CASE("a page and a map agree after any sequence of changes", "[page]", size_of_page<4096>, size_of_page<8192>, size_of_page<16384>, size_of_page<32768>, size_of_page<65536>) {
     constexpr auto page_size = std::size_t{TestType::value};
     auto const seed = GENERATE(take(1, random(0u, ~0u)));
     auto const variant = GENERATE(0, 1, 2);
@@ -270,11 +267,11 @@ TEST_CASE("a page refuses what redo could only get from damage", "[page]") {
     CHECK_FALSE(page.edit().drop_child(0));
     CHECK_FALSE(page.edit().empty_inner());
     CHECK_FALSE(page.edit().cut_right(3, row("t")));
-    CHECK_FALSE(page.edit().cut_right(2, row("m")));   // would leave a row at its fence
-    CHECK_FALSE(page.edit().cut_right(2, row("xx")));  // fences only move left
-    CHECK_FALSE(page.edit().cut_right(0, row("b")));   // nothing could live here
+    CHECK_FALSE(page.edit().cut_right(2, row("m")));  // would leave a row at its fence
+    CHECK_FALSE(page.edit().cut_right(2, row("xx"))); // fences only move left
+    CHECK_FALSE(page.edit().cut_right(0, row("b")));  // nothing could live here
     CHECK_FALSE(page.edit().append(row("w"), {0}, 0, {}));
-    CHECK_FALSE(page.edit().append(row("z"), {0}, 1, {}));  // one row said, none there
+    CHECK_FALSE(page.edit().append(row("z"), {0}, 1, {})); // one row said, none there
     CHECK_FALSE(page.edit().format({.lower = row("b"), .upper = row("b")}));
     CHECK(rows_of(page.view()) == before);
     CHECK(check_page(page.view()) == damage::none);
@@ -302,10 +299,7 @@ TEST_CASE("a page whose fences share nothing or everything searches right", "[pa
     CHECK(page.view().compare_key(0, as_bytes("abc\x01")) < 0);
 }
 
-TEMPLATE_TEST_CASE(
-    "cutting a page and putting the halves together again changes nothing", "[page]",
-    size_of_page<4096>, size_of_page<8192>, size_of_page<65536>
-) {
+TEMPLATE_TEST_CASE("cutting a page and putting the halves together again changes nothing", "[page]", size_of_page<4096>, size_of_page<8192>, size_of_page<65536>) {
     constexpr auto page_size = std::size_t{TestType::value};
     auto const seed = GENERATE(take(40, random(0u, ~0u)));
     CAPTURE(seed);
@@ -324,21 +318,15 @@ TEMPLATE_TEST_CASE(
     auto first_right = key_buffer<page_size>{};
     auto const left_key = whole.copy_key(first - 1, last_left.all());
     auto const right_key = whole.copy_key(first, first_right.all());
-    auto const separator =
-        text(right_key.first(common_prefix(left_key, right_key) + 1));
+    auto const separator = text(right_key.first(common_prefix(left_key, right_key) + 1));
 
     // The right half, built from a row list like that of a structure record.
     auto right = page_memory_block<page_size>{};
     auto const format = page_format{
-        .number = {78},
-        .tree = {16},
-        .lower = as_bytes(separator),
-        .upper = whole.upper_fence()
+        .number = {78}, .tree = {16}, .lower = as_bytes(separator), .upper = whole.upper_fence()
     };
     auto const right_prefix = prefix_of(format.lower, format.upper);
-    auto rows = std::vector<std::byte>(
-        encoded_rows_bytes(whole, first, count, right_prefix)
-    );
+    auto rows = std::vector<std::byte>(encoded_rows_bytes(whole, first, count, right_prefix));
     CHECK(encode_rows(whole, first, count, right_prefix, rows) == rows.size());
     REQUIRE(right.edit().format(format, count - first, rows));
     REQUIRE(check_page(right.view()) == damage::none);
@@ -356,9 +344,9 @@ TEMPLATE_TEST_CASE(
 
     // Together again: the prefix shrinks to what it was.
     auto const common = prefix_of(whole.lower_fence(), whole.upper_fence());
-    auto again = std::vector<std::byte>(
-        encoded_rows_bytes(right.view(), 0, right.view().row_count(), common)
-    );
+    auto again =
+        std::vector<std::byte>(encoded_rows_bytes(right.view(), 0, right.view().row_count(), common)
+        );
     encode_rows(right.view(), 0, right.view().row_count(), common, again);
     CHECK(again == [&] {
         auto direct = std::vector<std::byte>(encoded_rows_bytes(whole, first, count, common));
@@ -411,7 +399,7 @@ TEST_CASE("an inner page sends every key to the child that covers it", "[page]")
          .upper = as_bytes(std::string_view{"l"})}
     ));
     auto source = key_source{seed, "k", 60};
-    auto children = std::map<std::string, std::uint32_t>{};  // separator -> the child below it
+    auto children = std::map<std::string, std::uint32_t>{}; // separator -> the child below it
     auto child_of = [&](std::string const& key) {
         auto const above = children.upper_bound(key);
         return above == children.end() ? 1000 : above->second;
@@ -421,15 +409,18 @@ TEST_CASE("an inner page sends every key to the child that covers it", "[page]")
         auto const key = source.key();
         auto const at = page.view().search(as_bytes(key));
         if (source.below(5) == 0 && !children.empty()) {
-            auto const victim =
-                std::next(children.begin(), source.below(static_cast<std::uint32_t>(children.size())));
+            auto const victim = std::next(
+                children.begin(), source.below(static_cast<std::uint32_t>(children.size()))
+            );
             auto const slot = page.view().search(as_bytes(victim->first)).slot;
             CHECK(page.view().index_of_child({victim->second}) == slot);
             CHECK(page.edit().drop_child(slot));
             children.erase(victim);
         } else if (!at.found && page.view().covers(as_bytes(key))) {
             auto const room = page.view().fits_row(as_bytes(key), 0);
-            CHECK(page.edit().add_child(at.slot, {++number}, as_bytes(key)) == (room && key != "k"));
+            CHECK(
+                page.edit().add_child(at.slot, {++number}, as_bytes(key)) == (room && key != "k")
+            );
             if (room && key != "k") children[key] = number;
         }
         auto const wanted = source.key();
@@ -450,7 +441,9 @@ TEST_CASE("an inner page sends every key to the child that covers it", "[page]")
     CHECK(check_page(page.view()) == damage::none);
 }
 
-TEST_CASE("an inner page splits, and its halves merge around the separator between them", "[page]") {
+TEST_CASE(
+    "an inner page splits, and its halves merge around the separator between them", "[page]"
+) {
     auto const seed = GENERATE(take(20, random(0u, ~0u)));
     CAPTURE(seed);
     auto source = key_source{seed, "", 200};
@@ -479,7 +472,8 @@ TEST_CASE("an inner page splits, and its halves merge around the separator betwe
          .level = 2,
          .upper_child = whole.view().upper_child(),
          .lower = as_bytes(separator)},
-        count - middle - 1, rows
+        count - middle - 1,
+        rows
     ));
     auto left = page_memory_block<4096>{};
     std::memcpy(left.data(), whole.data(), 4096);
@@ -496,9 +490,7 @@ TEST_CASE("an inner page splits, and its halves merge around the separator betwe
     std::byte child[4];
     store_le<std::uint32_t>(child, left.view().upper_child().value);
     auto const used = encode_row(list.data(), row_flags::none, {}, as_bytes(separator), child);
-    encode_rows(
-        right.view(), 0, right.view().row_count(), 0, bytes{list}.subspan(used)
-    );
+    encode_rows(right.view(), 0, right.view().row_count(), 0, bytes{list}.subspan(used));
     auto const merged = merged_bytes(left.view(), right.view());
     REQUIRE(left.edit().append(
         std::nullopt, right.view().upper_child(), right.view().row_count() + 1, list

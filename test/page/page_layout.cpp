@@ -1,14 +1,13 @@
 #include <jetpp/page/page_layout.hpp>
-
 #include <jetpp/page/page_memory.hpp>
-
-#include "../catch.hpp"
-#include "model.hpp"
 
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <string>
+
+#include "../catch.hpp"
+#include "model.hpp"
 
 using namespace jetpp;
 using namespace page_test;
@@ -42,12 +41,14 @@ TEST_CASE("a small leaf is these bytes", "[page]") {
     REQUIRE(page.edit().insert(0, as_bytes("row/key"), as_bytes("v1"), row_flags::ghost));
     page.edit().set_page_lsn({0x1122334455667788}, 0x99AABBCC);
     using namespace std::string_literals;
-    auto const header = "\0\0\0\0\0\0\0\0\x88\x77\x66\x55\x44\x33\x22\x11"s  // 0
-                        "\x04\x03\x02\x01\x0D\x0C\x0B\x0A\x01\0\x0C\0\x01\0\x04\0"s  // 16
-                        "\xEC\x0F\0\0\0\0\x01\0\xFA\x0F\x05\0\xF4\x0F\x05\0"s        // 32
-                        "\0\0\0\0\0\0\0\0\xCC\xBB\xAA\x99\0\0\0\0"s;                 // 48
+    auto const header = "\0\0\0\0\0\0\0\0\x88\x77\x66\x55\x44\x33\x22\x11"s         // 0
+                        "\x04\x03\x02\x01\x0D\x0C\x0B\x0A\x01\0\x0C\0\x01\0\x04\0"s // 16
+                        "\xEC\x0F\0\0\0\0\x01\0\xFA\x0F\x05\0\xF4\x0F\x05\0"s       // 32
+                        "\0\0\0\0\0\0\0\0\xCC\xBB\xAA\x99\0\0\0\0"s;                // 48
     CHECK(text(page.view().all().first(64)) == header);
-    CHECK(text(page.view().all().subspan(128, 8)) == "\xEC\x0F\x03\x20yek\0"s.replace(4, 4, "\0yek"s));
+    CHECK(
+        text(page.view().all().subspan(128, 8)) == "\xEC\x0F\x03\x20yek\0"s.replace(4, 4, "\0yek"s)
+    );
     CHECK(text(page.view().all().subspan(0xFEC)) == "\x02\0keyv1\0row/z\0row/a\0"s);
 }
 

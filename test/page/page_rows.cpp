@@ -1,11 +1,11 @@
 #include <jetpp/page/page_rows.hpp>
 
-#include "../catch.hpp"
-#include "model.hpp"
-
 #include <cstddef>
 #include <cstdint>
 #include <vector>
+
+#include "../catch.hpp"
+#include "model.hpp"
 
 using namespace jetpp;
 using namespace page_test;

@@ -1,14 +1,9 @@
-#include <jetpp/page/page_view.hpp>
-
 #include <jetpp/page/canonical.hpp>
 #include <jetpp/page/page_check.hpp>
 #include <jetpp/page/page_editor.hpp>
 #include <jetpp/page/page_rows.hpp>
+#include <jetpp/page/page_view.hpp>
 #include <jetpp/page/space_map.hpp>
-
-#include "../budget.hpp"
-#include "../catch.hpp"
-#include "model.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -16,6 +11,10 @@
 #include <memory>
 #include <string>
 #include <type_traits>
+
+#include "../budget.hpp"
+#include "../catch.hpp"
+#include "model.hpp"
 
 using namespace jetpp;
 using namespace page_test;
@@ -36,8 +35,10 @@ std::uint64_t touch_all(page_view<PageSize> page, const_bytes key) {
         sum += std::to_integer<unsigned>(raw.back());
     };
     auto const inside = [&](const_bytes raw) {
-        REQUIRE((raw.empty() || (raw.data() >= page.data() &&
-                                 raw.data() + raw.size() <= page.data() + PageSize)));
+        REQUIRE(
+            (raw.empty() ||
+             (raw.data() >= page.data() && raw.data() + raw.size() <= page.data() + PageSize))
+        );
         feed(raw);
     };
     sum += page.page_lsn().value + page.number().value + page.tree().value + page.level();
@@ -82,10 +83,7 @@ std::uint64_t touch_all(page_view<PageSize> page, const_bytes key) {
 
 } // namespace
 
-TEMPLATE_TEST_CASE(
-    "a view of arbitrary bytes never leaves the page", "[page]", size_of_page<4096>,
-    size_of_page<8192>, size_of_page<65536>
-) {
+TEMPLATE_TEST_CASE("a view of arbitrary bytes never leaves the page", "[page]", size_of_page<4096>, size_of_page<8192>, size_of_page<65536>) {
     constexpr auto page_size = std::size_t{TestType::value};
     auto const seed = GENERATE(take(1, random(0u, ~0u)));
     CAPTURE(seed);
@@ -140,9 +138,9 @@ TEST_CASE("a sound page with a few wrong bytes is still safe to look at", "[page
             auto const key = source.key();
             auto const at = page.view().search(as_bytes(key));
             if (at.found)
-                static_cast<void>(page.edit().replace_value(
-                    at.slot, as_bytes(source.value(200)), source.flags()
-                ));
+                static_cast<void>(
+                    page.edit().replace_value(at.slot, as_bytes(source.value(200)), source.flags())
+                );
             else
                 static_cast<void>(
                     page.edit().insert(at.slot, as_bytes(key), as_bytes(source.value(100)))
@@ -182,9 +180,8 @@ TEST_CASE("stale, missing and lying hints change no answer", "[page]") {
             auto const at = page.view().search(as_bytes(key));
             REQUIRE(at.found == keys.contains(key));
             REQUIRE(
-                at.slot == static_cast<std::uint32_t>(
-                               std::distance(keys.begin(), keys.lower_bound(key))
-                           )
+                at.slot ==
+                static_cast<std::uint32_t>(std::distance(keys.begin(), keys.lower_bound(key)))
             );
         }
     }

@@ -1,14 +1,13 @@
-#include <jetpp/page/space_map.hpp>
-
 #include <jetpp/page/page_check.hpp>
-
-#include "../catch.hpp"
-#include "model.hpp"
+#include <jetpp/page/space_map.hpp>
 
 #include <cstddef>
 #include <cstdint>
 #include <random>
 #include <vector>
+
+#include "../catch.hpp"
+#include "model.hpp"
 
 using namespace jetpp;
 using namespace page_test;
@@ -40,7 +39,7 @@ TEST_CASE("a fresh space map owns itself only", "[page]") {
     CHECK(check_page(page.view()) == damage::none);
     CHECK(map.view().test(0));
     CHECK_FALSE(map.view().test(1));
-    CHECK(map.view().test(31744));  // beyond the map nothing is free
+    CHECK(map.view().test(31744)); // beyond the map nothing is free
     CHECK(map.view().count_free(31744) == 31743);
     CHECK(map.view().find_free(0, 1, 3) == 1u);
     CHECK(map.view().find_free(0, 2, 3) == 1u);

@@ -330,8 +330,7 @@ struct aged_instance::body {
             auto const space = check_space(pool, *one.file, reached, complain);
             if (!space && !found) found = space.error();
             pages_ = one.file->page_count();
-            if (change.kind == disk_change::kind_type::flip &&
-                files_[change.file].name == "a")
+            if (change.kind == disk_change::kind_type::flip && files_[change.file].name == "a")
                 said.page_in_use = reached.has(
                     page_number{static_cast<std::uint32_t>(change.offset / policies::page_size)}
                 );

@@ -45,7 +45,8 @@ struct shop {
     void work(int count, std::size_t bytes) {
         for (auto i = 0; i < count; ++i) {
             auto const key = "k" + std::to_string(i % 50);
-            (void)good(db.put(rows, key, std::string(bytes, 'a' + char(i % 26)), durability::memory));
+            (void)good(db.put(rows, key, std::string(bytes, 'a' + char(i % 26)), durability::memory)
+            );
             if (i % 16 == 0) (void)good(db.poll());
         }
     }
@@ -60,9 +61,10 @@ struct shop {
     }
     [[nodiscard]] durable_bound bound() {
         return {
-            .ask = [](void* whom) noexcept {
-                return static_cast<engine_type*>(whom)->core().store.log().durable_lsn();
-            },
+            .ask =
+                [](void* whom) noexcept {
+                    return static_cast<engine_type*>(whom)->core().store.log().durable_lsn();
+                },
             .whom = &db
         };
     }
@@ -70,8 +72,11 @@ struct shop {
     env_type env{};
     engine_type db = good(engine_type::open(
         "/db",
-        {.buffer_bytes = 1 << 20, .segment_bytes = 128 << 10, .log_ring_bytes = 128 << 10,
-         .version_bytes = 32 << 20, .process_durability = false},
+        {.buffer_bytes = 1 << 20,
+         .segment_bytes = 128 << 10,
+         .log_ring_bytes = 128 << 10,
+         .version_bytes = 32 << 20,
+         .process_durability = false},
         env
     ));
     tree rows{};
@@ -79,8 +84,10 @@ struct shop {
 
 } // namespace
 
-TEST_CASE("a commit shows what it did, under its names, and nothing that was undone",
-          "[recovery][changes]") {
+TEST_CASE(
+    "a commit shows what it did, under its names, and nothing that was undone",
+    "[recovery][changes]"
+) {
     auto s = shop<archival>{};
     {
         auto tx = good(s.db.begin());
@@ -121,12 +128,15 @@ TEST_CASE("a commit shows what it did, under its names, and nothing that was und
         auto text = text_of(changes.transaction());
         seen.push_back(text.substr(text.find(':')));
     }
-    CHECK(seen == std::vector<std::string>{
-                      ": tree_create main/rows/=<",
-                      ": insert main/rows/a=one< tree_create main/more/=< insert main/more/x=y<",
-                      ": update main/rows/a=<[0on>ON] erase main/rows/a=<ONe "
-                      "insert main/rows/a=again<",
-                  });
+    CHECK(
+        seen ==
+        std::vector<std::string>{
+            ": tree_create main/rows/=<",
+            ": insert main/rows/a=one< tree_create main/more/=< insert main/more/x=y<",
+            ": update main/rows/a=<[0on>ON] erase main/rows/a=<ONe "
+            "insert main/rows/a=again<",
+        }
+    );
 }
 
 TEST_CASE("a filter wants a tree, and empty transactions only if asked", "[recovery][changes]") {
@@ -146,8 +156,10 @@ TEST_CASE("a filter wants a tree, and empty transactions only if asked", "[recov
     CHECK(count({.after = {}, .filter = {.database = database_id{7}}}) == 0);
 }
 
-TEST_CASE("what the log proves durable is shown, and with the engine's word all of it",
-          "[recovery][follow]") {
+TEST_CASE(
+    "what the log proves durable is shown, and with the engine's word all of it",
+    "[recovery][follow]"
+) {
     auto s = shop<archival>{};
     auto dir = s.directory();
     auto by_proof = good(follow_changes(s.env, dir));
@@ -167,8 +179,10 @@ TEST_CASE("what the log proves durable is shown, and with the engine's word all 
     CHECK(drain(by_proof).texts.size() == 2);
 }
 
-TEST_CASE("a log that was recycled under its reader is a gap, and the reader goes on behind it",
-          "[recovery][follow]") {
+TEST_CASE(
+    "a log that was recycled under its reader is a gap, and the reader goes on behind it",
+    "[recovery][follow]"
+) {
     auto s = shop<policies<circular_logging>>{};
     auto dir = s.directory();
     auto how = follow_options{.bound = s.bound()};
@@ -212,15 +226,18 @@ TEST_CASE("a log that was recycled under its reader is a gap, and the reader goe
     CHECK(again.error().at == token.scan);
 }
 
-TEST_CASE("a transaction larger than the bound is an error, and a larger bound goes on",
-          "[recovery][changes]") {
+TEST_CASE(
+    "a transaction larger than the bound is an error, and a larger bound goes on",
+    "[recovery][changes]"
+) {
     auto s = shop<archival>{};
     s.work(10, 100);
     auto first = no_lsn;
     {
         auto tx = good(s.db.begin());
         first = s.db.core().store.log().tail();
-        for (auto i = 0; i < 200; ++i) good(tx.put(s.rows, "big" + std::to_string(i), std::string(500, 'x')));
+        for (auto i = 0; i < 200; ++i)
+            good(tx.put(s.rows, "big" + std::to_string(i), std::string(500, 'x')));
         (void)good(std::move(tx).commit());
     }
     good(std::move(s.db).close());
@@ -236,8 +253,10 @@ TEST_CASE("a transaction larger than the bound is an error, and a larger bound g
     CHECK(drain(large).texts.size() == 1);
 }
 
-TEST_CASE("a transaction that began before the log that is left is left out, or a gap to a token",
-          "[recovery][changes]") {
+TEST_CASE(
+    "a transaction that began before the log that is left is left out, or a gap to a token",
+    "[recovery][changes]"
+) {
     auto s = shop<archival>{};
     auto tx = good(s.db.begin());
     good(tx.put(s.rows, "early", "bird"));

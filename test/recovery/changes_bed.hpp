@@ -60,10 +60,14 @@ private:
         if ((old == rows.end()) != (one.type == change_type::insert)) return "wrong row: " + key;
         auto const before = old == rows.end() ? std::string{} : old->second;
         auto after = std::string(one.new_size(), '\0');
-        if (!one.apply(as_bytes(before), {reinterpret_cast<std::byte*>(after.data()), after.size()}))
+        if (!one.apply(
+                as_bytes(before), {reinterpret_cast<std::byte*>(after.data()), after.size()}
+            ))
             return "wrong old value of " + key;
-        if (one.type == change_type::erase) rows.erase(key);
-        else rows[key] = after;
+        if (one.type == change_type::erase)
+            rows.erase(key);
+        else
+            rows[key] = after;
         return {};
     }
 

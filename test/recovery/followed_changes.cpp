@@ -144,10 +144,14 @@ private:
     }
     void replay_step(change_made const& s) {
         auto const name = "main/" + s.tree;
-        if (s.kind == 'c') now_[name];
-        else if (s.kind == 'd') now_.erase(name);
-        else if (s.value) now_[name][s.key] = *s.value;
-        else now_[name].erase(s.key);
+        if (s.kind == 'c')
+            now_[name];
+        else if (s.kind == 'd')
+            now_.erase(name);
+        else if (s.value)
+            now_[name][s.key] = *s.value;
+        else
+            now_[name].erase(s.key);
     }
 
     // A few changes, perhaps below a savepoint. Returns: whether the writer may go on.
@@ -264,7 +268,8 @@ private:
         {
             auto db = open_engine();
             if (!db) return report("the last open failed");
-            if (auto done = std::move(*db).close(); !done) return (void)accept(done.error(), "close");
+            if (auto done = std::move(*db).close(); !done)
+                return (void)accept(done.error(), "close");
         }
         stop_ = to_the_end_ = true;
         follow_engine_ = nullptr;
@@ -352,8 +357,10 @@ private:
 
 } // namespace
 
-TEST_CASE("a reader of changes sees every commit that survives, whole, in order, once",
-          "[recovery][changes]") {
+TEST_CASE(
+    "a reader of changes sees every commit that survives, whole, in order, once",
+    "[recovery][changes]"
+) {
     auto const seeds = rounds(300);
     auto commits = std::uint64_t{0};
     auto followed = std::uint64_t{0};
@@ -369,6 +376,7 @@ TEST_CASE("a reader of changes sees every commit that survives, whole, in order,
     CHECK(followed > seeds * 5);
     std::printf(
         "%llu commits, %llu of them followed: the stream was the history\n",
-        static_cast<unsigned long long>(commits), static_cast<unsigned long long>(followed)
+        static_cast<unsigned long long>(commits),
+        static_cast<unsigned long long>(followed)
     );
 }

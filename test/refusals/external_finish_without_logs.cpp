@@ -4,7 +4,9 @@
 #include <jetpp/env/native_environment.hpp>
 
 using traits = jetpp::core_traits<
-    jetpp::environment<jetpp::posix_storage, jetpp::native_runtime>, 4096, jetpp::crc32c>;
+    jetpp::environment<jetpp::posix_storage, jetpp::native_runtime>,
+    4096,
+    jetpp::crc32c>;
 
 jetpp::result<void> end(jetpp::external_databases<traits>&& databases) {
 #if defined(REFUSED)

@@ -46,8 +46,9 @@ using pictures = std::set<std::string>;
 
 } // namespace
 
-TEST_CASE("the units of a crash are sectors, sizes and names in the order of their calls",
-          "[simulation]") {
+TEST_CASE(
+    "the units of a crash are sectors, sizes and names in the order of their calls", "[simulation]"
+) {
     auto disk = small_disk{};
     CHECK(disk.seen() == "adaacc");
     auto const units = disk.machine.crash_units();
@@ -86,18 +87,21 @@ TEST_CASE("policy none keeps nothing and policy all keeps everything", "[simulat
 }
 
 TEST_CASE("policy prefix keeps the first calls only", "[simulation]") {
-    CHECK(outcomes(crash_policy::prefix) ==
-          pictures{"aaaa", "abaa", "abaa..", "abaac.", "abaacc", "adaacc"});
+    CHECK(
+        outcomes(crash_policy::prefix) ==
+        pictures{"aaaa", "abaa", "abaa..", "abaac.", "abaacc", "adaacc"}
+    );
 }
 
 TEST_CASE("policy newest_first loses the oldest calls", "[simulation]") {
-    CHECK(outcomes(crash_policy::newest_first) ==
-          pictures{"aaaa", "adaa", "adaacc"});
+    CHECK(outcomes(crash_policy::newest_first) == pictures{"aaaa", "adaa", "adaacc"});
 }
 
 TEST_CASE("policy all_but_one loses one unit", "[simulation]") {
-    CHECK(outcomes(crash_policy::all_but_one) ==
-          pictures{"adaacc", "adaa", "adaa.c", "adaac.", "abaacc"});
+    CHECK(
+        outcomes(crash_policy::all_but_one) ==
+        pictures{"adaacc", "adaa", "adaa.c", "adaac.", "abaacc"}
+    );
 }
 
 TEST_CASE("policy only_one keeps one unit", "[simulation]") {

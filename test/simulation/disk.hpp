@@ -34,7 +34,9 @@ inline constexpr auto use_old = open_how{.mode = open_mode::read_write, .io = io
 }
 
 inline void write(
-    simulated_file& file, std::uint64_t offset, std::vector<std::byte> const& content,
+    simulated_file& file,
+    std::uint64_t offset,
+    std::vector<std::byte> const& content,
     write_how how = write_how::cached
 ) {
     REQUIRE(write_full(file, content, offset, how).has_value());

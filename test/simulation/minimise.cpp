@@ -1,6 +1,5 @@
-#include <jetpp/simulation/minimise.hpp>
-
 #include <jetpp/env/sync.hpp>
+#include <jetpp/simulation/minimise.hpp>
 
 #include <cstdint>
 #include <vector>

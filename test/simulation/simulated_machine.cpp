@@ -36,8 +36,9 @@ constexpr auto io_error = error{.code = errc::io, .os_errno = 5};
 
 } // namespace
 
-TEST_CASE("a sync keeps what was written before it and a durable write keeps itself alone",
-          "[simulation]") {
+TEST_CASE(
+    "a sync keeps what was written before it and a durable write keeps itself alone", "[simulation]"
+) {
     auto disk = one_file{};
     write(disk.file, 0, filled(512, 'a'));
     REQUIRE(disk.file.sync(sync_how::data).has_value());
@@ -59,7 +60,19 @@ TEST_CASE("an older write never comes back over a durable one", "[simulation]") 
         disk.machine.thaw(crash_policy::random);
         found.insert(disk.seen().substr(0, 5));
     }
-    CHECK(found == std::set<std::string>{"oobo" "o", "oabo" "o", "ooba" "o", "oaba" "o"});
+    CHECK(
+        found ==
+        std::set<std::string>{
+            "oobo"
+            "o",
+            "oabo"
+            "o",
+            "ooba"
+            "o",
+            "oaba"
+            "o"
+        }
+    );
 }
 
 TEST_CASE("a durable write that extends the file keeps its size", "[simulation]") {
@@ -92,8 +105,9 @@ TEST_CASE("a pending truncation takes effect or does not", "[simulation]") {
     CHECK(found == std::set<std::string>{"oooooooo", "oonooooo", "oo", "oon", "oo."});
 }
 
-TEST_CASE("a crash in the n-th call leaves the earlier ones and a part of this one",
-          "[simulation]") {
+TEST_CASE(
+    "a crash in the n-th call leaves the earlier ones and a part of this one", "[simulation]"
+) {
     auto found = std::set<std::string>{};
     for (std::uint64_t seed = 0; seed < 200; ++seed) {
         auto disk = one_file{seed};
@@ -193,9 +207,8 @@ TEST_CASE("the n-th call fails once, or for ever", "[simulation]") {
 }
 
 TEST_CASE("after a failed sync the next one lies", "[simulation]") {
-    auto const world = GENERATE(
-        sync_failure::revert, sync_failure::keep_clean, sync_failure::keep_until_evict
-    );
+    auto const world =
+        GENERATE(sync_failure::revert, sync_failure::keep_clean, sync_failure::keep_until_evict);
     auto disk = one_file{};
     disk.machine.options.after_failed_sync = world;
     write(disk.file, 0, filled(512, 'n'));

@@ -41,10 +41,14 @@ TEST_CASE("open modes decide about existence", "[simulation][storage]") {
     CHECK(open(open_mode::create_new).error().code == errc::already_exists);
     CHECK(open(open_mode::open_or_create).has_value());
     auto read_only = open(open_mode::read_only).value();
-    CHECK(read_only.write_some(filled(512, 'a'), 0, write_how::cached).error().code ==
-          errc::permission_denied);
-    CHECK(simulated_storage{disk.machine}.open_dir("/no", directory_how::must_exist).error().code ==
-          errc::not_found);
+    CHECK(
+        read_only.write_some(filled(512, 'a'), 0, write_how::cached).error().code ==
+        errc::permission_denied
+    );
+    CHECK(
+        simulated_storage{disk.machine}.open_dir("/no", directory_how::must_exist).error().code ==
+        errc::not_found
+    );
 }
 
 TEST_CASE("what is written is read, and holes are zeros", "[simulation][storage]") {
@@ -108,8 +112,9 @@ TEST_CASE("directories nest and only empty ones are removed", "[simulation][stor
     CHECK_FALSE(disk.machine.exists("db/sub"));
 }
 
-TEST_CASE("a directory made in another is lost unless that one is synced",
-          "[simulation][storage]") {
+TEST_CASE(
+    "a directory made in another is lost unless that one is synced", "[simulation][storage]"
+) {
     for (auto const synced : {false, true}) {
         auto disk = fresh{};
         auto sub = disk.db.open_dir("sub", directory_how::create_if_missing).value();
@@ -121,8 +126,9 @@ TEST_CASE("a directory made in another is lost unless that one is synced",
     }
 }
 
-TEST_CASE("a new link and the removal of the old name are durable each by itself",
-          "[simulation][storage]") {
+TEST_CASE(
+    "a new link and the removal of the old name are durable each by itself", "[simulation][storage]"
+) {
     for (auto const synced : {false, true}) {
         auto disk = fresh{};
         disk.machine.put("db/f", filled(1, 'f'));
@@ -156,7 +162,9 @@ TEST_CASE("a lock is held once, and not over a crash", "[simulation][storage]") 
     auto again = db.acquire_lock("jet.lock");
     CHECK(again.has_value());
     // The lock of the dead process lets go of nothing.
-    { auto const dead = std::move(held).value(); }
+    {
+        auto const dead = std::move(held).value();
+    }
     CHECK(db.acquire_lock("jet.lock").error().code == errc::in_use);
 }
 

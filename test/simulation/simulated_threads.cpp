@@ -69,9 +69,7 @@ TEST_CASE("yielding atomics show what happens between two accesses", "[simulatio
         auto tape = choice_tape{seed};
         auto world = simulated_world{tape};
         auto counter = interleaved_runtime::atomic<std::uint32_t>{0};
-        world.run([&] {
-            run_together(2, [&](int) { counter.store(counter.load() + 1); });
-        });
+        world.run([&] { run_together(2, [&](int) { counter.store(counter.load() + 1); }); });
         found.insert(counter.load());
     }
     CHECK(found == std::set<std::uint32_t>{1, 2});
@@ -82,7 +80,8 @@ TEST_CASE("yielding atomics show what happens between two accesses", "[simulatio
         world.run([&] {
             run_together(3, [&](int) {
                 auto seen = counter.load();
-                while (!counter.compare_exchange_weak(seen, seen + 1)) {}
+                while (!counter.compare_exchange_weak(seen, seen + 1)) {
+                }
             });
         });
         REQUIRE(counter.load() == 3);
@@ -121,9 +120,8 @@ TEST_CASE("a lost wake-up is found as a deadlock", "[simulation][threads]") {
     auto deadlocks = 0;
     for (std::uint64_t seed = 0; seed < 300; ++seed) {
         auto tape = choice_tape{seed};
-        auto world = simulated_world{
-            tape, {.threads = {.spurious_num = 0, .stuck = when_stuck::report}}
-        };
+        auto world =
+            simulated_world{tape, {.threads = {.spurious_num = 0, .stuck = when_stuck::report}}};
         auto moved = event{};
         auto ready = false;
         auto const outcome = world.run([&] {
@@ -147,9 +145,8 @@ TEST_CASE("a lost wake-up is found as a deadlock", "[simulation][threads]") {
 
 TEST_CASE("tasks that never end are stopped at the bound of steps", "[simulation][threads]") {
     auto tape = choice_tape{1};
-    auto world = simulated_world{
-        tape, {.threads = {.steps_max = 10'000, .stuck = when_stuck::report}}
-    };
+    auto world =
+        simulated_world{tape, {.threads = {.steps_max = 10'000, .stuck = when_stuck::report}}};
     auto const outcome = world.run([&] {
         for (std::uint32_t turn = 0;; ++turn) simulated_runtime{}.relax(turn);
     });
@@ -179,8 +176,10 @@ TEST_CASE("time jumps to the next deadline when all tasks wait", "[simulation][t
     CHECK(order == std::vector<int>{2, 1, 0});
 }
 
-TEST_CASE("park returns at once when the word has moved or the deadline has passed",
-          "[simulation][threads]") {
+TEST_CASE(
+    "park returns at once when the word has moved or the deadline has passed",
+    "[simulation][threads]"
+) {
     auto tape = choice_tape{1};
     auto world = simulated_world{tape};
     world.run([&] {

@@ -1,8 +1,7 @@
-#include <jetpp/simulation/simulated_world.hpp>
-
 #include <jetpp/core/bytes.hpp>
 #include <jetpp/env/io.hpp>
 #include <jetpp/env/sync.hpp>
+#include <jetpp/simulation/simulated_world.hpp>
 
 #include <algorithm>
 #include <array>
@@ -28,11 +27,8 @@ public:
     static constexpr std::size_t record_bytes = 16;
 
     static result<number_log> open(Env env) {
-        BOOST_OUTCOME_TRY(
-            auto dir, env.storage.open_dir("/db", directory_how::create_if_missing)
-        );
-        constexpr auto how =
-            open_how{.mode = open_mode::open_or_create, .io = io_mode::buffered};
+        BOOST_OUTCOME_TRY(auto dir, env.storage.open_dir("/db", directory_how::create_if_missing));
+        constexpr auto how = open_how{.mode = open_mode::open_or_create, .io = io_mode::buffered};
         BOOST_OUTCOME_TRY(auto file, dir.open("numbers", how));
         if (!Env::runtime_type::sabotaged(sabotage::skip_dir_sync)) {
             BOOST_OUTCOME_TRY(dir.sync());
@@ -117,9 +113,7 @@ std::optional<std::uint64_t> rounds_to_find(sabotage bug, std::uint64_t rounds_m
 
 // Writers that share a log under a mutex, a clock to wait on, crashes and short counts.
 std::uint64_t busy_run(choice_tape& tape) {
-    auto world = simulated_world{
-        tape, {.machine = {.short_num = 1, .traces_contents = true}}
-    };
+    auto world = simulated_world{tape, {.machine = {.short_num = 1, .traces_contents = true}}};
     for (int life = 0; life < 2; ++life) {
         world.machine().crash_at(5 + tape.pick(60));
         world.run([&] {
@@ -174,8 +168,10 @@ TEST_CASE("any bytes are a tape", "[simulation][world]") {
     }
 }
 
-TEST_CASE("a log that syncs before it acknowledges keeps its promise in every crash",
-          "[simulation][world]") {
+TEST_CASE(
+    "a log that syncs before it acknowledges keeps its promise in every crash",
+    "[simulation][world]"
+) {
     auto const rounds = jetpp_test::rounds(20'000);
     auto const begin = std::chrono::steady_clock::now();
     CHECK_FALSE(rounds_to_find(sabotage::none, rounds));
@@ -183,7 +179,8 @@ TEST_CASE("a log that syncs before it acknowledges keeps its promise in every cr
         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     std::printf(
         "simulation: %llu worlds of 4 crashes each, %.0f crashes a second\n",
-        static_cast<unsigned long long>(rounds), 4.0 * static_cast<double>(rounds) / elapsed
+        static_cast<unsigned long long>(rounds),
+        4.0 * static_cast<double>(rounds) / elapsed
     );
 }
 
@@ -229,8 +226,10 @@ TEST_CASE("every call of a scripted run can be the last one", "[simulation][worl
     CHECK(last_call > 12);
 }
 
-TEST_CASE("every call of a scripted run can fail, and only what was promised is kept",
-          "[simulation][world]") {
+TEST_CASE(
+    "every call of a scripted run can fail, and only what was promised is kept",
+    "[simulation][world]"
+) {
     auto harmed = true;
     for (std::uint64_t call = 1; harmed; ++call) {
         auto tape = choice_tape{call};
@@ -270,8 +269,9 @@ TEST_CASE("a world stops at the n-th hit of a point", "[simulation][world]") {
     CHECK(world.threads().hits(point_id::acknowledged) == 5);
 }
 
-TEST_CASE("writes of many tasks are in flight together when the machine stops",
-          "[simulation][world]") {
+TEST_CASE(
+    "writes of many tasks are in flight together when the machine stops", "[simulation][world]"
+) {
     auto most = std::size_t{0};
     for (std::uint64_t seed = 0; seed < 100; ++seed) {
         auto tape = choice_tape{seed};

@@ -57,7 +57,9 @@ public:
     // Errors: see live_backup::begin, and the sink's.
     [[nodiscard]] result<void> open() noexcept {
         return kept([&]() -> result<void> {
-            BOOST_OUTCOME_TRY(auto writer, set_writer<Sink>::create(*sink_, options_.codec, options_.encryption));
+            BOOST_OUTCOME_TRY(
+                auto writer, set_writer<Sink>::create(*sink_, options_.codec, options_.encryption)
+            );
             writer_.emplace(std::move(writer));
             auto& random = clock();
             auto const promised = writer_->promised();
@@ -319,12 +321,14 @@ private:
         auto const percent = static_cast<double>(held) / static_cast<double>(cap) * 100;
         for (; told_ < levels.size() && percent >= static_cast<double>(levels[told_]); ++told_)
             tell(
-                {.kind = event_kind::backup_log_held, .from = from, .to = to, .count = levels[told_]}
+                {.kind = event_kind::backup_log_held, .from = from, .to = to, .count = levels[told_]
+                }
             );
         if (held <= cap) return ok();
         auto const broken =
             error{.code = errc::pin_broken, .file = file_kind::log_segment, .at = from};
-        tell({.kind = event_kind::pin_broken, .why = broken, .from = from, .to = to, .count = held});
+        tell({.kind = event_kind::pin_broken, .why = broken, .from = from, .to = to, .count = held}
+        );
         return broken;
     }
     // During a proof. Errors: cancelled, once somebody has interrupted the job; of watch_log().
@@ -365,8 +369,8 @@ private:
     token_bucket bucket_;
     basic_event<runtime> wake_;
     typename Traits::template atomic<std::uint32_t> interrupted_{0};
-    bool abandoned_ = false; // and nobody was told yet
-    std::size_t told_ = 0;   // of the levels of the cap
+    bool abandoned_ = false;       // and nobody was told yet
+    std::size_t told_ = 0;         // of the levels of the cap
     std::uint64_t done_bytes_ = 0; // read and written; what a delta left out counts
     typename Traits::template atomic<std::uint64_t> total_{0};
 };

@@ -50,12 +50,14 @@ template <class Traits>
         for (auto first = page_limits<page_size>::first_page.value; first < count;) {
             auto const end = std::min(count, (first / pages_a_run + 1) * pages_a_run);
             auto const run = theirs.part(0, std::size_t{end - first} * page_size);
-            if (!live.read(page_number{first}, run)) std::fill(run.begin(), run.end(), std::byte{0});
+            if (!live.read(page_number{first}, run))
+                std::fill(run.begin(), run.end(), std::byte{0});
             for (auto number = first; number < end; ++number) {
                 auto const page = page_number{number};
                 auto const image = run.subspan(std::size_t{number - first} * page_size, page_size);
-                auto const readable = live.copy_resident(page, image) ||
-                                      codec::verify(image.data(), live.nonce(), page) == damage::none;
+                auto const readable =
+                    live.copy_resident(page, image) ||
+                    codec::verify(image.data(), live.nonce(), page) == damage::none;
                 if (!readable) continue;
                 BOOST_OUTCOME_TRY(
                     auto const unreadable,

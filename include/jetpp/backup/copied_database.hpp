@@ -41,9 +41,7 @@ struct copied_database {
     std::optional<copy_trailer> trailer{}; // state 9
     uuid set{};
 
-    [[nodiscard]] bool is_adopted() const noexcept {
-        return header.state == database_state::dirty;
-    }
+    [[nodiscard]] bool is_adopted() const noexcept { return header.state == database_state::dirty; }
 };
 
 template <any_environment Env, std::size_t PageSize, class Checksum>
@@ -88,7 +86,9 @@ public:
             auto done = read_full(*looked.file_, image, at * PageSize);
             if (!done) return looked.here(done.error());
             for (std::uint64_t i = 0; i < count; ++i) {
-                BOOST_OUTCOME_TRY(auto const there, looked.check(image.data() + i * PageSize, at + i));
+                BOOST_OUTCOME_TRY(
+                    auto const there, looked.check(image.data() + i * PageSize, at + i)
+                );
                 proved += there ? 1U : 0U;
             }
             at += count;
@@ -142,13 +142,10 @@ private:
     [[nodiscard]] error here(error const& e) const noexcept {
         return e.with_file(file_kind::database).with_database(known_.header.id);
     }
-    [[nodiscard]] error refused(
-        errc code, std::uint64_t page = 0, damage reason = damage::none
-    ) const noexcept {
+    [[nodiscard]] error refused(errc code, std::uint64_t page = 0, damage reason = damage::none)
+        const noexcept {
         return here(
-            {.code = code,
-             .page = page_number{static_cast<std::uint32_t>(page)},
-             .reason = reason}
+            {.code = code, .page = page_number{static_cast<std::uint32_t>(page)}, .reason = reason}
         );
     }
 
@@ -198,12 +195,10 @@ private:
         auto const n = known_.file_pages - 1;
         auto const page = room_.part(0, PageSize);
         if (auto done = read_full(*file_, page, n * PageSize); !done) return here(done.error());
-        auto const found = codec::verify_sum(
-            page.data(), h.nonce, page_number{static_cast<std::uint32_t>(n)}
-        );
-        auto const is_trailer =
-            found == damage::none &&
-            page_view<PageSize>{page.data()}.kind() == page_kind::copy_trailer;
+        auto const found =
+            codec::verify_sum(page.data(), h.nonce, page_number{static_cast<std::uint32_t>(n)});
+        auto const is_trailer = found == damage::none &&
+                                page_view<PageSize>{page.data()}.kind() == page_kind::copy_trailer;
         known_.pages = is_trailer ? n : known_.file_pages;
         if (h.state != database_state::backup_copy) {
             known_.copy_end = h.max_required_lsn;

@@ -79,10 +79,7 @@ public:
     // Errors: log_damaged, log_gap, of storage, of visitor and progress.
     template <class Visitor, class Progress>
     [[nodiscard]] result<lsn> walk(
-        typename Env::directory& where,
-        std::size_t page_size,
-        Visitor& visitor,
-        Progress&& progress
+        typename Env::directory& where, std::size_t page_size, Visitor& visitor, Progress&& progress
     ) const noexcept {
         BOOST_OUTCOME_TRY(auto checker, segment_checker::create(page_size));
         BOOST_OUTCOME_TRY(auto room, aligned_buffer::create(piece_bytes));
@@ -90,9 +87,9 @@ public:
         for (std::size_t i = 0; i < chain_.size(); ++i) {
             auto const last = i + 1 == chain_.size();
             auto const cut = last ? no_lsn : chain_[i + 1].cut;
-            BOOST_OUTCOME_TRY(walk_one(
-                where, chain_[i], cut, checker, room.all(), visitor, progress
-            ));
+            BOOST_OUTCOME_TRY(
+                walk_one(where, chain_[i], cut, checker, room.all(), visitor, progress)
+            );
             auto const& closing = checker.closing();
             // Sessions seal the log: one that is not closed was not delivered so.
             if (!cut && !closing) return gap(checker.end());
@@ -122,15 +119,15 @@ private:
         Visitor& visitor,
         Progress& progress
     ) noexcept {
-        auto const damaged = error{
-            .code = errc::log_damaged, .file = file_kind::log_segment, .at = header.first()
-        };
+        auto const damaged =
+            error{.code = errc::log_damaged, .file = file_kind::log_segment, .at = header.first()};
         auto opened =
             where.open(segment_file_name(header.generation), {.mode = open_mode::read_only});
         if (!opened) return opened.error().with_file(file_kind::log_segment);
         auto file = std::move(opened).assume_value();
         checker.begin(cut);
-        for (auto at = std::uint64_t{0}; at < header.segment_bytes && !(at && checker.has_ended());) {
+        for (auto at = std::uint64_t{0};
+             at < header.segment_bytes && !(at && checker.has_ended());) {
             auto const left = header.segment_bytes - at;
             auto const image =
                 room.first(static_cast<std::size_t>(std::min<std::uint64_t>(left, room.size())));
@@ -138,11 +135,12 @@ private:
             if (!got) return got.error().with_file(file_kind::log_segment);
             if (at == 0 && got.assume_value() < segment_header_bytes) return damaged;
             std::memset(image.data() + got.assume_value(), 0, image.size() - got.assume_value());
-            BOOST_OUTCOME_TRY(
-                checker.feed(image, [&](log_record const& record) noexcept -> result<void> {
+            BOOST_OUTCOME_TRY(checker.feed(
+                image,
+                [&](log_record const& record) noexcept -> result<void> {
                     return visitor.see_record(record);
-                })
-            );
+                }
+            ));
             if (at == 0) {
                 if (checker.header() != header) return damaged;
                 visitor.see_segment(header);

@@ -65,8 +65,8 @@ public:
         set_tally& tally,
         set_access const& access
     ) noexcept
-        : set_{&set}, manifest_{&manifest}, database_{database}, visitor_{&visitor},
-          tally_{&tally}, access_{access} {}
+        : set_{&set}, manifest_{&manifest}, database_{database}, visitor_{&visitor}, tally_{&tally},
+          access_{access} {}
 
     [[nodiscard]] result<void> run() noexcept {
         return guarded([&]() -> result<void> {
@@ -221,8 +221,7 @@ private:
             t.log_start != manifest_->log_start || t.begin_lsn != manifest_->begin_lsn ||
             t.copy_end_lsn > manifest_->copy_end_lsn)
             return refused(pages, errc::set_mixed);
-        if (highest_ >= t.copy_end_lsn)
-            return refused(pages, errc::page_damaged, damage::future);
+        if (highest_ >= t.copy_end_lsn) return refused(pages, errc::page_damaged, damage::future);
         return visitor_->end_database(t);
     }
 

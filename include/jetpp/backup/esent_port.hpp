@@ -173,9 +173,9 @@ public:
     result<external_report> end(external_end how, bool truncated_elsewhere) noexcept override {
         auto const now = session_.now();
         auto const truncates = now.truncating || truncated_elsewhere;
-        auto const kind = now.incremental ? (truncates ? backup_kind::incremental
-                                                       : backup_kind::differential)
-                                          : (truncates ? backup_kind::full : backup_kind::copy);
+        auto const kind = now.incremental
+                              ? (truncates ? backup_kind::incremental : backup_kind::differential)
+                              : (truncates ? backup_kind::full : backup_kind::copy);
         return session_.end(how, kind);
     }
     void stop_backup() noexcept override { session_.stop(); }
@@ -192,9 +192,8 @@ public:
     result<void> restore(path_view, std::optional<path_view>, progress const&) noexcept override {
         return error{.code = errc::misuse}; // is_initialised() was asked first
     }
-    result<void> restore_external(
-        path_view, external_files const&, progress const&
-    ) noexcept override {
+    result<void> restore_external(path_view, external_files const&, progress const&) noexcept
+        override {
         return error{.code = errc::misuse};
     }
     result<void> truncate_only() noexcept override {

@@ -183,7 +183,7 @@ private:
         bool reading = false;
     };
 
-    instance<Traits>* in_; // null: it was closed
+    instance<Traits>* in_;      // null: it was closed
     basic_mutex<runtime> lock_; // held over the I/O of begin, roll and end, never of a page
     basic_event<runtime> idle_;
     std::atomic<bool> stop_asked_{false};
@@ -199,7 +199,7 @@ private:
     std::uint64_t last_handle_ = 0;
     std::size_t readers_ = 0;
     bool claimed_ = false; // the instance knows of it, and will tell when it goes
-    bool ending_ = false; // somebody waits for the readers to leave
+    bool ending_ = false;  // somebody waits for the readers to leave
 };
 
 } // namespace jetpp::inline v1

@@ -39,8 +39,11 @@ class external_file {
 public:
     // A database's image from page `first` on.
     external_file(
-        std::size_t database, paged_file<Traits>& file, frozen_database const& known,
-        uuid const& set, std::uint64_t first
+        std::size_t database,
+        paged_file<Traits>& file,
+        frozen_database const& known,
+        uuid const& set,
+        std::uint64_t first
     ) noexcept
         : index_{database}, pages_{&file}, known_{known}, set_{set}, at_{first} {}
     // A segment's.
@@ -93,9 +96,8 @@ private:
 
     [[nodiscard]] result<std::size_t> read_log(bytes into) noexcept {
         auto const left = segment_bytes_ - segment_->position();
-        auto const n = static_cast<std::size_t>(
-            std::min<std::uint64_t>({left, into.size(), piece_bytes})
-        );
+        auto const n =
+            static_cast<std::size_t>(std::min<std::uint64_t>({left, into.size(), piece_bytes}));
         BOOST_OUTCOME_TRY(auto const room, room_for(into.first(n)));
         BOOST_OUTCOME_TRY(segment_->read(room, [](log_record const&) noexcept -> result<void> {
             return ok();
@@ -109,29 +111,29 @@ private:
     ) noexcept {
         if (at_ < header_pages) return read_header(bounds, into);
         if (at_ == known_.pages) return read_trailer(in, bounds, into);
-        auto const count =
-            std::min<std::uint64_t>({known_.pages - at_, into.size() / page_size,
-                                     piece_bytes / page_size});
+        auto const count = std::min<std::uint64_t>(
+            {known_.pages - at_, into.size() / page_size, piece_bytes / page_size}
+        );
         auto const size = static_cast<std::size_t>(count * page_size);
         BOOST_OUTCOME_TRY(auto const room, room_for(into.first(size)));
         auto source = source_type{*pages_, in.pool(), in.log()};
         auto copier = copier_type{source};
         auto presence = presence_bits{};
-        BOOST_OUTCOME_TRY(
-            copier.copy(page_number{static_cast<std::uint32_t>(at_)}, room, presence)
+        BOOST_OUTCOME_TRY(copier.copy(page_number{static_cast<std::uint32_t>(at_)}, room, presence)
         );
         masked_ += copier.masked();
         for (std::size_t i = 0; i < count; ++i)
             if (is_present(presence, i))
-                highest_ = later(
-                    highest_, page_view<page_size>{room.data() + i * page_size}.page_lsn()
-                );
+                highest_ =
+                    later(highest_, page_view<page_size>{room.data() + i * page_size}.page_lsn());
         runtime::point(point_id::backup_page_copied);
         if (room.data() != into.data()) std::memcpy(into.data(), room.data(), size);
         BOOST_OUTCOME_TRY(note(at_ + count));
         return size;
     }
-    [[nodiscard]] result<std::size_t> read_header(backup_bounds const& bounds, bytes into) noexcept {
+    [[nodiscard]] result<std::size_t> read_header(
+        backup_bounds const& bounds, bytes into
+    ) noexcept {
         BOOST_OUTCOME_TRY(auto area, aligned_buffer::create(database_header_area_bytes));
         encode_header_area(known_, set_, bounds.log_start, area.all());
         auto const count = std::min<std::uint64_t>(header_pages - at_, into.size() / page_size);

@@ -127,9 +127,8 @@ template <class Engine>
     using traits = typename Engine::traits;
     if (kind != backup_kind::full && kind != backup_kind::copy)
         return error{.code = errc::invalid_argument};
-    auto session = std::unique_ptr<external_backup<traits>>{
-        new (std::nothrow) external_backup<traits>{db.core().store}
-    };
+    auto session = std::unique_ptr<external_backup<traits>>{new (std::nothrow
+    ) external_backup<traits>{db.core().store}};
     if (session == nullptr) return error{.code = errc::out_of_memory};
     BOOST_OUTCOME_TRY(session->begin(kind, options));
     return external_databases<traits>{std::move(session)};
@@ -143,9 +142,8 @@ template <class Engine>
     using traits = typename Engine::traits;
     if (kind != backup_kind::incremental && kind != backup_kind::differential)
         return error{.code = errc::invalid_argument};
-    auto session = std::unique_ptr<external_backup<traits>>{
-        new (std::nothrow) external_backup<traits>{db.core().store}
-    };
+    auto session = std::unique_ptr<external_backup<traits>>{new (std::nothrow
+    ) external_backup<traits>{db.core().store}};
     if (session == nullptr) return error{.code = errc::out_of_memory};
     BOOST_OUTCOME_TRY(session->begin(kind, options));
     return external_logs<traits>{std::move(session)};

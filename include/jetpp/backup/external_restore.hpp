@@ -59,13 +59,13 @@ struct external_restore_options {
 };
 
 struct external_restore_report {
-    uuid set{};             // the session of the databases
-    lsn reached{};          // every commit below it is there
+    uuid set{};    // the session of the databases
+    lsn reached{}; // every commit below it is there
     lsn last_commit{};
     timeline_id timeline{}; // the new one
     lsn fork_lsn{};
     std::uint64_t databases{};
-    std::uint64_t pages{};  // proved
+    std::uint64_t pages{}; // proved
     recovery_report recovery{};
     std::chrono::nanoseconds laying{}; // until recovery began
     std::chrono::nanoseconds took{};
@@ -77,8 +77,7 @@ template <class Traits>
 class external_restore_run {
     using env = typename Traits::env;
     using directory = typename env::directory;
-    using file_type =
-        copied_database_file<env, Traits::page_size, typename Traits::checksum>;
+    using file_type = copied_database_file<env, Traits::page_size, typename Traits::checksum>;
 
 public:
     external_restore_run(
@@ -154,8 +153,7 @@ private:
         auto const& all = options_->databases;
         for (auto const& one : all) {
             BOOST_OUTCOME_TRY(database_file_name(one.to));
-            if (one.id.is_nil() && one.from.empty())
-                return error{.code = errc::invalid_argument};
+            if (one.id.is_nil() && one.from.empty()) return error{.code = errc::invalid_argument};
             for (auto const& other : all)
                 if (&other != &one &&
                     (other.to == one.to || (!one.id.is_nil() && other.id == one.id) ||
@@ -207,9 +205,7 @@ private:
         for (auto const& one : copies_)
             if (report_.reached < one.copy_end)
                 return error{
-                    .code = errc::log_gap,
-                    .file = file_kind::log_segment,
-                    .at = report_.reached
+                    .code = errc::log_gap, .file = file_kind::log_segment, .at = report_.reached
                 };
         BOOST_OUTCOME_TRY(log_->finish());
         report_.set = first.set;
@@ -248,8 +244,7 @@ private:
     }
     // The log is taken as it is found: where that is not what was asked for, it is said.
     // Errors: log_gap (one is missing), unsupported (log beyond the last one that is wanted).
-    [[nodiscard]] result<void> check_generations(
-        std::span<segment_header const> chain
+    [[nodiscard]] result<void> check_generations(std::span<segment_header const> chain
     ) const noexcept {
         auto const low = options_->generation_low;
         auto const high = options_->generation_high;
@@ -279,9 +274,7 @@ private:
     // Errors: database_not_in_sets, database_missing, history_break, not_found.
     [[nodiscard]] result<void> check_attached() {
         auto const about = [](errc code, database_id id, lsn at) {
-            return error{
-                .code = code, .database = id.value, .file = file_kind::database, .at = at
-            };
+            return error{.code = code, .database = id.value, .file = file_kind::database, .at = at};
         };
         for (auto const& known : log_->analysis().databases()) {
             auto logged = known;
@@ -304,9 +297,10 @@ private:
             auto const* const logged = log_->analysis().database(copy.header.id);
             if (logged == nullptr || logged->database != copy.header.database)
                 return about(errc::history_break, copy.header.id, report_.reached);
-            auto const is_chosen = std::any_of(chosen_.begin(), chosen_.end(), [&](auto const& one) {
-                return one.database == copy.header.database;
-            });
+            auto const is_chosen =
+                std::any_of(chosen_.begin(), chosen_.end(), [&](auto const& one) {
+                    return one.database == copy.header.database;
+                });
             // The file that the map calls so is another one's.
             if (!is_chosen) return about(errc::database_missing, copy.header.id, report_.reached);
         }
@@ -420,9 +414,7 @@ private:
 // history_break: nothing was changed. Those of recovery: put the files back and call again.
 template <class Traits>
 [[nodiscard]] result<external_restore_report> external_restore(
-    typename Traits::env environment,
-    path_view where,
-    external_restore_options const& options = {}
+    typename Traits::env environment, path_view where, external_restore_options const& options = {}
 ) noexcept {
     return guarded([&] {
         return detail::external_restore_run<Traits>{environment, where, options}.run();

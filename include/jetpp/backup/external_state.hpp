@@ -57,9 +57,9 @@ struct external_answer {
 
 // How a session that is ended normally ends.
 struct external_ending {
-    errc why = errc::none;     // none: what is complete is stamped
-    std::size_t database = 0;  // database_incomplete: which one; all of them: the count
-    std::size_t segment = 0;   // logs_unread: the first one
+    errc why = errc::none;    // none: what is complete is stamped
+    std::size_t database = 0; // database_incomplete: which one; all of them: the count
+    std::size_t segment = 0;  // logs_unread: the first one
 };
 
 class external_state {
@@ -210,8 +210,9 @@ inline external_answer external_state::ask(external_call call) const noexcept {
 // a backup that went on would not be what he thinks.
 inline external_answer external_state::ask_open(external_call call) const noexcept {
     if (phase_ == external_phase::databases)
-        return {.refused = call == external_call::open_database ? errc::none
-                                                                : errc::file_not_listed};
+        return {
+            .refused = call == external_call::open_database ? errc::none : errc::file_not_listed
+        };
     if (call == external_call::open_database)
         return {.refused = errc::invalid_backup_sequence, .tears_down = true};
     if (call == external_call::open_other) return {.refused = errc::file_not_listed};

@@ -61,7 +61,7 @@ struct external_report {
     std::vector<std::string> copied; // databases whose headers name the session now
     std::vector<std::string> failed; // they left it: a page could not be read
     std::uint32_t segments_deleted = 0;
-    std::uint32_t segments_missing = 0; // somebody had deleted them already
+    std::uint32_t segments_missing = 0;      // somebody had deleted them already
     std::optional<error> stamp_problem{};    // the copies stand, but no header names them
     std::optional<error> truncate_problem{}; // segments below it are gone, the copies stand
 };

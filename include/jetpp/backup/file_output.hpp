@@ -343,8 +343,8 @@ private:
 
     std::optional<typename Env::file> file_;
     aligned_buffer buffer_;
-    std::uint64_t at_ = 0;  // of what is read next, in the file
-    std::size_t from_ = 0;  // of what is given out next, in the buffer
+    std::uint64_t at_ = 0; // of what is read next, in the file
+    std::size_t from_ = 0; // of what is given out next, in the buffer
     std::size_t held_ = 0;
     bool at_end_ = false;
 };

@@ -136,9 +136,9 @@ private:
             return error{.code = errc::limit_exceeded, .file = file_kind::manifest};
         if (library_.argon2id == nullptr) return error{.code = errc::unsupported};
         auto stretched = secret_key{};
-        BOOST_OUTCOME_TRY(library_.argon2id(
-            text, slot.salt, {slot.kdf_memory, slot.kdf_passes}, stretched.all()
-        ));
+        BOOST_OUTCOME_TRY(
+            library_.argon2id(text, slot.salt, {slot.kdf_memory, slot.kdf_passes}, stretched.all())
+        );
         return derive(stretched.all(), set, slot);
     }
 
@@ -282,9 +282,8 @@ inline result<std::shared_ptr<set_key const>> key_ring::unlock(backup_manifest c
         if (!tried) return tried.error();
         auto const& got = tried.assume_value();
         if (got == nullptr) continue;
-        auto key = std::make_shared<set_key const>(
-            manifest.set, *cipher, got->data, got->symmetric
-        );
+        auto key =
+            std::make_shared<set_key const>(manifest.set, *cipher, got->data, got->symmetric);
         BOOST_OUTCOME_TRY(auto const mac, key->manifest_mac(manifest.mac_input.value));
         if (!manifest.hmac || !same_secret(mac, *manifest.hmac))
             return here(errc::authentication_failed);

@@ -76,9 +76,9 @@ struct lineage {
     for (auto const& one : sets) {
         if (!one.usable) continue;
         auto const same = head != nullptr && head->manifest->timeline == one.manifest->timeline;
-        auto const is_later = head == nullptr ||
-                              (same ? head->manifest->end_lsn < one.manifest->end_lsn
-                                    : leads_to(*head->manifest, *one.manifest));
+        auto const is_later =
+            head == nullptr || (same ? head->manifest->end_lsn < one.manifest->end_lsn
+                                     : leads_to(*head->manifest, *one.manifest));
         if (is_later) head = &one;
     }
     if (head == nullptr) return error{.code = errc::not_found, .file = file_kind::manifest};

@@ -104,9 +104,7 @@ public:
         if (!bounds_.begin_lsn) return;
         (void)log_backup_end(*in_, set_, kind_, backup_status::aborted, bounds_, 0, files());
     }
-    void release() noexcept {
-        this->release_log(*in_);
-    }
+    void release() noexcept { this->release_log(*in_); }
 
     [[nodiscard]] backup_bounds const& bounds() const noexcept { return bounds_; }
     [[nodiscard]] std::span<frozen_database const> databases() const noexcept {

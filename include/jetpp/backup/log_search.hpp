@@ -35,7 +35,8 @@ struct restore_label {
     // "L@LSN" where LSN is a number. Throws: std::bad_alloc.
     [[nodiscard]] static restore_label parse(std::string_view said) {
         auto const at = said.rfind('@');
-        if (at == std::string_view::npos || at == 0) return {std::string{said}, std::string{said}, {}};
+        if (at == std::string_view::npos || at == 0)
+            return {std::string{said}, std::string{said}, {}};
         auto const number = detail::parse_decimal(said.substr(at + 1));
         if (!number) return {std::string{said}, std::string{said}, {}};
         return {std::string{said}, std::string{said.substr(0, at)}, lsn{*number}};
@@ -101,16 +102,15 @@ public:
                 return slice.to > known;
             });
         slices.erase(slices.begin(), first);
-        BOOST_OUTCOME_TRY(
-            auto const found,
-            walk(slices, [&](log_record const& record) {
-                auto wall = wall_time{};
-                if (auto const* commit = record.template as<record::commit>()) wall = commit->wall;
-                if (auto const* mark = record.template as<record::time_mark>()) wall = mark->wall;
-                limit = record.at;
-                return wall > time;
-            })
-        );
+        BOOST_OUTCOME_TRY(auto const found, walk(slices, [&](log_record const& record) {
+                              auto wall = wall_time{};
+                              if (auto const* commit = record.template as<record::commit>())
+                                  wall = commit->wall;
+                              if (auto const* mark = record.template as<record::time_mark>())
+                                  wall = mark->wall;
+                              limit = record.at;
+                              return wall > time;
+                          }));
         if (!found) return not_reached();
         return limit;
     }

@@ -73,10 +73,9 @@ public:
             cut_ = cut;
             wanted_ = slice.from;
             for (auto const& part : manifest.parts) {
-                auto const wanted = part.content == part_content::log &&
-                                    part.timeline == slice.timeline &&
-                                    part.summary.end > slice.from.value &&
-                                    part.summary.first < slice.to.value;
+                auto const wanted =
+                    part.content == part_content::log && part.timeline == slice.timeline &&
+                    part.summary.end > slice.from.value && part.summary.first < slice.to.value;
                 if (!wanted) continue;
                 BOOST_OUTCOME_TRY(walk_part(part));
             }
@@ -131,9 +130,8 @@ private:
             checker_.begin(cuts_here_ ? cut_ : no_lsn);
             in_segment_ = true;
         }
-        auto const fed = checker_.feed(
-            run.raw, [&](log_record const& record) noexcept { return see(record); }
-        );
+        auto const fed =
+            checker_.feed(run.raw, [&](log_record const& record) noexcept { return see(record); });
         if (!fed) return fed.error().with_lsn(at);
         if (offset == 0) {
             BOOST_OUTCOME_TRY(join(at));
@@ -166,10 +164,9 @@ private:
     // The header of the segment at `at`: does it follow the one before?
     [[nodiscard]] result<void> join(lsn at) {
         auto const& h = checker_.header();
-        auto const of_set = h.instance == manifest_->instance &&
-                            h.segment_bytes == manifest_->segment_bytes &&
-                            h.timeline == slice_.timeline &&
-                            lsn{h.generation * h.segment_bytes} == at;
+        auto const of_set =
+            h.instance == manifest_->instance && h.segment_bytes == manifest_->segment_bytes &&
+            h.timeline == slice_.timeline && lsn{h.generation * h.segment_bytes} == at;
         if (!of_set) return damaged(at, errc::set_mixed);
         if (!previous_) return at == slice_.from ? result<void>{ok()} : damaged(at, errc::log_gap);
         auto const& p = *previous_;

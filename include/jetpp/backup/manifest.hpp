@@ -73,8 +73,8 @@ struct manifest_warning {
 
 // That the set was restored before it was published, and what was there then (drill.hpp).
 struct drill_proof {
-    wall_time time{}; // of the end of the restore, in seconds
-    lsn reached{};    // the end of the set
+    wall_time time{};        // of the end of the restore, in seconds
+    lsn reached{};           // the end of the set
     std::uint64_t pages{};   // read and proved
     std::uint64_t records{}; // of the log, likewise
     std::uint64_t trees{};   // walked from end to end, after replay

@@ -189,8 +189,7 @@ inline void read_index(
     auto slot = manifest_key_slot{};
     auto const kind = in.text(object, "kind");
     auto known = false;
-    for (auto const one :
-         {key_slot_kind::key, key_slot_kind::passphrase, key_slot_kind::x25519}) {
+    for (auto const one : {key_slot_kind::key, key_slot_kind::passphrase, key_slot_kind::x25519}) {
         if (kind != name_of(one)) continue;
         slot.kind = one;
         known = true;
@@ -198,9 +197,7 @@ inline void read_index(
     foreign = !known; // of a later version: other slots may do
     if (foreign) return slot;
     auto const wrapped = in.text(object, "wrapped");
-    slot.wrapped.resize(
-        slot.kind == key_slot_kind::x25519 ? sealed_box_bytes : wrapped_key_bytes
-    );
+    slot.wrapped.resize(slot.kind == key_slot_kind::x25519 ? sealed_box_bytes : wrapped_key_bytes);
     in.refuse_unless(parse_hex(wrapped, slot.wrapped));
     if (slot.kind == key_slot_kind::x25519) {
         in.refuse_unless(parse_hex(in.text(object, "recipient"), slot.recipient));

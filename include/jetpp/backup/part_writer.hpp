@@ -55,9 +55,7 @@ public:
     // Errors: out_of_memory.
     [[nodiscard]] static result<part_writer> create() noexcept {
         auto made = part_writer{};
-        BOOST_OUTCOME_TRY(
-            made.frame_, create_large_buffer(frame_header_bytes + frame_stored_max)
-        );
+        BOOST_OUTCOME_TRY(made.frame_, create_large_buffer(frame_header_bytes + frame_stored_max));
         if (!made.index_.reserve(8 + index_frames_max * index_entry::size))
             return error{.code = errc::out_of_memory};
         return made;
@@ -73,7 +71,9 @@ public:
     // Errors (all three): those of the output and the codec; out_of_memory, unsupported (the hash).
     template <frame_output Output>
     [[nodiscard]] result<void> begin(
-        Output& out, part_place const& place, stream_about const& about,
+        Output& out,
+        part_place const& place,
+        stream_about const& about,
         part_cipher* cipher = nullptr
     ) noexcept {
         cipher_ = cipher;
@@ -123,8 +123,7 @@ public:
         };
         BOOST_OUTCOME_TRY(emit(out, header));
         auto entry = std::array<std::byte, index_entry::size>{};
-        auto const in_part =
-            static_cast<std::uint32_t>(done_.bytes - offset - frame_header_bytes);
+        auto const in_part = static_cast<std::uint32_t>(done_.bytes - offset - frame_header_bytes);
         index_entry{first, end, offset, in_part, header.codec}.encode(entry.data());
         if (!index_.append(entry)) return error{.code = errc::out_of_memory};
         if (index_.size() == 8 + index_frames_max * index_entry::size) return flush_index(out);
@@ -158,9 +157,7 @@ private:
     part_writer() noexcept = default;
 
     // Where a unit is made: in the frame, or, to be sealed into it, beside.
-    [[nodiscard]] bytes unit() noexcept {
-        return cipher_ == nullptr ? stored() : plain_.all();
-    }
+    [[nodiscard]] bytes unit() noexcept { return cipher_ == nullptr ? stored() : plain_.all(); }
     [[nodiscard]] bytes stored() noexcept {
         return frame_.part(frame_header_bytes, frame_.size() - frame_header_bytes);
     }

@@ -71,7 +71,8 @@ public:
         // journal, and that is not durable yet.
         BOOST_OUTCOME_TRY(made.directory_->sync());
         BOOST_OUTCOME_TRY(auto const journal, read_restore_journal<Env>(*made.directory_));
-        if (journal && journal->flags == 0) return nothing; // an ordinary one, of an empty directory
+        if (journal && journal->flags == 0)
+            return nothing; // an ordinary one, of an empty directory
         if (journal && journal->flags != restore_journal::exchange)
             return error{.code = errc::would_overwrite, .file = file_kind::restore_journal};
         if (journal) {
@@ -114,9 +115,7 @@ public:
         plan_.phase = restore_phase::publish;
         // The name of staging, before the journal that counts on it.
         BOOST_OUTCOME_TRY(directory_->sync());
-        BOOST_OUTCOME_TRY(
-            auto file, restore_journal_file<Env>::begin(env_, *directory_, plan_)
-        );
+        BOOST_OUTCOME_TRY(auto file, restore_journal_file<Env>::begin(env_, *directory_, plan_));
         journal_ = std::move(file);
         return finish();
     }
@@ -153,9 +152,7 @@ public:
     // An empty one, of this try.
     [[nodiscard]] result<directory> make_staging() noexcept {
         plan_.staging = make_uuid(env_.runtime.random(), env_.runtime.random());
-        return directory_->open_dir(
-            staging_name(plan_.staging), directory_how::create_if_missing
-        );
+        return directory_->open_dir(staging_name(plan_.staging), directory_how::create_if_missing);
     }
     // What is staged is whole and synced. Errors: would_overwrite, as publish(); of storage.
     [[nodiscard]] result<void> begin_live(live_plan const& of) noexcept {
@@ -171,9 +168,7 @@ public:
         std::memcpy(plan_.plan.data(), of.set.raw.data(), of.set.raw.size());
         BOOST_OUTCOME_TRY(directory_->sync());
         if (journal_ != nullptr) return journal_->write(plan_);
-        BOOST_OUTCOME_TRY(
-            auto file, restore_journal_file<Env>::begin(env_, *directory_, plan_)
-        );
+        BOOST_OUTCOME_TRY(auto file, restore_journal_file<Env>::begin(env_, *directory_, plan_));
         journal_ = std::move(file);
         return ok();
     }
@@ -183,7 +178,8 @@ public:
         return guarded([&]() -> result<std::string> {
             BOOST_OUTCOME_TRY(open_journal());
             auto const name = staging_name(plan_.staging);
-            auto const aside_name = abandoned_name({load_le<std::uint64_t>(plan_.staging.raw.data())});
+            auto const aside_name =
+                abandoned_name({load_le<std::uint64_t>(plan_.staging.raw.data())});
             auto staged = directory_->open_dir(name, directory_how::must_exist);
             // While it is published it must be there; later it may be gone, all of it moved.
             auto const may_be_gone = plan_.phase != restore_phase::publish;

@@ -133,9 +133,7 @@ template <class Traits, class Log>
     slot.segment_bytes = last.segment_bytes;
     slot.page_bytes = static_cast<std::uint32_t>(Traits::page_size);
     for (auto const& one : databases)
-        slot.databases[slot.database_count++] = {
-            .id = one.id, .database = one.database
-        };
+        slot.databases[slot.database_count++] = {.id = one.id, .database = one.database};
     return file.write(slot);
 }
 

@@ -171,9 +171,8 @@ private:
         return found;
     }
 
-    [[nodiscard]] result<restore_plan> plan_from(
-        std::size_t last, lsn limit, plan_trouble& trouble
-    ) const {
+    [[nodiscard]] result<restore_plan> plan_from(std::size_t last, lsn limit, plan_trouble& trouble)
+        const {
         auto made = restore_plan{.head = head_, .pages = {}, .log = {}, .limit = limit};
         for (auto at = last;;) {
             made.pages.push_back(at);
@@ -241,9 +240,8 @@ private:
             at = next;
         }
     }
-    [[nodiscard]] planned_log best_at(
-        timeline_id timeline, lsn at, lsn stop, std::size_t preferred
-    ) const noexcept {
+    [[nodiscard]] planned_log best_at(timeline_id timeline, lsn at, lsn stop, std::size_t preferred)
+        const noexcept {
         auto best = planned_log{.timeline = timeline, .from = at};
         for (std::size_t i = 0; i < sets_.size(); ++i) {
             if (!is_of_family(sets_[i])) continue;

@@ -34,7 +34,7 @@ struct restore_options {
     // A target that holds something: its files go aside, into jet.abandoned-<timeline>/.
     bool force = false;
     std::size_t buffer_bytes = std::size_t{64} << 20; // of the recovery
-    set_access access{}; // codecs and keys the sets may want
+    set_access access{};                              // codecs and keys the sets may want
     // Bytes of sets that were read since the last call; manifests say how many there are. An error
     // ends the restore with that error, and the target is empty again.
     std::function<result<void>(std::uint64_t)> on_read{};
@@ -64,7 +64,7 @@ struct restore_report {
     set_tally read{};
     recovery_report recovery{};
     std::vector<passed_over_set> passed_over;
-    std::string moved_aside{}; // where the files are that the target held; empty: none
+    std::string moved_aside{};         // where the files are that the target held; empty: none
     std::chrono::nanoseconds laying{}; // until recovery began
     std::chrono::nanoseconds took{};
 };

@@ -65,7 +65,8 @@ public:
                 return error{.code = errc::unsupported, .file = file_kind::manifest};
             for (std::size_t i = 0; i < pool_->size(); ++i) {
                 auto& one = (*pool_)[i];
-                if (one.read && !one.problem && !options_->access.can_decode(one.read->manifest.codec))
+                if (one.read && !one.problem &&
+                    !options_->access.can_decode(one.read->manifest.codec))
                     one.problem = error{.code = errc::unsupported, .file = file_kind::manifest};
             }
             if ((*pool_)[head_].problem) return *(*pool_)[head_].problem;
@@ -119,9 +120,7 @@ public:
     // Requires: resolve(). The target exists and holds nothing, or does not exist.
     // Errors: as prove(); would_overwrite, in_use; those of recovery: the target is then as empty as
     // it was. `ending`: publish leaves an instance, discard nothing.
-    [[nodiscard]] result<restore_report> restore(
-        path_view target, restore_ending ending
-    ) noexcept {
+    [[nodiscard]] result<restore_report> restore(path_view target, restore_ending ending) noexcept {
         // Whoever verifies a set wants to hear of this one.
         is_proof_ = ending == restore_ending::discard;
         return with_what_is_sound([&]() -> result<restore_report> {
@@ -287,9 +286,7 @@ private:
         for (auto const& slice : plan_.log) {
             trouble_.set = slice.set;
             auto& one = (*pool_)[slice.set];
-            BOOST_OUTCOME_TRY(
-                auto const access, pool_->access_of(slice.set, options_->access)
-            );
+            BOOST_OUTCOME_TRY(auto const access, pool_->access_of(slice.set, options_->access));
             BOOST_OUTCOME_TRY(walker.take(
                 one.directory, one.read->manifest, slice, access, detail::cut_of(line, slice)
             ));
@@ -312,9 +309,7 @@ private:
             .set = pool_->manifest(head_).set,
             .limit = limit_,
         };
-        BOOST_OUTCOME_TRY(
-            auto file, restored_file<Traits>::create(env_, into, options_->on_read)
-        );
+        BOOST_OUTCOME_TRY(auto file, restored_file<Traits>::create(env_, into, options_->on_read));
         for (auto const& database : databases) {
             for (auto const& layer : database.layers) {
                 trouble_.set = layer.set;
@@ -325,9 +320,7 @@ private:
                     manifest.databases[layer.place].pages,
                     &layer == &database.layers.front()
                 );
-                BOOST_OUTCOME_TRY(
-                    auto const access, pool_->access_of(layer.set, options_->access)
-                );
+                BOOST_OUTCOME_TRY(auto const access, pool_->access_of(layer.set, options_->access));
                 auto walker = database_walker<
                     env,
                     Traits::page_size,

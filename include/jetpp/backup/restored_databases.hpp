@@ -245,9 +245,7 @@ public:
         h.min_required_lsn = database.created;
         BOOST_OUTCOME_TRY(
             auto file,
-            paged_file<Traits>::create(
-                env_, *into_, logged.name, h, initial_database_pages<Traits>
-            )
+            paged_file<Traits>::create(env_, *into_, logged.name, h, initial_database_pages<Traits>)
         );
         return file->close();
     }

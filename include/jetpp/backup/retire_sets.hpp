@@ -43,7 +43,8 @@ namespace jetpp::inline v1 {
             if (one.problem || std::find(going.begin(), going.end(), &one) != going.end())
                 return false;
             return std::any_of(
-                one.manifest.bases.begin(), one.manifest.bases.end(),
+                one.manifest.bases.begin(),
+                one.manifest.bases.end(),
                 [&](auto const& named) { return named.set == base->manifest.set; }
             );
         });

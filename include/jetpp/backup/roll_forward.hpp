@@ -104,7 +104,8 @@ private:
             trouble_.set.reset();
             auto staged = place.make_staging();
             if (!staged) return staged.error();
-            auto done = guarded([&] { return lay_down(place, staged.assume_value(), sets, plan, report); });
+            auto done =
+                guarded([&] { return lay_down(place, staged.assume_value(), sets, plan, report); });
             if (done) {
                 auto const& pages = *sets[plan.last_pages()].manifest;
                 return live_plan{pages.instance, pages.timeline, pages.set};
@@ -125,8 +126,8 @@ private:
         auto known = false;
         wanted_.clear();
         for (auto const& logged : live_.attached) {
-            auto const asked = options_->database.empty() ||
-                               logged.name.view() == options_->database;
+            auto const asked =
+                options_->database.empty() || logged.name.view() == options_->database;
             known = known || asked;
             if (!asked) continue;
             auto const file = where.open(logged.name, {.mode = open_mode::read_only});
@@ -211,8 +212,9 @@ private:
         auto rest = replay<env>::open(
             env_,
             where,
-            {.from = first_lsn(generation_of(from, live_.newest.segment_bytes),
-                               live_.newest.segment_bytes),
+            {.from = first_lsn(
+                 generation_of(from, live_.newest.segment_bytes), live_.newest.segment_bytes
+             ),
              .page_size = Traits::page_size,
              .instance = live_.newest.instance,
              .segment_bytes = live_.newest.segment_bytes,
@@ -246,7 +248,10 @@ private:
             );
             BOOST_OUTCOME_TRY(auto const access, pool_->access_of(layer.set, options_->access));
             auto walker = database_walker<
-                env, Traits::page_size, typename Traits::checksum, restored_file<Traits>>{
+                env,
+                Traits::page_size,
+                typename Traits::checksum,
+                restored_file<Traits>>{
                 one.directory, manifest, layer.place, file, report.read, access
             };
             BOOST_OUTCOME_TRY(walker.run());

@@ -46,9 +46,7 @@ template <class Engine, backup_sink Sink>
 [[nodiscard]] result<backup_report> run_backup(
     Engine& db, Sink& sink, backup_options const& options = {}
 ) noexcept {
-    return guarded([&] {
-        return run_backup(db.core().store, sink, with_events_of(db, options));
-    });
+    return guarded([&] { return run_backup(db.core().store, sink, with_events_of(db, options)); });
 }
 
 namespace detail {

@@ -35,8 +35,9 @@ public:
         typename Env::directory& where, chained_segment const& segment
     ) noexcept {
         segment_ = segment;
-        auto opened =
-            where.open(segment_file_name(segment.header.generation), {.mode = open_mode::read_only});
+        auto opened = where.open(
+            segment_file_name(segment.header.generation), {.mode = open_mode::read_only}
+        );
         if (!opened) return opened.error().with_file(file_kind::log_segment);
         file_.emplace(std::move(opened).assume_value());
         checker_.begin(segment.cut);
@@ -44,9 +45,7 @@ public:
         return ok();
     }
     [[nodiscard]] std::uint64_t position() const noexcept { return at_; }
-    [[nodiscard]] bool is_at_end() const noexcept {
-        return at_ == segment_.header.segment_bytes;
-    }
+    [[nodiscard]] bool is_at_end() const noexcept { return at_ == segment_.header.segment_bytes; }
 
     // The next bytes of the image. f(log_record const&) noexcept -> result<void> for every record.
     // Requires: open, and room for image up to the end; the first piece holds the header.

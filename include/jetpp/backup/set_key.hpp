@@ -111,9 +111,8 @@ public:
         store_le<std::uint32_t>(info.data() + label_bytes + 16, number);
         BOOST_OUTCOME_TRY(hkdf_sha256(data_.all(), salt, info, key.all()));
         BOOST_OUTCOME_TRY(auto worker, kind_->create(key));
-        auto made = std::unique_ptr<part_cipher>{
-            new (std::nothrow) part_cipher{*kind_, std::move(worker)}
-        };
+        auto made =
+            std::unique_ptr<part_cipher>{new (std::nothrow) part_cipher{*kind_, std::move(worker)}};
         if (made == nullptr) return error{.code = errc::out_of_memory};
         return made;
     }

@@ -41,9 +41,7 @@ class set_log {
 public:
     // Errors: out_of_memory; those of set_access::for_set.
     [[nodiscard]] static result<set_log> open(
-        typename Env::directory& set,
-        backup_manifest const& manifest,
-        set_access const& access = {}
+        typename Env::directory& set, backup_manifest const& manifest, set_access const& access = {}
     ) noexcept {
         return guarded([&]() -> result<set_log> {
             auto made = set_log{};
@@ -97,7 +95,7 @@ private:
 
         array_list<found_record> found{}; // in the run that was read last
         std::size_t given = 0;
-        array_list<std::byte> carried{};  // the record that began in the run before
+        array_list<std::byte> carried{}; // the record that began in the run before
         log_record current{};
 
         bool in_segment = false;
@@ -231,10 +229,10 @@ result<void> set_log<Env>::body::join(lsn at) const {
         lsn{h.generation * h.segment_bytes} != at)
         return damaged(at, errc::set_mixed);
     if (!previous) return ok();
-    auto const bound = h.previous_generation == previous->generation &&
-                       h.previous_nonce == previous->nonce;
-    auto const closed = closing && closing->next_generation == h.generation &&
-                        closing->next_nonce == h.nonce;
+    auto const bound =
+        h.previous_generation == previous->generation && h.previous_nonce == previous->nonce;
+    auto const closed =
+        closing && closing->next_generation == h.generation && closing->next_nonce == h.nonce;
     if (!bound || (h.cut ? h.cut != last_end : !closed)) return damaged(at, errc::log_gap);
     return ok();
 }

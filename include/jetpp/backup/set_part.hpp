@@ -61,9 +61,8 @@ public:
             auto reader,
             reader_type::open(
                 *made.input_,
-                {.set = manifest.set,
-                 .part = part.number,
-                 .file = static_cast<std::uint16_t>(file)},
+                {.set = manifest.set, .part = part.number, .file = static_cast<std::uint16_t>(file)
+                },
                 access
             )
         );

@@ -47,8 +47,7 @@ public:
             auto entries = array_list<directory_entry>{};
             BOOST_OUTCOME_TRY(opened.assume_value().list(entries));
             auto is_set = false;
-            for (auto const& entry : entries)
-                is_set = is_set || entry.name == manifest_file_name;
+            for (auto const& entry : entries) is_set = is_set || entry.name == manifest_file_name;
             if (is_set) {
                 auto const text = std::string{path.view()};
                 return add_set(text, text, std::move(opened).assume_value());
@@ -142,8 +141,8 @@ public:
             auto const& one = members_[i];
             auto const hex = one.read ? hex_of(one.read->manifest.set) : hex_of(uuid{});
             auto const by_name = one.name.starts_with(set);
-            if (!by_name && !(one.read && std::string_view{hex.data(), hex.size()}.starts_with(set)
-                             ))
+            if (!by_name &&
+                !(one.read && std::string_view{hex.data(), hex.size()}.starts_with(set)))
                 continue;
             auto const again = chosen != members_.size() && one.read && members_[chosen].read &&
                                members_[chosen].read->hash == one.read->hash;

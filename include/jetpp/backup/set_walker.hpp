@@ -22,19 +22,18 @@ namespace jetpp::inline v1 {
 
 // Who is handed a whole set: databases in the order of the manifest, then the log.
 template <class V>
-concept set_visitor =
-    log_visitor<V> && requires(
-                          V& visitor,
-                          std::size_t database,
-                          database_header const& header,
-                          std::uint64_t at,
-                          const_bytes image,
-                          copy_trailer const& trailer
-                      ) {
-        { visitor.begin_database(database, header) } -> std::same_as<result<void>>;
-        { visitor.database_bytes(at, image) } -> std::same_as<result<void>>;
-        { visitor.end_database(trailer) } -> std::same_as<result<void>>;
-    };
+concept set_visitor = log_visitor<V> && requires(
+                                            V& visitor,
+                                            std::size_t database,
+                                            database_header const& header,
+                                            std::uint64_t at,
+                                            const_bytes image,
+                                            copy_trailer const& trailer
+                                        ) {
+    { visitor.begin_database(database, header) } -> std::same_as<result<void>>;
+    { visitor.database_bytes(at, image) } -> std::same_as<result<void>>;
+    { visitor.end_database(trailer) } -> std::same_as<result<void>>;
+};
 
 template <
     any_environment Env,

@@ -60,13 +60,14 @@ concept backup_sink =
 // the parts; `on_read`: bytes read since the last call, an error ends the proof with it.
 using drill_watch = std::function<result<void>(std::uint64_t)>;
 template <class S>
-concept proving_sink =
-    backup_sink<S> &&
-    requires(
-        S& sink, backup_manifest const& manifest, set_access const& access, drill_watch const& on_read
-    ) {
-        { sink.prove(manifest, access, on_read) } -> std::same_as<result<drill_proof>>;
-    };
+concept proving_sink = backup_sink<S> && requires(
+                                             S& sink,
+                                             backup_manifest const& manifest,
+                                             set_access const& access,
+                                             drill_watch const& on_read
+                                         ) {
+    { sink.prove(manifest, access, on_read) } -> std::same_as<result<drill_proof>>;
+};
 
 // Calls into a sink that throws end here.
 template <class Call>

@@ -70,9 +70,7 @@ namespace detail {
 ) noexcept {
     if (!sodium_is_there()) return error{.code = errc::unsupported};
     ensure(out.size() == plain.size() + crypto_box_SEALBYTES, "a sealed box has its size");
-    if (crypto_box_seal(
-            sodium_out(out), sodium_in(plain), plain.size(), sodium_in(recipient)
-        ) != 0)
+    if (crypto_box_seal(sodium_out(out), sodium_in(plain), plain.size(), sodium_in(recipient)) != 0)
         return error{.code = errc::invalid_argument};
     return ok();
 }
@@ -81,11 +79,7 @@ namespace detail {
 ) noexcept {
     if (!sodium_is_there() || sealed.size() != out.size() + crypto_box_SEALBYTES) return false;
     return crypto_box_seal_open(
-               sodium_out(out),
-               sodium_in(sealed),
-               sealed.size(),
-               sodium_in(recipient),
-               secret.raw()
+               sodium_out(out), sodium_in(sealed), sealed.size(), sodium_in(recipient), secret.raw()
            ) == 0;
 }
 

@@ -59,9 +59,8 @@ public:
     [[nodiscard]] result<backup_receipt> finish(const_bytes manifest) {
         if (manifest.size() > manifest_bytes_max)
             return error{.code = errc::limit_exceeded, .file = file_kind::manifest};
-        auto frame = std::vector<std::byte>(
-            frame_header_bytes + wrapped_head_bytes + manifest.size()
-        );
+        auto frame =
+            std::vector<std::byte>(frame_header_bytes + wrapped_head_bytes + manifest.size());
         auto const head = bytes{frame}.first(frame_header_bytes);
         auto const unit = bytes{frame}.subspan(frame_header_bytes);
         (void)encode_wrapped_unit(manifest, unit);

@@ -46,8 +46,7 @@ public:
             options.to_time.reset();
             options.to_point.clear();
             BOOST_OUTCOME_TRY(
-                auto parent,
-                env_.storage.open_dir(scratch_, directory_how::create_if_missing)
+                auto parent, env_.storage.open_dir(scratch_, directory_how::create_if_missing)
             );
             auto name = file_name{"jetpp-verify-"};
             name.add_hex16(env_.runtime.random());

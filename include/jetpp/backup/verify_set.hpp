@@ -37,8 +37,8 @@ struct verify_finding {
 };
 
 struct verify_report {
-    std::uint64_t sets{}; // verified, good or bad
-    std::uint64_t sealed_sets{}; // of them: encrypted, and no key was brought: frames only
+    std::uint64_t sets{};          // verified, good or bad
+    std::uint64_t sealed_sets{};   // of them: encrypted, and no key was brought: frames only
     std::uint64_t authenticated{}; // of them: an HMAC says who wrote them; of others nothing does
     std::uint64_t parts{};
     std::uint64_t frames{};
@@ -188,8 +188,8 @@ template <any_environment Env>
                 );
         }
         auto const& key = options.access.key;
-        auto const has_key = options.access.keys != nullptr ||
-                             (key != nullptr && key->set() == manifest.set);
+        auto const has_key =
+            options.access.keys != nullptr || (key != nullptr && key->set() == manifest.set);
         if (manifest.is_encrypted() && !has_key) {
             report.partial = true;
             auto checked = detail::check_sealed_parts<Env>(set, manifest, report, options);
@@ -288,9 +288,7 @@ template <any_environment Env, class Prover>
         if (why.code == errc::unsupported || why.code == errc::base_not_here)
             report.partial = true;
         else
-            report.findings.push_back(
-                {one.name, detail::file_of(why, one.read->manifest), why}
-            );
+            report.findings.push_back({one.name, detail::file_of(why, one.read->manifest), why});
         return ok();
     });
 }

@@ -95,11 +95,10 @@ public:
         auto expected = std::size_t{0};
         for (auto const& known : m.databases) {
             if (!m.has_pages()) break;
-            auto const one = std::find_if(
-                databases_.begin(),
-                databases_.end(),
-                [&](auto const& passed) { return passed.id() == known.id; }
-            );
+            auto const one =
+                std::find_if(databases_.begin(), databases_.end(), [&](auto const& passed) {
+                    return passed.id() == known.id;
+                });
             if (one == databases_.end())
                 return error{
                     .code = errc::incomplete_copy,

@@ -61,9 +61,8 @@ public:
         if (!is_one_zstd_frame(unit, raw.size())) return false;
         if (reading_ == nullptr) reading_.reset(ZSTD_createDCtx());
         if (reading_ == nullptr) return false;
-        auto const n = ZSTD_decompressDCtx(
-            reading_.get(), raw.data(), raw.size(), unit.data(), unit.size()
-        );
+        auto const n =
+            ZSTD_decompressDCtx(reading_.get(), raw.data(), raw.size(), unit.data(), unit.size());
         return !ZSTD_isError(n) && n == raw.size();
     }
 

@@ -88,9 +88,9 @@ public:
     [[nodiscard]] result<void> create(std::uint32_t count) noexcept {
         auto const size = count * page_size;
         alignment_ = large_alignment(size, small_alignment);
-        memory_ = static_cast<std::byte*>(
-            ::operator new(size, std::align_val_t{alignment_}, std::nothrow)
-        );
+        memory_ =
+            static_cast<std::byte*>(::operator new(size, std::align_val_t{alignment_}, std::nothrow)
+            );
         free_ =
             static_cast<std::uint32_t*>(::operator new(count * sizeof(std::uint32_t), std::nothrow)
             );

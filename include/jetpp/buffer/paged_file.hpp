@@ -331,7 +331,7 @@ private:
     std::uint64_t growth_bytes_min_ = std::uint64_t{16} << 20;
     bool highest_is_exact_ = false;
     std::uint32_t counted_pages_ = 0; // by the running checkpoint
-    std::uint64_t header_write_ = 0; // completed_ after the last write of one header copy
+    std::uint64_t header_write_ = 0;  // completed_ after the last write of one header copy
     atomic<std::uint16_t> id_{0};
     atomic<std::uint32_t> page_count_{0};
     atomic<std::uint64_t> covered_{0};     // max_required_lsn as both copies have it; 0: clean

@@ -4,13 +4,13 @@
 // Move-only; a failed allocation leaves it empty, which create() reports as errc::out_of_memory.
 #pragma once
 
+#include <jetpp/core/bytes.hpp>
+#include <jetpp/core/result.hpp>
+
 #include <cstddef>
 #include <cstring>
 #include <new>
 #include <utility>
-
-#include <jetpp/core/bytes.hpp>
-#include <jetpp/core/result.hpp>
 
 namespace jetpp::inline v1 {
 

@@ -6,14 +6,14 @@
 // Threads     one owner at a time.
 #pragma once
 
+#include <jetpp/core/ensure.hpp>
+
 #include <cstddef>
 #include <cstring>
 #include <new>
 #include <span>
 #include <type_traits>
 #include <utility>
-
-#include <jetpp/core/ensure.hpp>
 
 namespace jetpp::inline v1 {
 
@@ -84,7 +84,8 @@ public:
         ensure(i < size_, "array_list::erase_at within bounds");
         if (i + 1 < size_)
             std::memmove(
-                static_cast<void*>(first_ + i), static_cast<void const*>(first_ + i + 1),
+                static_cast<void*>(first_ + i),
+                static_cast<void const*>(first_ + i + 1),
                 (size_ - i - 1) * sizeof(T)
             );
         --size_;
@@ -111,8 +112,9 @@ public:
     [[nodiscard]] T const* end() const noexcept { return first_ + size_; }
 
 private:
-    static constexpr std::size_t alignment =
-        alignof(T) > alignof(std::max_align_t) ? alignof(T) : alignof(std::max_align_t);
+    static constexpr std::size_t alignment = alignof(T) > alignof(std::max_align_t)
+                                                 ? alignof(T)
+                                                 : alignof(std::max_align_t);
 
     T* first_ = nullptr;
     std::size_t size_ = 0;

@@ -5,12 +5,12 @@
 // never formats text.
 #pragma once
 
+#include <jetpp/core/error.hpp>
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
-
-#include <jetpp/core/error.hpp>
 
 namespace jetpp::inline v1 {
 

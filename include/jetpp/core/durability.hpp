@@ -1,9 +1,9 @@
 // jetpp/core/durability.hpp - how much a commit promises when it returns, and the receipt it gives.
 #pragma once
 
-#include <cstdint>
-
 #include <jetpp/core/lsn.hpp>
+
+#include <cstdint>
 
 namespace jetpp::inline v1 {
 

@@ -14,15 +14,20 @@ namespace jetpp::inline v1 {
     char const* sentence, std::source_location where
 ) noexcept {
     std::fprintf(
-        stderr, "jetpp: ensure failed: %s\n  at %s:%u in %s\n", sentence, where.file_name(),
-        static_cast<unsigned>(where.line()), where.function_name()
+        stderr,
+        "jetpp: ensure failed: %s\n  at %s:%u in %s\n",
+        sentence,
+        where.file_name(),
+        static_cast<unsigned>(where.line()),
+        where.function_name()
     );
     std::fflush(stderr);
     std::abort();
 }
 
 constexpr void ensure(
-    bool condition, char const* sentence,
+    bool condition,
+    char const* sentence,
     std::source_location where = std::source_location::current()
 ) noexcept {
     if (!condition) [[unlikely]]

@@ -226,7 +226,9 @@ enum class errc : std::uint16_t {
     switch (code) {
     case errc::none: return "no error";
     case errc::misuse: return "a handle was used after it ended, or a call came where it cannot be";
-    case errc::bad_option: return "an option breaks a rule of sizes or combinations; the text of open_options names the rule";
+    case errc::bad_option:
+        return "an option breaks a rule of sizes or combinations; the text of open_options names "
+               "the rule";
     case errc::invalid_argument: return "an argument is outside what the call accepts";
     case errc::unsafe_name: return "a name is not one plain path component";
     case errc::not_found: return "the named database, tree or file does not exist";
@@ -234,19 +236,27 @@ enum class errc : std::uint16_t {
     case errc::key_exists: return "insert met a row with this key that the transaction sees";
     case errc::key_too_large: return "the key is longer than page_size / 8 - 64 bytes";
     case errc::value_too_large: return "the value is longer than (page_size - 128) / 4 bytes";
-    case errc::write_conflict: return "another transaction changed this key since this one began; roll back and run again";
-    case errc::busy: return "somebody uses the tree, database or savepoint this call needs for itself";
+    case errc::write_conflict:
+        return "another transaction changed this key since this one began; roll back and run again";
+    case errc::busy:
+        return "somebody uses the tree, database or savepoint this call needs for itself";
     case errc::would_block: return "the call would have to wait";
     case errc::timeout: return "the wait ended before the event came";
     case errc::cancelled: return "the caller asked for the work to stop";
-    case errc::snapshot_too_old: return "the versions this snapshot needs were given up; begin a new one";
-    case errc::transaction_too_large: return "the undo images of this transaction exceed transaction_bytes; commit smaller parts";
-    case errc::transaction_too_long: return "the log since this transaction's first record exceeds its share; roll back";
-    case errc::transaction_cancelled: return "the engine rolled this idle transaction back to free the log";
+    case errc::snapshot_too_old:
+        return "the versions this snapshot needs were given up; begin a new one";
+    case errc::transaction_too_large:
+        return "the undo images of this transaction exceed transaction_bytes; commit smaller parts";
+    case errc::transaction_too_long:
+        return "the log since this transaction's first record exceeds its share; roll back";
+    case errc::transaction_cancelled:
+        return "the engine rolled this idle transaction back to free the log";
     case errc::tree_dropped: return "the tree behind this handle was dropped";
     case errc::too_many_databases: return "one instance holds at most 16 attached databases";
-    case errc::unsupported: return "this build or version cannot do what was asked; nothing was changed";
-    case errc::must_roll_back: return "an undo inside this transaction failed: it can only be rolled back";
+    case errc::unsupported:
+        return "this build or version cannot do what was asked; nothing was changed";
+    case errc::must_roll_back:
+        return "an undo inside this transaction failed: it can only be rolled back";
     case errc::io: return "the operating system refused a read, write or sync; os_errno says why";
     case errc::disk_full: return "no space for the pages or log that the operation needs";
     case errc::out_of_memory: return "an allocation failed; the operation changed nothing";
@@ -254,47 +264,64 @@ enum class errc : std::uint16_t {
     case errc::permission_denied: return "the operating system denied access";
     case errc::in_use: return "another process or engine holds the instance's lock";
     case errc::device_gone: return "the simulated machine has lost power";
-    case errc::instance_failed: return "an earlier write or sync failed; reopen, recovery decides what survived";
-    case errc::log_failed: return "a log write or sync failed while this commit waited: its outcome is unknown until reopened";
-    case errc::lost: return "the commit of this ticket did not survive the crash of its incarnation";
+    case errc::instance_failed:
+        return "an earlier write or sync failed; reopen, recovery decides what survived";
+    case errc::log_failed:
+        return "a log write or sync failed while this commit waited: its outcome is unknown until "
+               "reopened";
+    case errc::lost:
+        return "the commit of this ticket did not survive the crash of its incarnation";
     case errc::closed: return "the engine is closed";
     case errc::needs_recovery: return "the files are not clean and this open may not recover them";
-    case errc::needs_restore: return "the file is part of a restore or a backup copy; only restore opens it";
+    case errc::needs_restore:
+        return "the file is part of a restore or a backup copy; only restore opens it";
     case errc::not_initialised: return "the instance is not open, or is still recovering";
     case errc::terminating: return "the instance is shutting down";
     case errc::restoring: return "the instance is being restored";
     case errc::bad_magic: return "the file does not begin as a file of this kind";
     case errc::bad_kind: return "the file is a jetpp file of another kind";
     case errc::unsupported_format: return "the file's format major version is another one";
-    case errc::unsupported_feature: return "the file uses an incompatible feature this version does not know";
-    case errc::page_size_mismatch: return "the files have another page size than the engine's policies";
-    case errc::checksum_mismatch: return "the files have another page checksum than the engine's policies";
+    case errc::unsupported_feature:
+        return "the file uses an incompatible feature this version does not know";
+    case errc::page_size_mismatch:
+        return "the files have another page size than the engine's policies";
+    case errc::checksum_mismatch:
+        return "the files have another page checksum than the engine's policies";
     case errc::alignment_mismatch: return "the device cannot write in units this file needs";
-    case errc::segment_size_mismatch: return "the log has another segment size than its checkpoint says";
+    case errc::segment_size_mismatch:
+        return "the log has another segment size than its checkpoint says";
     case errc::foreign_database: return "the database belongs to another instance";
     case errc::foreign_file: return "the file belongs to another instance";
     case errc::bad_header: return "both copies of a file's header are damaged or impossible";
     case errc::page_damaged: return "a page fails its verification; reason says how";
-    case errc::lost_write: return "a page is older than the log proves: a write the device acknowledged never arrived";
+    case errc::lost_write:
+        return "a page is older than the log proves: a write the device acknowledged never arrived";
     case errc::chain_fork: return "a page's LSN lies between two records of its chain";
-    case errc::structure_damaged: return "a page is sound by itself but breaks the order, fences or links of its tree";
+    case errc::structure_damaged:
+        return "a page is sound by itself but breaks the order, fences or links of its tree";
     case errc::log_damaged: return "a record that must be there is damaged";
     case errc::log_corrupt: return "the log is damaged before its durable end";
     case errc::log_missing: return "a segment that recovery needs is absent";
     case errc::log_gap: return "the chain of log segments has a hole";
-    case errc::log_foreign: return "a log segment of another instance or timeline stands in the chain";
-    case errc::log_tail_lost: return "the log ends before a position that a database proves durable";
-    case errc::unsupported_record: return "the log holds a record of a type this version does not know";
+    case errc::log_foreign:
+        return "a log segment of another instance or timeline stands in the chain";
+    case errc::log_tail_lost:
+        return "the log ends before a position that a database proves durable";
+    case errc::unsupported_record:
+        return "the log holds a record of a type this version does not know";
     case errc::unlogged_changes: return "the log says that changes were made without it";
-    case errc::history_break: return "a file was exchanged for another copy of itself, or histories do not join";
+    case errc::history_break:
+        return "a file was exchanged for another copy of itself, or histories do not join";
     case errc::database_missing: return "a database named by the log is not where it should be";
     case errc::checkpoint_damaged: return "neither slot of the checkpoint file is valid";
     case errc::backup_in_progress: return "a backup runs; the call must wait for its end";
     case errc::no_backup: return "no backup session is open";
     case errc::invalid_backup_sequence: return "the backup call comes out of order";
     case errc::circular_logging: return "incremental backups need archival logging";
-    case errc::full_backup_required: return "the database has no full backup on this timeline; take a full first";
-    case errc::base_not_here: return "the base set is not in this repository, or is another than the stamp says";
+    case errc::full_backup_required:
+        return "the database has no full backup on this timeline; take a full first";
+    case errc::base_not_here:
+        return "the base set is not in this repository, or is another than the stamp says";
     case errc::log_not_found: return "the named log segment does not exist";
     case errc::logs_unread: return "a listed log segment was not read to its end";
     case errc::database_incomplete: return "a database of the session was not read to its end";
@@ -305,12 +332,14 @@ enum class errc : std::uint16_t {
     case errc::incomplete_copy: return "the copied database lacks its trailer page";
     case errc::set_mixed: return "parts of different sets or databases stand together";
     case errc::set_damaged: return "a byte of the set is not what its manifest says";
-    case errc::page_chain_broken: return "replay met a page that the set's pages and log cannot explain";
+    case errc::page_chain_broken:
+        return "replay met a page that the set's pages and log cannot explain";
     case errc::would_overwrite: return "the target holds a database; say force to move it aside";
     case errc::ambiguous_source: return "several lineages reach the target; name one";
     case errc::ambiguous_label: return "several restore points bear this label";
     case errc::pool_conflict: return "two sources disagree about the same log segment";
-    case errc::target_before_set_end: return "the target lies before the earliest position the pages can reach";
+    case errc::target_before_set_end:
+        return "the target lies before the earliest position the pages can reach";
     case errc::target_not_reached: return "the sources end before the target";
     case errc::database_not_in_sets: return "a database named by the log is in none of the sets";
     case errc::pin_broken: return "the log this pin held was given up at its byte cap";

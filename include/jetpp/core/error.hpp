@@ -6,12 +6,12 @@
 // and `page`.
 #pragma once
 
-#include <cstdint>
-#include <type_traits>
-
 #include <jetpp/core/errc.hpp>
 #include <jetpp/core/ids.hpp>
 #include <jetpp/core/lsn.hpp>
+
+#include <cstdint>
+#include <type_traits>
 
 namespace jetpp::inline v1 {
 
@@ -35,23 +35,23 @@ enum class file_kind : std::uint8_t {
 // Why a page (or a structure of pages) was refused.
 enum class damage : std::uint8_t {
     none = 0,
-    checksum,    // the stored checksum is another one
-    number,      // a page of another number stands here
-    tree,        // a page of another tree stands here
-    future,      // page_lsn is not below the durable end of the log
-    zero,        // an allocated page is all zero
-    kind,        // impossible kind or level
-    layout,      // offsets, counts or lengths leave the page
-    order,       // keys or fences out of order
-    fences,      // fences of parent, child or neighbours disagree
-    space_map,   // reachable but free, or allocated but unreachable
-    short_file,  // the file ends before this page
+    checksum,   // the stored checksum is another one
+    number,     // a page of another number stands here
+    tree,       // a page of another tree stands here
+    future,     // page_lsn is not below the durable end of the log
+    zero,       // an allocated page is all zero
+    kind,       // impossible kind or level
+    layout,     // offsets, counts or lengths leave the page
+    order,      // keys or fences out of order
+    fences,     // fences of parent, child or neighbours disagree
+    space_map,  // reachable but free, or allocated but unreachable
+    short_file, // the file ends before this page
 };
 
 struct error {
     errc code{};
-    std::uint16_t database{};  // database_id, 0 = none
-    std::uint32_t os_errno{};  // what the system said, where it spoke
+    std::uint16_t database{}; // database_id, 0 = none
+    std::uint32_t os_errno{}; // what the system said, where it spoke
     page_number page{no_page};
     file_kind file{};
     damage reason{};

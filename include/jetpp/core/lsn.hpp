@@ -39,7 +39,11 @@ inline constexpr lsn max_lsn{~std::uint64_t{0}};
 // The larger half of the LSN axis is never used: a file that claims to have seen it is hostile.
 inline constexpr lsn lsn_limit{std::uint64_t{1} << 62};
 
-[[nodiscard]] constexpr lsn earlier(lsn a, lsn b) noexcept { return a < b ? a : b; }
-[[nodiscard]] constexpr lsn later(lsn a, lsn b) noexcept { return a < b ? b : a; }
+[[nodiscard]] constexpr lsn earlier(lsn a, lsn b) noexcept {
+    return a < b ? a : b;
+}
+[[nodiscard]] constexpr lsn later(lsn a, lsn b) noexcept {
+    return a < b ? b : a;
+}
 
 } // namespace jetpp::inline v1

@@ -6,11 +6,11 @@
 // never an error.
 #pragma once
 
+#include <jetpp/core/error.hpp>
+
 #include <boost/outcome/basic_result.hpp>
 #include <boost/outcome/policy/terminate.hpp>
 #include <boost/outcome/try.hpp>
-
-#include <jetpp/core/error.hpp>
 
 namespace jetpp::inline v1 {
 
@@ -18,6 +18,8 @@ template <class T>
 using result = boost::outcome_v2::basic_result<T, error, boost::outcome_v2::policy::terminate>;
 
 // The value of a result<void> that succeeded.
-[[nodiscard]] constexpr auto ok() noexcept { return boost::outcome_v2::success(); }
+[[nodiscard]] constexpr auto ok() noexcept {
+    return boost::outcome_v2::success();
+}
 
 } // namespace jetpp::inline v1

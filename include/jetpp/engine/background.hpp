@@ -7,17 +7,17 @@
 // Threads  start and stop: the engine's. Both tasks use only what any thread may use.
 #pragma once
 
-#include <atomic>
-#include <chrono>
-#include <optional>
-#include <utility>
-
 #include <jetpp/core/result.hpp>
 #include <jetpp/engine/engine_core.hpp>
 #include <jetpp/engine/find_tree.hpp>
 #include <jetpp/engine/pending_work.hpp>
 #include <jetpp/env/sync.hpp>
 #include <jetpp/txn/collector.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <optional>
+#include <utility>
 
 namespace jetpp::inline v1 {
 

@@ -5,13 +5,13 @@
 // nobody can say where its text ends.
 #pragma once
 
+#include <jetpp/core/bytes.hpp>
+
 #include <concepts>
 #include <cstddef>
 #include <span>
 #include <string>
 #include <string_view>
-
-#include <jetpp/core/bytes.hpp>
 
 namespace jetpp::inline v1 {
 

@@ -12,15 +12,15 @@
 // Threads   one at a time. Lifetime: a cursor whose snapshot or transaction has ended says misuse.
 #pragma once
 
-#include <cstddef>
-#include <optional>
-#include <string_view>
-#include <utility>
-
 #include <jetpp/core/result.hpp>
 #include <jetpp/engine/bytes_view.hpp>
 #include <jetpp/engine/engine_core.hpp>
 #include <jetpp/txn/leaf_scan.hpp>
+
+#include <cstddef>
+#include <optional>
+#include <string_view>
+#include <utility>
 
 namespace jetpp::inline v1 {
 

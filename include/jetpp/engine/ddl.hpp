@@ -6,9 +6,6 @@
 // Threads  the transaction's thread.
 #pragma once
 
-#include <cstdint>
-#include <string_view>
-
 #include <jetpp/btree/change.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/engine/engine_core.hpp>
@@ -18,6 +15,9 @@
 #include <jetpp/txn/row_reader.hpp>
 #include <jetpp/txn/row_writer.hpp>
 #include <jetpp/txn/undo.hpp>
+
+#include <cstdint>
+#include <string_view>
 
 namespace jetpp::inline v1 {
 
@@ -52,7 +52,9 @@ void release_trees(transaction_body<Traits>& body) noexcept {
 // Undoes what the transaction did after `position`, DDL included. An undo that fails half way leaves
 // a transaction that can only be rolled back.
 template <class Traits>
-[[nodiscard]] result<void> undo_in(transaction_body<Traits>& body, std::uint32_t position) noexcept {
+[[nodiscard]] result<void> undo_in(
+    transaction_body<Traits>& body, std::uint32_t position
+) noexcept {
     auto done = undo_to(body.core->transactions(), *body.state, position, body.credit);
     if (!done) {
         body.state->must_roll_back = true;
@@ -133,8 +135,11 @@ private:
 
 template <class Traits>
 [[nodiscard]] result<bool> write_system_row(
-    transaction_body<Traits>& body, tree_place<Traits> const& place, const_bytes key,
-    write_request request, const_bytes value
+    transaction_body<Traits>& body,
+    tree_place<Traits> const& place,
+    const_bytes key,
+    write_request request,
+    const_bytes value
 ) noexcept {
     return write_row(
         body.core->transactions(), *body.state, body.view, place, key, request, value, body.credit
@@ -156,7 +161,10 @@ template <class Traits>
     BOOST_OUTCOME_TRY(
         auto const taken,
         read_row(
-            system, body.view, catalogue, name_key.view(),
+            system,
+            body.view,
+            catalogue,
+            name_key.view(),
             [](const_bytes, bool) noexcept -> result<void> { return ok(); }
         )
     );
@@ -186,9 +194,8 @@ template <class Traits>
             body, catalogue, tree_row_key(id).view(), write_request::insert, row.view()
         ));
         auto const named = encode_tree_id(id);
-        auto inserted = write_system_row(
-            body, catalogue, name_key.view(), write_request::insert, named.view()
-        );
+        auto inserted =
+            write_system_row(body, catalogue, name_key.view(), write_request::insert, named.view());
         if (!inserted) {
             auto why = inserted.error();
             if (why.code == errc::key_exists) why.code = errc::already_exists;
@@ -230,7 +237,10 @@ template <class Traits>
         BOOST_OUTCOME_TRY(
             auto const seen,
             read_row(
-                system, body.view, where->catalogue(), row_key.view(),
+                system,
+                body.view,
+                where->catalogue(),
+                row_key.view(),
                 [&](const_bytes value, bool) noexcept -> result<void> {
                     BOOST_OUTCOME_TRY(auto const row, decode_tree_row(value));
                     name.add(as_bytes(row.name));
@@ -240,17 +250,19 @@ template <class Traits>
         );
         if (!seen) return error{.code = errc::not_found};
         auto const name_key = tree_name_key(as_text(name.view()));
-        BOOST_OUTCOME_TRY(write_system_row(
-            body, where->catalogue(), row_key.view(), write_request::erase, {}
-        ));
-        BOOST_OUTCOME_TRY(write_system_row(
-            body, where->catalogue(), name_key.view(), write_request::erase, {}
-        ));
-        auto const pending = encode(
-            pending_drop{.root = entry->place.root, .dropped_by = body.state->first_record}
+        BOOST_OUTCOME_TRY(
+            write_system_row(body, where->catalogue(), row_key.view(), write_request::erase, {})
         );
+        BOOST_OUTCOME_TRY(
+            write_system_row(body, where->catalogue(), name_key.view(), write_request::erase, {})
+        );
+        auto const pending =
+            encode(pending_drop{.root = entry->place.root, .dropped_by = body.state->first_record});
         BOOST_OUTCOME_TRY(write_system_row(
-            body, where->pending(), pending_drop_key(which.id()).view(), write_request::put,
+            body,
+            where->pending(),
+            pending_drop_key(which.id()).view(),
+            write_request::put,
             pending.view()
         ));
         auto mark = record::tree_drop{};

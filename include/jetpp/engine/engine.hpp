@@ -14,12 +14,6 @@
 // Source    ESE's instance.
 #pragma once
 
-#include <cstdint>
-#include <memory>
-#include <new>
-#include <string_view>
-#include <utility>
-
 #include <jetpp/core/durability.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/engine/background.hpp>
@@ -27,6 +21,12 @@
 #include <jetpp/engine/options.hpp>
 #include <jetpp/engine/policies.hpp>
 #include <jetpp/engine/transaction.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <string_view>
+#include <utility>
 
 namespace jetpp::inline v1 {
 
@@ -57,16 +57,14 @@ public:
     [[nodiscard]] static result<engine> open(
         path_view directory, open_options options = {}, environment_type env = {}
     ) noexcept {
-        auto core = std::unique_ptr<engine_core<traits>>{
-            new (std::nothrow) engine_core<traits>{env, options}
-        };
+        auto core = std::unique_ptr<engine_core<traits>>{new (std::nothrow)
+                                                             engine_core<traits>{env, options}};
         if (core == nullptr) return error{.code = errc::out_of_memory};
         BOOST_OUTCOME_TRY(core->store.open(directory, store_options(options)));
         auto made = engine{std::move(core)};
         BOOST_OUTCOME_TRY(load_doomed_trees(*made.core_));
-        made.background_ = std::unique_ptr<background_tasks<traits>>{
-            new (std::nothrow) background_tasks<traits>{*made.core_}
-        };
+        made.background_ = std::unique_ptr<background_tasks<traits>>{new (std::nothrow
+        ) background_tasks<traits>{*made.core_}};
         if (made.background_ == nullptr) return error{.code = errc::out_of_memory};
         auto const& found = made.core_->store.report();
         for (std::size_t i = 0; found.recovered && i < found.aborted.count; ++i)
@@ -99,9 +97,7 @@ public:
         BOOST_OUTCOME_TRY(core_->check_alive());
         auto const held = holding{core_->gathering};
         if (core_->store.find_database(database)) return ok();
-        BOOST_OUTCOME_TRY(
-            core_->store.attach(database, how == attach_how::create_if_missing)
-        );
+        BOOST_OUTCOME_TRY(core_->store.attach(database, how == attach_how::create_if_missing));
         BOOST_OUTCOME_TRY(auto* const joined, core_->store.find_database(database));
         return load_doomed_trees_of(*core_, *joined);
     }
@@ -126,7 +122,8 @@ public:
 
     // Errors: not_found (with must_exist), and those of create_tree.
     [[nodiscard]] result<tree> open_tree(
-        std::string_view database, std::string_view name,
+        std::string_view database,
+        std::string_view name,
         open_how_tree how = open_how_tree::create_if_missing
     ) noexcept {
         for (auto tries = 0;; ++tries) {
@@ -279,7 +276,8 @@ public:
         core_->store.sessions().close(); // none is active: they learn that there is no instance
         if (background_ != nullptr) background_->stop();
         background_.reset();
-        while (!core_->store.log().failed() && collect(core_->transactions(), ~std::size_t{0}) != 0) {
+        while (!core_->store.log().failed() && collect(core_->transactions(), ~std::size_t{0}) != 0
+        ) {
         }
         auto done = core_->store.close();
         core_.reset();
@@ -289,12 +287,9 @@ public:
     [[nodiscard]] engine_core<traits>& core() noexcept { return *core_; }
 
 private:
-    explicit engine(std::unique_ptr<engine_core<traits>> core) noexcept
-        : core_{std::move(core)} {}
+    explicit engine(std::unique_ptr<engine_core<traits>> core) noexcept : core_{std::move(core)} {}
 
-    [[nodiscard]] result<bool> get_counted(
-        tree from, bytes_view key, value_buffer& into
-    ) noexcept {
+    [[nodiscard]] result<bool> get_counted(tree from, bytes_view key, value_buffer& into) noexcept {
         BOOST_OUTCOME_TRY(auto const place, core_->place_of(from, max_lsn));
         auto& system = core_->transactions();
         auto const view = read_view{.at = max_lsn, .settled = system.people().settled()};
@@ -347,9 +342,7 @@ private:
         auto body = transaction_body<traits>{};
         body.core = core_.get();
         BOOST_OUTCOME_TRY(body.state, system.begin());
-        body.view = {
-            .at = max_lsn, .settled = system.people().settled(), .self = body.state
-        };
+        body.view = {.at = max_lsn, .settled = system.people().settled(), .self = body.state};
         auto const written = [&]() noexcept -> result<void> {
             BOOST_OUTCOME_TRY(auto* const entry, core_->trees.find(into));
             BOOST_OUTCOME_TRY(hold_shared(body, *entry));
@@ -363,7 +356,12 @@ private:
             return written.error();
         }
         auto done = jetpp::commit(
-            system, body.state, no_lsn, core_->store.incarnation(), how, body.credit,
+            system,
+            body.state,
+            no_lsn,
+            core_->store.incarnation(),
+            how,
+            body.credit,
             [](lsn) noexcept {}
         );
         release_trees(body);
@@ -375,7 +373,8 @@ private:
         BOOST_OUTCOME_TRY(auto* const where, core_->store.find_database(database));
         auto const id = where->file->id();
         auto* const file = where->file.get();
-        while (collect(core_->transactions(), ~std::size_t{0}) != 0) {}
+        while (collect(core_->transactions(), ~std::size_t{0}) != 0) {
+        }
         BOOST_OUTCOME_TRY(core_->store.detach(database));
         core_->trees.forget_database(id);
         auto const held = holding{core_->doomed_lock};

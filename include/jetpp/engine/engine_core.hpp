@@ -5,11 +5,6 @@
 // Threads  any.
 #pragma once
 
-#include <array>
-#include <atomic>
-#include <cstddef>
-#include <cstdint>
-
 #include <jetpp/core/array_list.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/engine/options.hpp>
@@ -19,6 +14,11 @@
 #include <jetpp/txn/census.hpp>
 #include <jetpp/txn/transaction_system.hpp>
 
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
 namespace jetpp::inline v1 {
 
 template <class Traits>
@@ -26,8 +26,8 @@ struct engine_core {
     using env = typename Traits::env;
 
     engine_core(env environment, open_options const& chosen) noexcept
-        : store{environment}, trees{environment}, options{chosen},
-          doomed_lock{environment.runtime}, gathering{environment.runtime} {}
+        : store{environment}, trees{environment}, options{chosen}, doomed_lock{environment.runtime},
+          gathering{environment.runtime} {}
 
     instance<Traits> store;
     tree_table<Traits> trees;
@@ -142,9 +142,9 @@ struct transaction_body : snapshot_body<Traits> {
 
     transaction_state* state{};
     log_credit credit{};
-    array_list<entry*> written{};    // trees held shared
-    array_list<ddl_step> dropped{};  // trees held exclusively
-    array_list<ddl_step> created{};  // gone if it rolls back
+    array_list<entry*> written{};   // trees held shared
+    array_list<ddl_step> dropped{}; // trees held exclusively
+    array_list<ddl_step> created{}; // gone if it rolls back
 };
 
 } // namespace jetpp::inline v1

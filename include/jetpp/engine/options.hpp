@@ -4,32 +4,32 @@
 // errc::bad_option.
 #pragma once
 
+#include <jetpp/core/error.hpp>
+#include <jetpp/core/lsn.hpp>
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 
-#include <jetpp/core/error.hpp>
-#include <jetpp/core/lsn.hpp>
-
 namespace jetpp::inline v1 {
 
 enum class event_kind : std::uint8_t {
-    recovered,           // a crash was recovered: from, to, losers, records
-    page_repaired,       // a torn page came home from the double-write file
-    checkpoint,          // at = redo_lsn
+    recovered,     // a crash was recovered: from, to, losers, records
+    page_repaired, // a torn page came home from the double-write file
+    checkpoint,    // at = redo_lsn
     checkpoint_failed,
     background_failed,   // a background step met an error; `why` tells
     transaction_dropped, // a transaction that had written was destroyed without commit
     snapshot_given_up,
-    backup_finished,     // from: log_start, to: end of the set, count: bytes of pages and log
+    backup_finished,         // from: log_start, to: end of the set, count: bytes of pages and log
     backup_failed,           // `why` tells
     backup_aborted_by_crash, // found at open: it had begun at `from`, and no record ends it
     backup_log_held,         // the log a backup keeps, from .. to: `count` percent of its cap
     pin_broken,              // past the cap: the backup fails, and the log may go
-    backup_file_refused,    // an external session asked for a file that it was not offered
-    backup_database_failed, // it left an external session: a page or a read failed
-    log_segment_missing,    // a truncation found files gone already: count
-    freeze_expired,         // nobody thawed the instance within the limit: it writes again
+    backup_file_refused,     // an external session asked for a file that it was not offered
+    backup_database_failed,  // it left an external session: a page or a read failed
+    log_segment_missing,     // a truncation found files gone already: count
+    freeze_expired,          // nobody thawed the instance within the limit: it writes again
 };
 
 struct event {

@@ -6,13 +6,13 @@
 // Threads  one at a time (the background task, or poll()).
 #pragma once
 
-#include <cstddef>
-
 #include <jetpp/core/result.hpp>
 #include <jetpp/engine/engine_core.hpp>
 #include <jetpp/txn/catalogue_rows.hpp>
 #include <jetpp/txn/collector.hpp>
 #include <jetpp/txn/leaf_scan.hpp>
+
+#include <cstddef>
 
 namespace jetpp::inline v1 {
 
@@ -71,7 +71,8 @@ template <class Traits>
         // Back at the end until it is done: one room is free for sure.
         (void)core.doomed.push_back(chosen);
     }
-    while (collect(system) != 0) {} // its versions first: they name its rows
+    while (collect(system) != 0) {
+    } // its versions first: they name its rows
     auto credit = log_credit{};
     auto const finish = [&](result<bool> outcome) noexcept {
         system.log().give_back(credit);

@@ -12,14 +12,14 @@
 // page_size and checksum are written into the files and must match at open.
 #pragma once
 
-#include <concepts>
-#include <cstddef>
-#include <type_traits>
-
 #include <jetpp/buffer/core_traits.hpp>
 #include <jetpp/checksum/crc32c.hpp>
 #include <jetpp/env/environment.hpp>
 #include <jetpp/env/native_environment.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <type_traits>
 
 namespace jetpp::inline v1 {
 
@@ -70,9 +70,7 @@ concept engine_policies = requires {
 // The first thing engine<P> asks, so that the first diagnostic is a sentence to act upon.
 template <class P>
 consteval bool validate() {
-    static_assert(
-        engine_policies<P>, "jetpp: policies must derive from jetpp::default_policies"
-    );
+    static_assert(engine_policies<P>, "jetpp: policies must derive from jetpp::default_policies");
     static_assert(
         P::page_size >= 4096 && P::page_size <= 65536 && (P::page_size & (P::page_size - 1)) == 0,
         "jetpp: page_size of the policies must be a power of two from 4 KiB to 64 KiB"

@@ -5,19 +5,19 @@
 // Threads   one thread at a time, any thread.
 #pragma once
 
-#include <atomic>
-#include <memory>
-#include <new>
-#include <optional>
-#include <string>
-#include <utility>
-
 #include <jetpp/core/result.hpp>
 #include <jetpp/engine/bytes_view.hpp>
 #include <jetpp/engine/cursor.hpp>
 #include <jetpp/engine/engine_core.hpp>
 #include <jetpp/engine/value_buffer.hpp>
 #include <jetpp/txn/row_reader.hpp>
+
+#include <atomic>
+#include <memory>
+#include <new>
+#include <optional>
+#include <string>
+#include <utility>
 
 namespace jetpp::inline v1 {
 
@@ -35,7 +35,10 @@ public:
         BOOST_OUTCOME_TRY(
             auto const seen,
             read_row(
-                body->core->transactions(), body->view, place, key.raw(),
+                body->core->transactions(),
+                body->view,
+                place,
+                key.raw(),
                 [&](const_bytes value, bool) noexcept { return into.assign(value); }
             )
         );
@@ -71,8 +74,7 @@ public:
         if (wanted.from) bounds.from = as_bytes(*wanted.from);
         if (wanted.to) bounds.to = as_bytes(*wanted.to);
         BOOST_OUTCOME_TRY(
-            auto made,
-            leaf_scan<Traits>::create(body->core->transactions(), place, view, bounds)
+            auto made, leaf_scan<Traits>::create(body->core->transactions(), place, view, bounds)
         );
         return basic_cursor<Traits>{*body, std::move(made)};
     }

@@ -9,18 +9,18 @@
 // Source    Berenson et al., "A Critique of ANSI SQL Isolation Levels" (SIGMOD 1995).
 #pragma once
 
-#include <cstdint>
-#include <new>
-#include <string>
-#include <string_view>
-#include <utility>
-
 #include <jetpp/core/durability.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/engine/ddl.hpp>
 #include <jetpp/engine/reads.hpp>
 #include <jetpp/txn/commit.hpp>
 #include <jetpp/txn/row_writer.hpp>
+
+#include <cstdint>
+#include <new>
+#include <string>
+#include <string_view>
+#include <utility>
 
 namespace jetpp::inline v1 {
 
@@ -38,8 +38,7 @@ public:
     }
 
     void keep() && noexcept {
-        if (auto* const body = std::exchange(body_, nullptr))
-            drop_dependent<Traits>(body);
+        if (auto* const body = std::exchange(body_, nullptr)) drop_dependent<Traits>(body);
     }
     // Errors: page_damaged, io, log_failed: the transaction can then only be rolled back; misuse
     // (it has ended).
@@ -97,9 +96,7 @@ public:
         made->state = state.assume_value();
         auto& people = core.transactions().people();
         people.begin_snapshot(made->place);
-        made->view = {
-            .at = made->place.at, .settled = made->place.settled, .self = made->state
-        };
+        made->view = {.at = made->place.at, .settled = made->place.settled, .self = made->state};
         return basic_transaction{*made};
     }
 
@@ -186,8 +183,10 @@ public:
         auto& b = body();
         auto& core = *b.core;
         auto may = result<void>{ok()};
-        if (b.state->must_roll_back) may = error{.code = errc::must_roll_back};
-        else if (b.state->wrote()) may = b.check_current();
+        if (b.state->must_roll_back)
+            may = error{.code = errc::must_roll_back};
+        else if (b.state->wrote())
+            may = b.check_current();
         if (!may) {
             auto const why = may.error();
             end_by_rollback();
@@ -195,7 +194,12 @@ public:
         }
         auto committed = no_lsn;
         auto done = jetpp::commit(
-            core.transactions(), b.state, b.place.at, core.store.incarnation(), how, b.credit,
+            core.transactions(),
+            b.state,
+            b.place.at,
+            core.store.incarnation(),
+            how,
+            b.credit,
             [&](lsn at) noexcept {
                 committed = at;
                 // Whoever sees the commit must see that the tree is gone.

@@ -8,6 +8,11 @@
 // Threads  any.
 #pragma once
 
+#include <jetpp/btree/tree_place.hpp>
+#include <jetpp/core/ids.hpp>
+#include <jetpp/core/result.hpp>
+#include <jetpp/env/sync.hpp>
+
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -15,11 +20,6 @@
 #include <memory>
 #include <new>
 #include <utility>
-
-#include <jetpp/btree/tree_place.hpp>
-#include <jetpp/core/ids.hpp>
-#include <jetpp/core/result.hpp>
-#include <jetpp/env/sync.hpp>
 
 namespace jetpp::inline v1 {
 

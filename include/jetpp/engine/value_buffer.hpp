@@ -3,11 +3,11 @@
 // After the first few calls no get allocates. The text lives until the next use of the buffer.
 #pragma once
 
-#include <string_view>
-
 #include <jetpp/core/array_list.hpp>
 #include <jetpp/core/bytes.hpp>
 #include <jetpp/core/result.hpp>
+
+#include <string_view>
 
 namespace jetpp::inline v1 {
 

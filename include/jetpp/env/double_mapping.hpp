@@ -17,14 +17,14 @@
 //          in memory, for storages that have no files of their own.
 #pragma once
 
+#include <jetpp/core/result.hpp>
+#include <jetpp/env/detail/posix.hpp>
+#include <jetpp/env/storage.hpp>
+
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
-
-#include <jetpp/core/result.hpp>
-#include <jetpp/env/detail/posix.hpp>
-#include <jetpp/env/storage.hpp>
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -73,7 +73,11 @@ public:
         // Address space first, as one inaccessible range: the fixed mappings below then replace
         // our own pages only, whatever other threads map meanwhile.
         void* range = ::mmap(
-            nullptr, header + 2 * ring, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+            nullptr,
+            header + 2 * ring,
+            PROT_NONE,
+            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+            -1,
             0
         );
         if (range == MAP_FAILED) return mapping_error(errno);

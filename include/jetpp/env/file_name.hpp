@@ -5,13 +5,13 @@
 // that could leave the directory or confuse a person.
 #pragma once
 
+#include <jetpp/core/ensure.hpp>
+#include <jetpp/core/result.hpp>
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
-
-#include <jetpp/core/ensure.hpp>
-#include <jetpp/core/result.hpp>
 
 namespace jetpp::inline v1 {
 

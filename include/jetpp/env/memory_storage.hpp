@@ -11,11 +11,6 @@
 // Owns     handles share the world of files; a removed file lives until it is closed.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-#include <string_view>
-#include <utility>
-
 #include <jetpp/core/array_list.hpp>
 #include <jetpp/core/bytes.hpp>
 #include <jetpp/core/result.hpp>
@@ -25,6 +20,11 @@
 #include <jetpp/env/native_runtime.hpp>
 #include <jetpp/env/storage.hpp>
 #include <jetpp/env/sync.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <utility>
 
 namespace jetpp::inline v1 {
 
@@ -89,9 +89,7 @@ private:
     using world = detail::memory_world<Runtime>;
     using node = detail::memory_node<Runtime>;
 
-    basic_memory_file(
-        detail::counted<world> in, detail::counted<node> what, bool writable
-    ) noexcept
+    basic_memory_file(detail::counted<world> in, detail::counted<node> what, bool writable) noexcept
         : world_{std::move(in)}, node_{std::move(what)}, writable_{writable} {}
 
     // Closed, or opened for reading: what the system says of such a descriptor.
@@ -308,9 +306,7 @@ public:
     // Writes beyond the capacity (in whole chunks of 64 KiB) are disk_full. A storage for which
     // there is no memory says so at its first open_dir.
     explicit basic_memory_storage(std::uint64_t capacity_bytes, Runtime runtime = {}) noexcept
-        : world_{detail::counted<world>::adopt(
-              new (std::nothrow) world(capacity_bytes, runtime)
-          )} {
+        : world_{detail::counted<world>::adopt(new(std::nothrow) world(capacity_bytes, runtime))} {
         if (world_) world_->root = world_->make(entry_kind::directory);
     }
 

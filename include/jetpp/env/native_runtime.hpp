@@ -7,6 +7,10 @@
 // Source   futex(2); Drepper, "Futexes Are Tricky".
 #pragma once
 
+#include <jetpp/core/ensure.hpp>
+#include <jetpp/env/detail/posix.hpp>
+#include <jetpp/env/runtime.hpp>
+
 #include <atomic>
 #include <chrono>
 #include <climits>
@@ -14,10 +18,6 @@
 #include <new>
 #include <type_traits>
 #include <utility>
-
-#include <jetpp/core/ensure.hpp>
-#include <jetpp/env/detail/posix.hpp>
-#include <jetpp/env/runtime.hpp>
 
 #include <linux/futex.h>
 #include <pthread.h>
@@ -118,9 +118,8 @@ public:
 
     // The thread takes no asynchronous signals: those belong to the threads of the program.
     // Errors: resource, out_of_memory.
-    [[nodiscard]] result<task> spawn(
-        char const* name, void (*body)(void*), void* argument
-    ) const noexcept {
+    [[nodiscard]] result<task> spawn(char const* name, void (*body)(void*), void* argument)
+        const noexcept {
         auto* const start = new (std::nothrow) detail::thread_start{body, argument, {}};
         if (start == nullptr) return error{.code = errc::out_of_memory};
         // Cut to what the kernel keeps; strncpy would do it too, but compilers warn of it.
@@ -129,12 +128,12 @@ public:
         auto blocked = sigset_t{};
         auto before = sigset_t{};
         ::sigfillset(&blocked);
-        for (auto const fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS, SIGPROF})
+        for (auto const fault :
+             {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS, SIGPROF})
             ::sigdelset(&blocked, fault);
         ::pthread_sigmask(SIG_SETMASK, &blocked, &before);
         auto thread = pthread_t{};
-        auto const failed =
-            ::pthread_create(&thread, nullptr, &detail::jetpp_thread_main, start);
+        auto const failed = ::pthread_create(&thread, nullptr, &detail::jetpp_thread_main, start);
         ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
         if (failed != 0) {
             delete start;
@@ -144,9 +143,8 @@ public:
     }
 
     // Returns for every reason the futex has; the caller looks at the word again.
-    void park(
-        std::uint32_t const* word, std::uint32_t expected, mono_time deadline
-    ) const noexcept {
+    void park(std::uint32_t const* word, std::uint32_t expected, mono_time deadline)
+        const noexcept {
         auto until = timespec{};
         auto* limit = static_cast<timespec*>(nullptr);
         if (deadline != never) {
@@ -157,7 +155,12 @@ public:
         }
         // WAIT_BITSET, not WAIT: its timeout is absolute.
         ::syscall(
-            SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected, limit, nullptr,
+            SYS_futex,
+            word,
+            FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG,
+            expected,
+            limit,
+            nullptr,
             FUTEX_BITSET_MATCH_ANY
         );
     }

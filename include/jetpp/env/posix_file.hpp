@@ -14,18 +14,18 @@
 // Source   Rebello et al., "Can Applications Recover from fsync Failures?", ATC 2020.
 #pragma once
 
+#include <jetpp/core/aligned_buffer.hpp>
+#include <jetpp/core/bytes.hpp>
+#include <jetpp/core/result.hpp>
+#include <jetpp/env/detail/posix.hpp>
+#include <jetpp/env/storage.hpp>
+
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <utility>
-
-#include <jetpp/core/aligned_buffer.hpp>
-#include <jetpp/core/bytes.hpp>
-#include <jetpp/core/result.hpp>
-#include <jetpp/env/detail/posix.hpp>
-#include <jetpp/env/storage.hpp>
 
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -137,7 +137,7 @@ public:
     }
 
     [[nodiscard]] result<std::uint64_t> size() noexcept {
-        struct stat about {};
+        struct stat about{};
         if (::fstat(fd_.get(), &about) != 0) return detail::last_os_error();
         return static_cast<std::uint64_t>(about.st_size);
     }
@@ -162,9 +162,8 @@ public:
     [[nodiscard]] result<void> truncate(std::uint64_t size) noexcept {
         if (size > offset_max) return error{.code = errc::invalid_argument};
         if (detail::passes_size_limit(size)) return detail::os_error(EFBIG);
-        auto const done = detail::uninterrupted([&] {
-            return ::ftruncate(fd_.get(), static_cast<off_t>(size));
-        });
+        auto const done =
+            detail::uninterrupted([&] { return ::ftruncate(fd_.get(), static_cast<off_t>(size)); });
         if (done != 0) return detail::last_os_error();
         return ok();
     }

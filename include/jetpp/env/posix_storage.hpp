@@ -10,13 +10,6 @@
 //          else than a regular file is io with EINVAL or EISDIR.
 #pragma once
 
-#include <array>
-#include <cstddef>
-#include <cstdint>
-#include <cstring>
-#include <type_traits>
-#include <utility>
-
 #include <jetpp/core/array_list.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/env/detail/posix.hpp>
@@ -24,6 +17,13 @@
 #include <jetpp/env/file_name.hpp>
 #include <jetpp/env/posix_file.hpp>
 #include <jetpp/env/storage.hpp>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+#include <utility>
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -70,14 +70,13 @@ public:
         auto const dir = fd_.get();
         if (how == rename_how::no_replace) {
             constexpr auto no_replace = 1U; // RENAME_NOREPLACE
-            auto const done = ::syscall(
-                SYS_renameat2, dir, from.c_str(), dir, to.c_str(), no_replace
-            );
+            auto const done =
+                ::syscall(SYS_renameat2, dir, from.c_str(), dir, to.c_str(), no_replace);
             if (done == 0) return ok();
             if (errno != ENOSYS && errno != EINVAL) return detail::last_os_error();
             // Looking first leaves a window to others, but the directory is ours alone. link and
             // unlink would leave two names of one file if the machine stopped between them.
-            struct stat about {};
+            struct stat about{};
             if (::fstatat(dir, to.c_str(), &about, AT_SYMLINK_NOFOLLOW) == 0)
                 return detail::os_error(EEXIST);
         }
@@ -143,8 +142,8 @@ public:
                 return failed;
             }
             // A lock on a file that lost its name meanwhile would exclude nobody.
-            struct stat held {};
-            struct stat named {};
+            struct stat held{};
+            struct stat named{};
             if (::fstat(fd.get(), &held) != 0) return detail::last_os_error();
             if (::fstatat(fd_.get(), name.c_str(), &named, AT_SYMLINK_NOFOLLOW) == 0 &&
                 held.st_dev == named.st_dev && held.st_ino == named.st_ino)
@@ -155,7 +154,7 @@ public:
 
     // For this process: blocks reserved for the superuser do not count as free.
     [[nodiscard]] result<space_info> space() noexcept {
-        struct statvfs about {};
+        struct statvfs about{};
         if (detail::uninterrupted([&] { return ::fstatvfs(fd_.get(), &about); }) != 0)
             return detail::last_os_error();
         auto const unit = std::uint64_t{about.f_frsize};
@@ -199,7 +198,7 @@ private:
         if (entry.d_type == DT_REG) return entry_kind::file;
         if (entry.d_type == DT_DIR) return entry_kind::directory;
         if (entry.d_type != DT_UNKNOWN) return entry_kind::other;
-        struct stat about {};
+        struct stat about{};
         if (::fstatat(fd_.get(), entry.d_name, &about, AT_SYMLINK_NOFOLLOW) != 0)
             return entry_kind::other;
         if (S_ISREG(about.st_mode)) return entry_kind::file;
@@ -208,9 +207,8 @@ private:
 
     // O_NONBLOCK: a pipe somebody put there must not hold us up before it is refused; adopt()
     // clears it. A file that is busy (a lease, a backup agent) is asked again, for 0.25 s in all.
-    [[nodiscard]] result<detail::unique_fd> open_once(
-        file_name const& name, int flags
-    ) const noexcept {
+    [[nodiscard]] result<detail::unique_fd> open_once(file_name const& name, int flags)
+        const noexcept {
         constexpr int always = O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK;
         for (auto turn = 0;; ++turn) {
             auto const fd = detail::uninterrupted([&] {
@@ -225,9 +223,8 @@ private:
         }
     }
 
-    [[nodiscard]] result<detail::unique_fd> open_regular(
-        file_name const& name, open_mode mode
-    ) const noexcept {
+    [[nodiscard]] result<detail::unique_fd> open_regular(file_name const& name, open_mode mode)
+        const noexcept {
         constexpr int create = O_RDWR | O_CREAT | O_EXCL;
         if (mode == open_mode::create_new) {
             BOOST_OUTCOME_TRY(auto fd, open_once(name, create));
@@ -250,7 +247,7 @@ private:
         return fd;
     }
     [[nodiscard]] static result<detail::unique_fd> only_regular(detail::unique_fd fd) noexcept {
-        struct stat about {};
+        struct stat about{};
         if (::fstat(fd.get(), &about) != 0) return detail::last_os_error();
         if (!S_ISREG(about.st_mode)) return detail::os_error(EINVAL);
         return fd;
@@ -264,7 +261,7 @@ private:
             is_new = ::mkdirat(parent, path, 0700) == 0;
             if (!is_new && errno != EEXIST) {
                 auto const failed = detail::last_os_error();
-                struct stat about {};
+                struct stat about{};
                 // A read-only file system refuses before it looks whether the name exists.
                 if (::fstatat(parent, path, &about, 0) != 0) return failed;
             }

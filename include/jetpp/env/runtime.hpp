@@ -6,12 +6,12 @@
 // (jetpp/env/sync.hpp), so they simulate too.
 #pragma once
 
+#include <jetpp/core/result.hpp>
+
 #include <chrono>
 #include <concepts>
 #include <cstdint>
 #include <string_view>
-
-#include <jetpp/core/result.hpp>
 
 namespace jetpp::inline v1 {
 
@@ -187,30 +187,31 @@ enum class sabotage : std::uint16_t {
     return "unknown";
 }
 
-
 template <class T>
 concept runtime_task = std::movable<T> && requires(T& t) {
     { t.join() } noexcept; // must be called before destruction
 };
 
 template <class R>
-concept runtime = std::copyable<R> && requires(
-    R& r, std::uint32_t const* word, mono_time deadline, void (*body)(void*), void* argument
-) {
-    typename R::task;
-    typename R::template atomic<std::uint64_t>;
-    requires runtime_task<typename R::task>;
-    { r.now() } noexcept -> std::same_as<mono_time>;
-    { r.wall() } noexcept -> std::same_as<wall_time>;
-    { r.random() } noexcept -> std::same_as<std::uint64_t>; // ids and nonces: unpredictable
-    // body must not throw. Errors: resource.
-    { r.spawn("name", body, argument) } noexcept -> std::same_as<result<typename R::task>>;
-    // Sleeps while *word == expected, until unpark, the deadline, or for no reason at all.
-    { r.park(word, std::uint32_t{}, deadline) } noexcept;
-    { r.unpark(word, std::uint32_t{}) } noexcept; // wakes at most that many
-    { r.relax(std::uint32_t{}) } noexcept;        // the body of every spin loop; the n-th turn
-    { R::point(point_id{}) } noexcept;
-    { R::sabotaged(sabotage{}) } noexcept -> std::same_as<bool>;
-};
+concept runtime =
+    std::copyable<R> &&
+    requires(
+        R& r, std::uint32_t const* word, mono_time deadline, void (*body)(void*), void* argument
+    ) {
+        typename R::task;
+        typename R::template atomic<std::uint64_t>;
+        requires runtime_task<typename R::task>;
+        { r.now() } noexcept -> std::same_as<mono_time>;
+        { r.wall() } noexcept -> std::same_as<wall_time>;
+        { r.random() } noexcept -> std::same_as<std::uint64_t>; // ids and nonces: unpredictable
+        // body must not throw. Errors: resource.
+        { r.spawn("name", body, argument) } noexcept -> std::same_as<result<typename R::task>>;
+        // Sleeps while *word == expected, until unpark, the deadline, or for no reason at all.
+        { r.park(word, std::uint32_t{}, deadline) } noexcept;
+        { r.unpark(word, std::uint32_t{}) } noexcept; // wakes at most that many
+        { r.relax(std::uint32_t{}) } noexcept;        // the body of every spin loop; the n-th turn
+        { R::point(point_id{}) } noexcept;
+        { R::sabotaged(sabotage{}) } noexcept -> std::same_as<bool>;
+    };
 
 } // namespace jetpp::inline v1

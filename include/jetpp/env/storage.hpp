@@ -14,6 +14,11 @@
 //          device_gone, alignment_mismatch, invalid_argument; os_errno is kept.
 #pragma once
 
+#include <jetpp/core/array_list.hpp>
+#include <jetpp/core/bytes.hpp>
+#include <jetpp/core/result.hpp>
+#include <jetpp/env/file_name.hpp>
+
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -21,11 +26,6 @@
 #include <string>
 #include <string_view>
 #include <utility>
-
-#include <jetpp/core/array_list.hpp>
-#include <jetpp/core/bytes.hpp>
-#include <jetpp/core/result.hpp>
-#include <jetpp/env/file_name.hpp>
 
 namespace jetpp::inline v1 {
 
@@ -49,14 +49,14 @@ private:
 };
 
 enum class open_mode : std::uint8_t {
-    read_only,      // must exist
-    read_write,     // must exist
-    create_new,     // must not exist (O_EXCL)
+    read_only,  // must exist
+    read_write, // must exist
+    create_new, // must not exist (O_EXCL)
     open_or_create,
 };
 
 enum class io_mode : std::uint8_t {
-    direct,   // bypasses the page cache where the file system can; falls back by itself
+    direct, // bypasses the page cache where the file system can; falls back by itself
     buffered,
 };
 
@@ -74,9 +74,9 @@ enum class write_how : std::uint8_t {
 };
 
 struct geometry {
-    std::uint32_t alignment = 1;      // of offsets, lengths and memory
-    std::uint32_t atomic_unit = 512;  // bytes the device writes whole
-    bool direct = false;              // the mode the file really got
+    std::uint32_t alignment = 1;     // of offsets, lengths and memory
+    std::uint32_t atomic_unit = 512; // bytes the device writes whole
+    bool direct = false;             // the mode the file really got
 };
 
 enum class entry_kind : std::uint8_t { file, directory, other };
@@ -137,16 +137,16 @@ concept storage_directory =
         { d.open_dir(n, directory_how{}) } noexcept -> std::same_as<result<D>>;
         // Header and ring bytes. Zero-filled if the file is missing or of another size, else as
         // it was left. Both are multiples of the system's page, the ring a power of two.
-        { d.map_ring(n, std::uint64_t{}, std::uint64_t{}) } noexcept
-            -> std::same_as<result<typename D::ring>>;
+        {
+            d.map_ring(n, std::uint64_t{}, std::uint64_t{})
+        } noexcept -> std::same_as<result<typename D::ring>>;
     };
 
 template <class S>
 concept storage = std::copyable<S> && requires(S& s, path_view path) {
     typename S::directory;
     requires storage_directory<typename S::directory>;
-    { s.open_dir(path, directory_how{}) } noexcept
-        -> std::same_as<result<typename S::directory>>;
+    { s.open_dir(path, directory_how{}) } noexcept -> std::same_as<result<typename S::directory>>;
 };
 
 } // namespace jetpp::inline v1

@@ -6,10 +6,10 @@
 // Threads      any. Not recursive, not fair. Held across I/O only where the holder's comment says.
 #pragma once
 
+#include <jetpp/env/runtime.hpp>
+
 #include <atomic>
 #include <cstdint>
-
-#include <jetpp/env/runtime.hpp>
 
 namespace jetpp::inline v1 {
 

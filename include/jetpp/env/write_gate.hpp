@@ -61,7 +61,9 @@ public:
             auto const until = limit > never - now ? never : now + limit;
             until_.store(until.count(), std::memory_order_release);
             if (state_.compare_exchange_strong(
-                    alone, closed | (closings_ & count_mask), std::memory_order_acq_rel,
+                    alone,
+                    closed | (closings_ & count_mask),
+                    std::memory_order_acq_rel,
                     std::memory_order_acquire
                 ))
                 return;

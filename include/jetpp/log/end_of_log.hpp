@@ -30,9 +30,9 @@ struct log_proofs {
     lsn slot_end{};                  // end_lsn of the checkpoint slot in use
     std::uint64_t slot_generation{}; // its generation and nonce
     std::uint64_t slot_nonce{};
-    bool slot_clean = false;         // it is of a clean close: nothing was written behind slot_end
-    lsn max_required{};              // the largest max_required_lsn of attached databases
-    lsn stamped_end{};               // the largest end_lsn a backup mark or restore plan names
+    bool slot_clean = false; // it is of a clean close: nothing was written behind slot_end
+    lsn max_required{};      // the largest max_required_lsn of attached databases
+    lsn stamped_end{};       // the largest end_lsn a backup mark or restore plan names
 };
 
 enum class end_kind : std::uint8_t {
@@ -40,15 +40,15 @@ enum class end_kind : std::uint8_t {
     // At up_to, behind a segment_end that nothing follows (or what a recycled segment held in a
     // former life, where the slot says that the log ended), or before zeroes.
     clean,
-    torn_tail,  // something stands at `end`, and it is no record: legal after a crash
-    damage,     // `problem` says what; the log must not be believed beyond `end`
+    torn_tail, // something stands at `end`, and it is no record: legal after a crash
+    damage,    // `problem` says what; the log must not be believed beyond `end`
 };
 
 // The end of a replay, with all that recovery needs to go on from it.
 struct log_end {
     end_kind kind = end_kind::unfinished;
-    lsn end{};          // E: where the next record would have stood; never a header address
-    error problem{};    // of kind damage, or what accept_lost_tail overruled
+    lsn end{};       // E: where the next record would have stood; never a header address
+    error problem{}; // of kind damage, or what accept_lost_tail overruled
     bool overruled = false;
 
     lsn last_record{};  // 0 = none was read
@@ -113,7 +113,10 @@ inline constexpr std::size_t hint_head_size = 48;
 // Returns: the LSN of a record that proves damage; 0 if none was found within the budget.
 template <class Source>
 [[nodiscard]] result<lsn> find_witness(
-    Source& source, segment_header const& segment, std::uint64_t offset, lsn end,
+    Source& source,
+    segment_header const& segment,
+    std::uint64_t offset,
+    lsn end,
     std::size_t record_max
 ) noexcept {
     constexpr auto stride = std::size_t{32} * 1024;

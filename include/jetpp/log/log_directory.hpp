@@ -58,7 +58,8 @@ public:
             if (!stored) return error{.code = errc::out_of_memory};
         }
         std::sort(
-            made.segments_.begin(), made.segments_.end(),
+            made.segments_.begin(),
+            made.segments_.end(),
             [](log_segment const& a, log_segment const& b) { return a.generation < b.generation; }
         );
         return made;
@@ -145,7 +146,9 @@ private:
 
     [[nodiscard]] log_segment* lower_bound(std::uint64_t generation) noexcept {
         return std::lower_bound(
-            segments_.begin(), segments_.end(), generation,
+            segments_.begin(),
+            segments_.end(),
+            generation,
             [](log_segment const& one, std::uint64_t g) { return one.generation < g; }
         );
     }

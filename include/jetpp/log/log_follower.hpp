@@ -62,7 +62,8 @@ template <class Engine>
 struct follow_options {
     lsn from{}; // first LSN wanted; 0: from the oldest segment on
     record_filter filter{};
-    bool databases_below = false; // also what names databases between `from` and its segment's begin
+    bool databases_below =
+        false; // also what names databases between `from` and its segment's begin
     std::size_t page_size = 65536; // bounds the length of a record
     std::size_t buffer_bytes = std::size_t{512} << 10;
     mono_time poll_every = std::chrono::milliseconds{20};
@@ -102,8 +103,11 @@ public:
 
 private:
     log_follower(
-        Env env, typename Env::directory& directory, follow_options const& options,
-        detail::segment_source<Env> file, detail::segment_source<Env> aside
+        Env env,
+        typename Env::directory& directory,
+        follow_options const& options,
+        detail::segment_source<Env> file,
+        detail::segment_source<Env> aside
     ) noexcept
         : env_{env}, directory_{&directory}, options_{options}, file_{std::move(file)},
           aside_{std::move(aside)}, record_max_{record_size_max(options.page_size)} {}

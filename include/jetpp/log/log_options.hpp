@@ -34,8 +34,8 @@ struct log_options {
     // How much of a new segment is written with zeros. The rest is allocated: a later write to it
     // costs a change of metadata more, so this is for lives of a few records.
     std::uint64_t prewritten_bytes = ~std::uint64_t{0};
-    std::uint32_t spare_segments_max = 4;   // recycled files above it are removed
-    std::uint64_t log_bytes_limit = 0;      // of all segments; 0 = none
+    std::uint32_t spare_segments_max = 4; // recycled files above it are removed
+    std::uint64_t log_bytes_limit = 0;    // of all segments; 0 = none
 
     // Ring: a power of two, at least four records, at most eight segments (format, section 11).
     [[nodiscard]] bool are_valid() const noexcept {

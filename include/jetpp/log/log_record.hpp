@@ -33,14 +33,13 @@ overload(F...) -> overload<F...>;
 // destroy. A visitor that does not know one of the types does not compile, as with std::visit.
 template <class First, class... Rest>
 class record_variant {
-    static_assert(
-        (std::is_trivially_copyable_v<First> && ... && std::is_trivially_copyable_v<Rest>)
+    static_assert((std::is_trivially_copyable_v<First> && ... && std::is_trivially_copyable_v<Rest>)
     );
 
 public:
     record_variant() noexcept { emplace<First>(); }
     template <class Body>
-        requires (std::is_same_v<Body, First> || ... || std::is_same_v<Body, Rest>)
+        requires(std::is_same_v<Body, First> || ... || std::is_same_v<Body, Rest>)
     record_variant(Body const& body) noexcept {
         emplace<Body>() = body;
     }
@@ -113,14 +112,38 @@ struct record_type_list {
 };
 
 using record_bodies = record_type_list<
-    record::commit, record::rollback, record::insert, record::update, record::ghost,
-    record::revive, record::ghost_remove, record::insert_run, record::structure,
-    record::page_image, record::page_free, record::page_alloc, record::extend,
-    record::tree_create, record::tree_drop, record::tree_rename, record::db_create,
-    record::attach, record::detach, record::attach_list, record::checkpoint_mark,
-    record::backup_begin, record::backup_end, record::recovery_begin, record::recovery_end,
-    record::time_mark, record::verify, record::restore_point, record::user, record::pad,
-    record::segment_end, record::unknown>;
+    record::commit,
+    record::rollback,
+    record::insert,
+    record::update,
+    record::ghost,
+    record::revive,
+    record::ghost_remove,
+    record::insert_run,
+    record::structure,
+    record::page_image,
+    record::page_free,
+    record::page_alloc,
+    record::extend,
+    record::tree_create,
+    record::tree_drop,
+    record::tree_rename,
+    record::db_create,
+    record::attach,
+    record::detach,
+    record::attach_list,
+    record::checkpoint_mark,
+    record::backup_begin,
+    record::backup_end,
+    record::recovery_begin,
+    record::recovery_end,
+    record::time_mark,
+    record::verify,
+    record::restore_point,
+    record::user,
+    record::pad,
+    record::segment_end,
+    record::unknown>;
 static_assert(record_bodies::size <= 64, "jetpp: a filter mask is one word");
 
 using record_body = record_bodies::variant;
@@ -156,8 +179,8 @@ bool parse_body(const_bytes raw, record_body& into) noexcept {
 }
 
 struct record_parser_entry {
-    record_type type{};   // as the table spells it, bit 7 included
-    std::uint64_t bit{};  // in filter masks
+    record_type type{};  // as the table spells it, bit 7 included
+    std::uint64_t bit{}; // in filter masks
     record_parser parse{};
 };
 
@@ -172,9 +195,8 @@ struct record_parser_table<record_type_list<Bodies...>> {
             if (Body::type == record_type::none) return; // unknown: found by being absent
             auto& entry = table[number_of(Body::type)];
             ensure(entry.parse == nullptr, "two record types share a number");
-            entry = {
-                Body::type, record_type_list<Bodies...>::template bit_of<Body>, &parse_body<Body>
-            };
+            entry =
+                {Body::type, record_type_list<Bodies...>::template bit_of<Body>, &parse_body<Body>};
         };
         (add(std::type_identity<Bodies>{}), ...);
         return table;
@@ -216,11 +238,9 @@ using record_parsers = record_parser_table<record_bodies>;
 // Reads one whole record whose CRC was found right. Arbitrary bytes are safe.
 // Errors: those of check_header; log_corrupt where the payload breaks the table of its type. `into`
 // means nothing then.
-[[nodiscard]] inline result<void> parse_record(
-    lsn at, const_bytes raw, log_record& into
-) noexcept {
-    if (raw.size() < record_header_size || raw.size() % 8 != 0 ||
-        raw.size() > record_size_limit || decode_length(raw.data()) != raw.size())
+[[nodiscard]] inline result<void> parse_record(lsn at, const_bytes raw, log_record& into) noexcept {
+    if (raw.size() < record_header_size || raw.size() % 8 != 0 || raw.size() > record_size_limit ||
+        decode_length(raw.data()) != raw.size())
         return bad_record().with_lsn(at);
     into.at = at;
     into.length = static_cast<std::uint32_t>(raw.size());

@@ -75,7 +75,9 @@ public:
     // While half of the ring is out it adds no more than `least`, if that is given: whoever takes
     // ahead of need must not be in the way of those who need.
     [[nodiscard]] result<void> acquire(
-        log_credit& credit, std::uint32_t wanted, credit_use use = credit_use::ordinary,
+        log_credit& credit,
+        std::uint32_t wanted,
+        credit_use use = credit_use::ordinary,
         std::uint32_t least = 0
     ) noexcept;
     [[nodiscard]] bool is_credit_scarce() const noexcept { return tail_.is_scarce(); }
@@ -206,7 +208,8 @@ private:
     ) noexcept
         : env_{env}, options_{options}, timeline_{start.timeline}, store_{env, where, options},
           tail_{env, ring_, options}, flusher_{env, ring_, tail_, store_},
-          preparer_{env, store_, tail_, flusher_, options_}, tending_{env.runtime}, wall_{start.wall_floor} {}
+          preparer_{env, store_, tail_, flusher_, options_}, tending_{env.runtime},
+          wall_{start.wall_floor} {}
 
     [[nodiscard]] result<void> begin(directory& where, log_start const& start) noexcept;
     template <class Attempt>

@@ -80,7 +80,13 @@ struct db_create {
     [[nodiscard]] std::size_t size() const noexcept { return padded(56 + name.size()); }
     void encode(std::byte* record) const noexcept {
         detail::record_writer{record}
-            .id(id).u64(nonce).u32(page_size).u16(checksum_id).u16(name.size()).raw(name).pad();
+            .id(id)
+            .u64(nonce)
+            .u32(page_size)
+            .u16(checksum_id)
+            .u16(name.size())
+            .raw(name)
+            .pad();
     }
     [[nodiscard]] static bool read(const_bytes record, db_create& r) noexcept {
         auto in = detail::record_reader{record};
@@ -112,8 +118,16 @@ struct attach {
     [[nodiscard]] std::size_t size() const noexcept { return padded(80 + name.size()); }
     void encode(std::byte* record) const noexcept {
         detail::record_writer{record}
-            .id(id).u64(nonce).at(consistent_lsn).at(highest_lsn).u64(timeline.value)
-            .u16(flags).u16(name.size()).zero(4).raw(name).pad();
+            .id(id)
+            .u64(nonce)
+            .at(consistent_lsn)
+            .at(highest_lsn)
+            .u64(timeline.value)
+            .u16(flags)
+            .u16(name.size())
+            .zero(4)
+            .raw(name)
+            .pad();
     }
     [[nodiscard]] static bool read(const_bytes record, attach& r) noexcept {
         auto in = detail::record_reader{record};
@@ -143,8 +157,12 @@ struct detach {
     [[nodiscard]] std::size_t size() const noexcept { return 64; }
     void encode(std::byte* record) const noexcept {
         detail::record_writer{record}
-            .id(id).at(consistent_lsn).at(highest_lsn)
-            .u32(static_cast<std::uint32_t>(reason)).zero(4).pad();
+            .id(id)
+            .at(consistent_lsn)
+            .at(highest_lsn)
+            .u32(static_cast<std::uint32_t>(reason))
+            .zero(4)
+            .pad();
     }
     [[nodiscard]] static bool read(const_bytes record, detach& r) noexcept {
         auto in = detail::record_reader{record};
@@ -258,8 +276,14 @@ struct backup_begin {
     [[nodiscard]] std::size_t size() const noexcept { return padded(72 + members.size()); }
     void encode(std::byte* record) const noexcept {
         detail::record_writer{record}
-            .id(set).u32(kind).u32(count).at(redo_lsn).at(undo_low_lsn).at(log_start)
-            .raw(members).pad();
+            .id(set)
+            .u32(kind)
+            .u32(count)
+            .at(redo_lsn)
+            .at(undo_low_lsn)
+            .at(log_start)
+            .raw(members)
+            .pad();
     }
     [[nodiscard]] static bool read(const_bytes record, backup_begin& r) noexcept {
         auto in = detail::record_reader{record};
@@ -304,9 +328,19 @@ struct backup_end {
     [[nodiscard]] std::size_t size() const noexcept { return padded(104 + members.size()); }
     void encode(std::byte* record) const noexcept {
         detail::record_writer{record}
-            .id(set).u32(static_cast<std::uint32_t>(status)).u32(kind).at(redo_lsn).at(log_start)
-            .at(end_lsn).time(time).u64(timeline.value).u64(manifest_hash).u32(count).zero(4)
-            .raw(members).pad();
+            .id(set)
+            .u32(static_cast<std::uint32_t>(status))
+            .u32(kind)
+            .at(redo_lsn)
+            .at(log_start)
+            .at(end_lsn)
+            .time(time)
+            .u64(timeline.value)
+            .u64(manifest_hash)
+            .u32(count)
+            .zero(4)
+            .raw(members)
+            .pad();
     }
     [[nodiscard]] static bool read(const_bytes record, backup_end& r) noexcept {
         auto in = detail::record_reader{record};
@@ -339,7 +373,11 @@ struct recovery_begin {
     [[nodiscard]] std::size_t size() const noexcept { return 48; }
     void encode(std::byte* record) const noexcept {
         detail::record_writer{record}
-            .at(scan_start).at(end).u32(losers).u32(static_cast<std::uint32_t>(reason)).pad();
+            .at(scan_start)
+            .at(end)
+            .u32(losers)
+            .u32(static_cast<std::uint32_t>(reason))
+            .pad();
     }
     [[nodiscard]] static bool read(const_bytes record, recovery_begin& r) noexcept {
         auto in = detail::record_reader{record};
@@ -364,7 +402,12 @@ struct recovery_end {
     [[nodiscard]] std::size_t size() const noexcept { return 56; }
     void encode(std::byte* record) const noexcept {
         detail::record_writer{record}
-            .at(cut).u32(incarnation).u32(losers).u64(records_redone).time(wall).pad();
+            .at(cut)
+            .u32(incarnation)
+            .u32(losers)
+            .u64(records_redone)
+            .time(wall)
+            .pad();
     }
     [[nodiscard]] static bool read(const_bytes record, recovery_end& r) noexcept {
         auto in = detail::record_reader{record};

@@ -31,7 +31,12 @@ struct commit {
     [[nodiscard]] std::size_t size() const noexcept { return padded(48 + tag.size()); }
     void encode(std::byte* record) const noexcept {
         detail::record_writer{record}
-            .time(wall).at(durable_hint).u16(tag.size()).zero(6).raw(tag).pad();
+            .time(wall)
+            .at(durable_hint)
+            .u16(tag.size())
+            .zero(6)
+            .raw(tag)
+            .pad();
     }
     [[nodiscard]] static bool read(const_bytes record, commit& r) noexcept {
         auto in = detail::record_reader{record};
@@ -182,7 +187,12 @@ struct segment_end {
     [[nodiscard]] std::size_t size() const noexcept { return segment_end_size; }
     void encode(std::byte* record) const noexcept {
         detail::record_writer{record}
-            .u64(next_generation).u64(next_nonce).at(durable_hint).u32(content_crc).zero(4).pad();
+            .u64(next_generation)
+            .u64(next_nonce)
+            .at(durable_hint)
+            .u32(content_crc)
+            .zero(4)
+            .pad();
     }
     [[nodiscard]] static bool read(const_bytes record, segment_end& r) noexcept {
         auto in = detail::record_reader{record};

@@ -53,7 +53,12 @@ struct insert {
     [[nodiscard]] std::size_t size() const noexcept { return size_for(key.size(), value.size()); }
     void encode(std::byte* record) const noexcept {
         detail::record_writer{record}
-            .part(part).u16(key.size()).u16(value.size()).raw(key).raw(value).pad();
+            .part(part)
+            .u16(key.size())
+            .u16(value.size())
+            .raw(key)
+            .raw(value)
+            .pad();
     }
     [[nodiscard]] static bool read(const_bytes record, insert& r) noexcept {
         auto in = detail::record_reader{record};
@@ -83,7 +88,12 @@ struct ghost {
     [[nodiscard]] std::size_t size() const noexcept { return size_for(key.size(), value.size()); }
     void encode(std::byte* record) const noexcept {
         detail::record_writer{record}
-            .part(part).u16(key.size()).u16(value.size()).raw(key).raw(value).pad();
+            .part(part)
+            .u16(key.size())
+            .u16(value.size())
+            .raw(key)
+            .raw(value)
+            .pad();
     }
     [[nodiscard]] static bool read(const_bytes record, ghost& r) noexcept {
         auto in = detail::record_reader{record};
@@ -116,8 +126,15 @@ struct revive {
     }
     void encode(std::byte* record) const noexcept {
         detail::record_writer{record}
-            .part(part).u16(key.size()).u16(old_value.size()).u16(new_value.size()).zero(2)
-            .raw(key).raw(old_value).raw(new_value).pad();
+            .part(part)
+            .u16(key.size())
+            .u16(old_value.size())
+            .u16(new_value.size())
+            .zero(2)
+            .raw(key)
+            .raw(old_value)
+            .raw(new_value)
+            .pad();
     }
     [[nodiscard]] static bool read(const_bytes record, revive& r) noexcept {
         auto in = detail::record_reader{record};
@@ -152,8 +169,16 @@ struct update {
     }
     void encode(std::byte* record) const noexcept {
         detail::record_writer{record}
-            .part(part).u16(key.size()).u16(range_count).u32(old_size).u32(new_size).zero(4)
-            .raw(table).raw(key).raw(content).pad();
+            .part(part)
+            .u16(key.size())
+            .u16(range_count)
+            .u32(old_size)
+            .u32(new_size)
+            .zero(4)
+            .raw(table)
+            .raw(key)
+            .raw(content)
+            .pad();
     }
     // Refuses ranges that overlap, descend, leave the old value or do not add up to the new size.
     [[nodiscard]] static bool read(const_bytes record, update& r) noexcept {
@@ -347,7 +372,12 @@ struct insert_run {
     [[nodiscard]] std::size_t size() const noexcept { return padded(56 + rows.size()); }
     void encode(std::byte* record) const noexcept {
         detail::record_writer{record}
-            .part(part).u16(count).zero(2).u32(rows.size()).raw(rows).pad();
+            .part(part)
+            .u16(count)
+            .zero(2)
+            .u32(rows.size())
+            .raw(rows)
+            .pad();
     }
     [[nodiscard]] static bool read(const_bytes record, insert_run& r) noexcept {
         auto in = detail::record_reader{record};

@@ -27,7 +27,11 @@ struct structure {
     [[nodiscard]] std::size_t size() const noexcept { return padded(32 + parts.size()); }
     void encode(std::byte* record) const noexcept {
         detail::record_writer{record}
-            .u16(static_cast<std::uint16_t>(op)).u16(part_count).zero(4).raw(parts).pad();
+            .u16(static_cast<std::uint16_t>(op))
+            .u16(part_count)
+            .zero(4)
+            .raw(parts)
+            .pad();
     }
     // Refuses two parts of one page, and frames of parts or actions that leave the record.
     [[nodiscard]] static bool read(const_bytes record, structure& r) noexcept {
@@ -76,8 +80,17 @@ struct page_image {
     void encode(std::byte* record) const noexcept {
         ensure(page_header.size() == page_header_bytes, "a page image carries page bytes 16..127");
         detail::record_writer{record}
-            .part(part).u8(kind).u8(level).zero(2).u32(head.size()).u32(tail.size()).zero(4)
-            .raw(page_header).raw(head).raw(tail).pad();
+            .part(part)
+            .u8(kind)
+            .u8(level)
+            .zero(2)
+            .u32(head.size())
+            .u32(tail.size())
+            .zero(4)
+            .raw(page_header)
+            .raw(head)
+            .raw(tail)
+            .pad();
     }
     [[nodiscard]] static bool read(const_bytes record, page_image& r) noexcept {
         auto in = detail::record_reader{record};
@@ -171,7 +184,12 @@ struct tree_create {
     }
     void encode(std::byte* record) const noexcept {
         detail::record_writer{record}
-            .u16(part_count).u16(name.size()).u32(root.value).raw(parts).raw(name).pad();
+            .u16(part_count)
+            .u16(name.size())
+            .u32(root.value)
+            .raw(parts)
+            .raw(name)
+            .pad();
     }
     [[nodiscard]] static bool read(const_bytes record, tree_create& r) noexcept {
         auto in = detail::record_reader{record};
@@ -209,7 +227,12 @@ struct tree_drop {
     }
     void encode(std::byte* record) const noexcept {
         detail::record_writer{record}
-            .u32(root.value).u16(name.size()).u16(new_name.size()).raw(name).raw(new_name).pad();
+            .u32(root.value)
+            .u16(name.size())
+            .u16(new_name.size())
+            .raw(name)
+            .raw(new_name)
+            .pad();
     }
     [[nodiscard]] static bool read(const_bytes record, tree_drop& r) noexcept {
         auto in = detail::record_reader{record};
@@ -234,7 +257,12 @@ struct tree_rename {
     }
     void encode(std::byte* record) const noexcept {
         detail::record_writer{record}
-            .u32(root.value).u16(name.size()).u16(new_name.size()).raw(name).raw(new_name).pad();
+            .u32(root.value)
+            .u16(name.size())
+            .u16(new_name.size())
+            .raw(name)
+            .raw(new_name)
+            .pad();
     }
     [[nodiscard]] static bool read(const_bytes record, tree_rename& r) noexcept {
         auto same = tree_drop{};

@@ -82,8 +82,11 @@ private:
     using ring_source = detail::ring_source<Env>;
 
     replay(
-        Env env, typename Env::directory& directory, replay_options const& options,
-        log_directory<Env> listing, file_source file
+        Env env,
+        typename Env::directory& directory,
+        replay_options const& options,
+        log_directory<Env> listing,
+        file_source file
     ) noexcept
         : env_{env}, directory_{&directory}, options_{options}, listing_{std::move(listing)},
           file_{std::move(file)}, record_max_{record_size_max(options.page_size)} {}
@@ -138,8 +141,8 @@ private:
     std::uint64_t segment_bytes_ = 0;
     std::uint64_t first_generation_ = 0;
 
-    segment_header segment_{};       // the one being read
-    std::uint64_t offset_ = 0;       // of the next record in it
+    segment_header segment_{}; // the one being read
+    std::uint64_t offset_ = 0; // of the next record in it
     log_segment const* cutter_ = nullptr;
     std::optional<record::segment_end> closing_; // the segment_end just handed out
     bool ring_asked_ = false;

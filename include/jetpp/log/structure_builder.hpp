@@ -116,7 +116,9 @@ public:
 
     template <class RowSource>
     structure_builder& append(
-        std::optional<const_bytes> upper_fence, page_number upper_child, std::uint16_t row_count,
+        std::optional<const_bytes> upper_fence,
+        page_number upper_child,
+        std::uint16_t row_count,
         RowSource&& row_source
     ) noexcept {
         auto const action = begin_action(action_kind::append, row_count);
@@ -225,7 +227,9 @@ private:
     void require_new_page(page_number page) const noexcept {
         if (overflowed_) return;
         auto const walked = for_each_part(
-            parts(), part_count_, [&](page_part const& part, std::uint16_t, const_bytes) {
+            parts(),
+            part_count_,
+            [&](page_part const& part, std::uint16_t, const_bytes) {
                 ensure(part.page != page, "a structure record has at most one part a page");
             }
         );

@@ -90,13 +90,12 @@ struct map_runs {
         ensure(i < count, "map_runs index within bounds");
         auto const* p = raw.data() + 8 * i;
         return {
-            load_le<std::uint32_t>(p), load_le<std::uint16_t>(p + 4),
+            load_le<std::uint32_t>(p),
+            load_le<std::uint16_t>(p + 4),
             load_le<std::uint16_t>(p + 6) == 1
         };
     }
-    [[nodiscard]] static bool read(
-        std::uint16_t count, const_bytes raw, map_runs& runs
-    ) noexcept {
+    [[nodiscard]] static bool read(std::uint16_t count, const_bytes raw, map_runs& runs) noexcept {
         if (raw.size() != std::size_t{8} * count) return false;
         for (std::size_t i = 0; i < count; ++i)
             if (load_le<std::uint16_t>(raw.data() + 8 * i + 6) > 1) return false;
@@ -348,7 +347,8 @@ namespace detail {
     if (n > structure_parts_max) return bad_record();
     auto index = std::size_t{0};
     return for_each_part(
-        parts, n,
+        parts,
+        n,
         [&](page_part const& part, std::uint16_t count, const_bytes actions) -> result<void> {
             auto in = record_reader{parts, 0};
             for (std::size_t before = 0; before < index; ++before) {
@@ -358,9 +358,7 @@ namespace detail {
                 in.skip(size);
             }
             ++index;
-            return for_each_action(
-                actions, count, [](action_kind, std::uint16_t, const_bytes) {}
-            );
+            return for_each_action(actions, count, [](action_kind, std::uint16_t, const_bytes) {});
         }
     );
 }
@@ -368,18 +366,16 @@ namespace detail {
 [[nodiscard]] inline result<void> check_map_parts(const_bytes parts, std::size_t n) noexcept {
     if (n > structure_parts_max) return bad_record();
     auto index = std::size_t{0};
-    return for_each_map_part(
-        parts, n, [&](page_part const& part, map_runs const&) -> result<void> {
-            auto in = record_reader{parts, 0};
-            for (std::size_t before = 0; before < index; ++before) {
-                if (in.part().page == part.page) return bad_record();
-                auto const runs = in.u16();
-                in.skip(6 + std::uint64_t{8} * runs);
-            }
-            ++index;
-            return ok();
+    return for_each_map_part(parts, n, [&](page_part const& part, map_runs const&) -> result<void> {
+        auto in = record_reader{parts, 0};
+        for (std::size_t before = 0; before < index; ++before) {
+            if (in.part().page == part.page) return bad_record();
+            auto const runs = in.u16();
+            in.skip(6 + std::uint64_t{8} * runs);
         }
-    );
+        ++index;
+        return ok();
+    });
 }
 
 } // namespace detail

@@ -79,10 +79,8 @@ template <std::size_t PageSize>
         return false;
     auto const equal = [](const_bytes x, const_bytes y) { return compare_bytes(x, y) == 0; };
     if (!a.is_leaf() && !a.is_inner()) {
-        return a.kind() == page_kind::freed || equal(
-                                                   a.all().subspan(page_offset::hints),
-                                                   b.all().subspan(page_offset::hints)
-                                               );
+        return a.kind() == page_kind::freed ||
+               equal(a.all().subspan(page_offset::hints), b.all().subspan(page_offset::hints));
     }
     auto const same_fence = [&](fence const& x, fence const& y) {
         return x.has_value() == y.has_value() && (!x || equal(*x, *y));

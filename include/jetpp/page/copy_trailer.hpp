@@ -35,8 +35,8 @@ struct copy_trailer {
     lsn undo_low_lsn{};
     lsn log_start{};
     lsn begin_lsn{};
-    lsn copy_end_lsn{};     // above every page_lsn copied
-    std::uint32_t pages{};  // N, also the page's own number
+    lsn copy_end_lsn{};    // above every page_lsn copied
+    std::uint32_t pages{}; // N, also the page's own number
 
     friend bool operator==(copy_trailer const&, copy_trailer const&) = default;
 
@@ -63,8 +63,8 @@ namespace detail {
 struct copy_trailer_at {
     static constexpr std::size_t magic = 128, set = 136, database = 152, instance = 168,
                                  timeline = 184, redo_lsn = 192, undo_low_lsn = 200,
-                                 log_start = 208, begin_lsn = 216, copy_end_lsn = 224,
-                                 pages = 232, reserved = 236;
+                                 log_start = 208, begin_lsn = 216, copy_end_lsn = 224, pages = 232,
+                                 reserved = 236;
 };
 static_assert(copy_trailer_at::magic == page_offset::content);
 inline constexpr std::string_view copy_trailer_magic{"JBSTRAIL", 8};

@@ -29,26 +29,26 @@
 namespace jetpp::inline v1 {
 
 enum class database_state : std::uint32_t {
-    creating = 1,     // recovery accepts it only for a db_create in the log
+    creating = 1, // recovery accepts it only for a db_create in the log
     dirty = 2,
-    clean = 3,        // the only state that attach accepts
-    restoring = 4,    // never opened by engine or recovery, like 7, 8 and 9
+    clean = 3,     // the only state that attach accepts
+    restoring = 4, // never opened by engine or recovery, like 7, 8 and 9
     recovering = 5,
-    failed = 6,       // recovery accepts it when the caller asks for repair
-    standby = 7,      // reserved
-    branch = 8,       // reserved
-    backup_copy = 9,  // the frozen header of a delivered copy
+    failed = 6,      // recovery accepts it when the caller asks for repair
+    standby = 7,     // reserved
+    branch = 8,      // reserved
+    backup_copy = 9, // the frozen header of a delivered copy
 };
 
 // What the last backup of one kind covered. A nil set means there was none.
 struct backup_mark {
     uuid set{};
-    lsn redo_lsn{};   // threshold of an incremental by pages
+    lsn redo_lsn{}; // threshold of an incremental by pages
     lsn log_start{};
     lsn end_lsn{};
     wall_time time{};
     timeline_id timeline{};
-    std::uint64_t manifest_hash{};  // its first 8 bytes, in stream order
+    std::uint64_t manifest_hash{}; // its first 8 bytes, in stream order
 
     friend bool operator==(backup_mark const&, backup_mark const&) = default;
     [[nodiscard]] bool exists() const noexcept { return !set.is_nil(); }
@@ -72,21 +72,21 @@ struct database_header {
     static constexpr std::size_t size = 4096;
     static constexpr std::uint64_t copy_a_offset = 0;
     static constexpr std::uint64_t copy_b_offset = 65536;
-    static constexpr std::uint32_t exempt_flag = 1;  // backups leave this database out
+    static constexpr std::uint32_t exempt_flag = 1; // backups leave this database out
 
     std::uint64_t incompatible_bits{};
-    std::uint64_t read_only_bits{};  // unknown ones allow a read-only open
-    std::uint64_t sequence{};        // of this copy
+    std::uint64_t read_only_bits{}; // unknown ones allow a read-only open
+    std::uint64_t sequence{};       // of this copy
     std::uint32_t page_size{};
     std::uint16_t checksum_id{};
     database_state state = database_state::creating;
     uuid database{};
     uuid instance{};
-    std::uint64_t nonce{};  // random non-zero, seed of page checksums, fixed for life
+    std::uint64_t nonce{}; // random non-zero, seed of page checksums, fixed for life
     database_id id{};
     lsn attach_lsn{};
-    lsn consistent_lsn{};   // valid when clean
-    lsn last_resize_lsn{};  // of the extend or shrink last applied
+    lsn consistent_lsn{};  // valid when clean
+    lsn last_resize_lsn{}; // of the extend or shrink last applied
     lsn min_required_lsn{};
     lsn max_required_lsn{};
     wall_time created_at{};
@@ -94,7 +94,7 @@ struct database_header {
     // The truth is the last extend record or the file size; but the log has known of so many.
     std::uint32_t pages_hint{};
     std::uint32_t flags{};
-    std::array<backup_mark, 4> marks{};  // by mark_kind
+    std::array<backup_mark, 4> marks{}; // by mark_kind
     uuid restored_from{};
     lsn restore_point{};
     wall_time scrubbed_at{};
@@ -103,13 +103,13 @@ struct database_header {
     std::uint32_t repaired{};
     std::uint32_t lost_flushes{};
     std::uint32_t repair_runs{};
-    std::uint32_t masked_damage{};  // rotten home, good copy in the pool
-    uuid source_set{};              // states 4, 7, 8, 9
+    std::uint32_t masked_damage{}; // rotten home, good copy in the pool
+    uuid source_set{};             // states 4, 7, 8, 9
     timeline_id timeline{};
-    std::array<char, 64> writer{};  // program and version, zero padded
-    lsn max_lsn{};  // bound of every page_lsn in the file, exact when clean
+    std::array<char, 64> writer{}; // program and version, zero padded
+    lsn max_lsn{};                 // bound of every page_lsn in the file, exact when clean
     std::uint32_t ancestor_count{};
-    std::array<timeline_fork, ancestors_max> ancestors{};  // newest first
+    std::array<timeline_fork, ancestors_max> ancestors{}; // newest first
 
     friend bool operator==(database_header const&, database_header const&) = default;
 
@@ -121,7 +121,7 @@ struct database_header {
     }
     [[nodiscard]] bool is_backup_exempt() const noexcept { return (flags & exempt_flag) != 0; }
     [[nodiscard]] std::string_view writer_text() const noexcept;
-    void set_writer(std::string_view text) noexcept;  // cut at 63 bytes
+    void set_writer(std::string_view text) noexcept; // cut at 63 bytes
 
     // An older end never replaces a newer one. Returns: was the mark taken?
     bool stamp(mark_kind kind, backup_mark const& mark) noexcept;
@@ -163,8 +163,7 @@ inline constexpr std::uint64_t known_read_only_bits = 0;
 
 enum class header_copy : std::uint8_t { a, b };
 [[nodiscard]] constexpr std::uint64_t offset_of(header_copy copy) noexcept {
-    return copy == header_copy::a ? database_header::copy_a_offset
-                                  : database_header::copy_b_offset;
+    return copy == header_copy::a ? database_header::copy_a_offset : database_header::copy_b_offset;
 }
 [[nodiscard]] constexpr header_copy other(header_copy copy) noexcept {
     return copy == header_copy::a ? header_copy::b : header_copy::a;

@@ -74,8 +74,8 @@ public:
         count_ = u16(page_offset::row_count);
         heap_ = page_memory::load<std::uint32_t>(page_ + page_offset::heap_begin);
         if (count_ > limits::rows_max || heap_ > limits::page_bytes ||
-            page_header_bytes + count_ * slot_bytes > heap_ ||
-            heap_ % cell_alignment(kind_) != 0 || u16(page_offset::ghost_count) > count_)
+            page_header_bytes + count_ * slot_bytes > heap_ || heap_ % cell_alignment(kind_) != 0 ||
+            u16(page_offset::ghost_count) > count_)
             return damage::layout;
         auto const prefix = std::uint32_t{u16(page_offset::prefix_bytes)};
         if (!take_fence(page_offset::lower_offset) || !take_fence(page_offset::upper_offset))
@@ -106,8 +106,7 @@ private:
     }
     [[nodiscard]] bool take_row(page_slot s, std::uint32_t prefix) noexcept {
         auto const at = s.offset();
-        if (at < heap_ || at >= limits::page_bytes || at % cell_alignment(kind_) != 0)
-            return false;
+        if (at < heap_ || at >= limits::page_bytes || at % cell_alignment(kind_) != 0) return false;
         if (prefix + s.suffix_bytes() > limits::key_bytes_max) return false;
         auto value = std::uint32_t{0};
         if (kind_ == page_kind::leaf) {
@@ -160,13 +159,11 @@ template <std::size_t PageSize>
         auto const least = page.is_inner() ? 1 : 0;
         if (lower && page_memory::compare_keys(page.suffix(0), lower->subspan(front)) < least)
             return damage::fences;
-        if (upper &&
-            page_memory::compare_keys(page.suffix(count - 1), upper->subspan(front)) >= 0)
+        if (upper && page_memory::compare_keys(page.suffix(count - 1), upper->subspan(front)) >= 0)
             return damage::fences;
     }
     auto const flagged = (page.flags() & page_flag::has_ghosts) != 0;
-    return ghosts == page.ghost_count() && flagged == (ghosts != 0) ? damage::none
-                                                                    : damage::layout;
+    return ghosts == page.ghost_count() && flagged == (ghosts != 0) ? damage::none : damage::layout;
 }
 
 template <std::size_t PageSize>
@@ -203,7 +200,9 @@ template <std::size_t PageSize>
     default: {
         // No rows, fences or upper child; a space map has no hints either.
         if (page.level() != 0) return damage::kind;
-        if (!all_zero({raw + page_offset::row_count, page_offset::key_epoch - page_offset::row_count}))
+        if (!all_zero(
+                {raw + page_offset::row_count, page_offset::key_epoch - page_offset::row_count}
+            ))
             return damage::layout;
         if (page.kind() == page_kind::space_map) {
             if (page.tree() != no_tree) return damage::tree;

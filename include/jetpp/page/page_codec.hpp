@@ -69,7 +69,8 @@ private:
         std::byte const* page, std::uint64_t nonce, page_number number
     ) noexcept {
         return Checksum::page_sum(
-            const_bytes{page + page_offset::page_lsn, PageSize - page_offset::page_lsn}, nonce,
+            const_bytes{page + page_offset::page_lsn, PageSize - page_offset::page_lsn},
+            nonce,
             number
         );
     }

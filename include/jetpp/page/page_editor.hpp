@@ -97,9 +97,7 @@ public:
     ) noexcept;
 
     // Gives dead bytes back. Not logged. Never needed before another mutator.
-    void compact() noexcept {
-        detail::page_repack<PageSize>{page_}.shrink(0);
-    }
+    void compact() noexcept { detail::page_repack<PageSize>{page_}.shrink(0); }
     void rebuild_hints() noexcept;
 
     void set_page_lsn(lsn at, std::uint32_t timeline_low) noexcept {
@@ -153,7 +151,8 @@ private:
     [[nodiscard]] std::uint32_t cell_size(std::uint32_t slot) const noexcept {
         auto const v = view();
         return cell_bytes(
-            v.kind(), static_cast<std::uint32_t>(v.suffix(slot).size()),
+            v.kind(),
+            static_cast<std::uint32_t>(v.suffix(slot).size()),
             static_cast<std::uint32_t>(v.value(slot).size())
         );
     }
@@ -193,7 +192,8 @@ template <std::size_t PageSize>
     while (used <= page_limits<PageSize>::content_bytes && reader.next(row)) {
         ++seen;
         used += slot_bytes + cell_bytes(
-                                 page.kind(), static_cast<std::uint32_t>(row.suffix.size()),
+                                 page.kind(),
+                                 static_cast<std::uint32_t>(row.suffix.size()),
                                  static_cast<std::uint32_t>(row.value.size())
                              );
     }

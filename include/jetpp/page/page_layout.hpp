@@ -34,8 +34,8 @@ enum class page_kind : std::uint8_t {
     blob_data = 4,
     blob_list = 5,
     freed = 6,
-    dense_leaf = 7,  // reserved
-    compressed = 8,  // reserved
+    dense_leaf = 7, // reserved
+    compressed = 8, // reserved
     copy_trailer = 9,
 };
 
@@ -81,14 +81,14 @@ inline constexpr std::size_t row_format = 54;
 inline constexpr std::size_t timeline_low = 56;
 inline constexpr std::size_t reserved = 60;
 inline constexpr std::size_t hints = 64;
-inline constexpr std::size_t content = 128;  // slots, bitmap, payload
+inline constexpr std::size_t content = 128; // slots, bitmap, payload
 static_assert(hints == reserved + 4 && content == hints + 16 * 4);
 
 } // namespace page_offset
 
 namespace page_flag {
 
-inline constexpr std::uint16_t flush_counter = 3;  // two bits: 0 never written, then 1, 2, 3, 1, ..
+inline constexpr std::uint16_t flush_counter = 3; // two bits: 0 never written, then 1, 2, 3, 1, ..
 inline constexpr std::uint16_t has_ghosts = 4;
 inline constexpr std::uint16_t root = 8;
 
@@ -97,10 +97,10 @@ inline constexpr std::uint16_t root = 8;
 inline constexpr std::uint32_t page_header_bytes = 128;
 inline constexpr std::uint32_t slot_bytes = 8;
 inline constexpr std::uint32_t hint_count = 16;
-inline constexpr std::uint32_t hint_rows_min = 32;  // below, a search does not look at hints
+inline constexpr std::uint32_t hint_rows_min = 32; // below, a search does not look at hints
 inline constexpr std::uint32_t inner_header_bytes = 4;
 inline constexpr std::uint32_t leaf_header_bytes = 2;
-inline constexpr std::uint32_t upper_child_slot = 0xFFFF;  // "the upper child" in records
+inline constexpr std::uint32_t upper_child_slot = 0xFFFF; // "the upper child" in records
 inline constexpr std::uint32_t database_header_area_bytes = 131072;
 
 [[nodiscard]] constexpr bool is_page_size(std::uint64_t size) noexcept {
@@ -110,8 +110,9 @@ inline constexpr std::uint32_t database_header_area_bytes = 131072;
 template <std::size_t PageSize>
 struct page_limits {
     static_assert(
-        is_page_size(PageSize), "jetpp: page_size of the policies must be a power of two from 4 KiB "
-                                "to 64 KiB"
+        is_page_size(PageSize),
+        "jetpp: page_size of the policies must be a power of two from 4 KiB "
+        "to 64 KiB"
     );
     static constexpr std::uint32_t page_bytes = PageSize;
     static constexpr std::uint32_t key_bytes_max = page_bytes / 8 - 64;
@@ -192,14 +193,11 @@ static_assert(sizeof(page_slot) == slot_bytes);
 [[nodiscard]] constexpr std::uint32_t cell_bytes(
     page_kind kind, std::uint32_t suffix_bytes, std::uint32_t value_bytes
 ) noexcept {
-    return kind == page_kind::inner
-               ? round_up(inner_header_bytes + suffix_bytes, 4)
-               : round_up(leaf_header_bytes + suffix_bytes + value_bytes, 2);
+    return kind == page_kind::inner ? round_up(inner_header_bytes + suffix_bytes, 4)
+                                    : round_up(leaf_header_bytes + suffix_bytes + value_bytes, 2);
 }
 // Heap bytes of a finite fence; an empty one still takes a place, because offset 0 is infinity.
-[[nodiscard]] constexpr std::uint32_t fence_bytes(
-    page_kind kind, std::uint32_t length
-) noexcept {
+[[nodiscard]] constexpr std::uint32_t fence_bytes(page_kind kind, std::uint32_t length) noexcept {
     return round_up(length == 0 ? 1u : length, cell_alignment(kind));
 }
 
@@ -210,7 +208,7 @@ static_assert(sizeof(page_slot) == slot_bytes);
     return static_cast<std::uint32_t>(n);
 }
 
-using fence = std::optional<const_bytes>;  // empty = infinite
+using fence = std::optional<const_bytes>; // empty = infinite
 
 [[nodiscard]] inline std::uint32_t prefix_of(fence const& lower, fence const& upper) noexcept {
     return lower && upper ? common_prefix(*lower, *upper) : 0;
@@ -222,7 +220,7 @@ struct page_format {
     tree_id tree{};
     page_kind kind{page_kind::leaf};
     std::uint8_t level{};
-    std::uint16_t flags{};  // of page_flag only `root` is taken
+    std::uint16_t flags{}; // of page_flag only `root` is taken
     page_number upper_child{0};
     fence lower{};
     fence upper{};

@@ -33,7 +33,9 @@ inline constexpr bool bytewise = false;
 #endif
 
 // Keeps the compiler from moving or fusing byte runs across it; costs no instruction.
-inline void compiler_barrier() noexcept { __atomic_signal_fence(__ATOMIC_SEQ_CST); }
+inline void compiler_barrier() noexcept {
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
 
 // Requires: p aligned to sizeof(T). The number on disk is little endian.
 template <std::unsigned_integral T>
@@ -63,7 +65,8 @@ inline void put_byte(std::byte* p, unsigned char value) noexcept {
 // From a page into private memory.
 inline void load_bytes(std::byte* to, std::byte const* from, std::size_t n) noexcept {
     if constexpr (bytewise) {
-        for (std::size_t i = 0; i < n; ++i) to[i] = static_cast<std::byte>(detail::byte_at(from + i));
+        for (std::size_t i = 0; i < n; ++i)
+            to[i] = static_cast<std::byte>(detail::byte_at(from + i));
     } else {
         compiler_barrier();
         if (n != 0) std::memcpy(to, from, n);

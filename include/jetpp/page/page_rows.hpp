@@ -62,7 +62,10 @@ private:
 // Requires: `out` has room for row_header_bytes + both parts. Returns the bytes written.
 // Either part may lie in a page.
 inline std::size_t encode_row(
-    std::byte* out, row_flags flags, const_bytes suffix_front, const_bytes suffix_back,
+    std::byte* out,
+    row_flags flags,
+    const_bytes suffix_front,
+    const_bytes suffix_back,
     const_bytes value
 ) noexcept {
     store_le<std::uint16_t>(out, static_cast<std::uint16_t>(flags));
@@ -117,7 +120,10 @@ template <std::size_t PageSize>
 // Requires: out.size() >= encoded_rows_bytes(...). Returns the bytes written.
 template <std::size_t PageSize>
 std::size_t encode_rows(
-    page_view<PageSize> page, std::uint32_t first, std::uint32_t last, std::size_t new_prefix,
+    page_view<PageSize> page,
+    std::uint32_t first,
+    std::uint32_t last,
+    std::size_t new_prefix,
     bytes out
 ) noexcept {
     auto at = std::size_t{0};
@@ -125,8 +131,7 @@ std::size_t encode_rows(
         auto const key = detail::resuffixed<PageSize>{page, i, new_prefix};
         auto const value = page.value(i);
         ensure(
-            out.size() - at >=
-                row_header_bytes + key.front.size() + key.back.size() + value.size(),
+            out.size() - at >= row_header_bytes + key.front.size() + key.back.size() + value.size(),
             "encode_rows was given room for its rows"
         );
         at += encode_row(out.data() + at, page.row_flags_of(i), key.front, key.back, value);

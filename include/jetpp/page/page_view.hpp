@@ -23,8 +23,8 @@
 namespace jetpp::inline v1 {
 
 struct search_result {
-    std::uint32_t slot{};  // the first row whose key is not below the wanted one
-    bool found{};          // and whether it is the wanted one
+    std::uint32_t slot{}; // the first row whose key is not below the wanted one
+    bool found{};         // and whether it is the wanted one
 };
 
 // Room for one key of the largest size.
@@ -110,9 +110,7 @@ public:
             page_ + page_offset::content + std::size_t{i} * slot_bytes
         )};
     }
-    [[nodiscard]] row_flags row_flags_of(std::uint32_t i) const noexcept {
-        return slot(i).flags();
-    }
+    [[nodiscard]] row_flags row_flags_of(std::uint32_t i) const noexcept { return slot(i).flags(); }
     [[nodiscard]] bool is_ghost(std::uint32_t i) const noexcept {
         return has(slot(i).flags(), row_flags::ghost);
     }
@@ -159,9 +157,7 @@ public:
     }
 
     // The first row not below `key`.
-    [[nodiscard]] search_result search(const_bytes key) const noexcept {
-        return bound<false>(key);
-    }
+    [[nodiscard]] search_result search(const_bytes key) const noexcept { return bound<false>(key); }
 
     // Children of an inner page: child(i) for i in 0..row_count(), the last one being the upper
     // child. child(i) holds keys < separator(i) and >= separator(i - 1).
@@ -216,23 +212,24 @@ public:
         return limits::content_bytes - total_free();
     }
     // Slot and cell of one row whose key begins with the page's prefix.
-    [[nodiscard]] std::uint32_t bytes_needed(
-        std::size_t key_size, std::size_t value_size
-    ) const noexcept {
+    [[nodiscard]] std::uint32_t bytes_needed(std::size_t key_size, std::size_t value_size)
+        const noexcept {
         auto const front = prefix().size();
         auto const back = key_size > front ? key_size - front : 0;
-        return slot_bytes + cell_bytes(
-                                kind(), static_cast<std::uint32_t>(back),
-                                static_cast<std::uint32_t>(value_size)
-                            );
+        return slot_bytes +
+               cell_bytes(
+                   kind(), static_cast<std::uint32_t>(back), static_cast<std::uint32_t>(value_size)
+               );
     }
     // Does one more row fit (after compaction if need be)?
     [[nodiscard]] bool fits(std::size_t suffix_size, std::size_t value_size) const noexcept {
         return row_count() < limits::rows_max &&
                slot_bytes + cell_bytes(
-                                kind(), static_cast<std::uint32_t>(suffix_size),
+                                kind(),
+                                static_cast<std::uint32_t>(suffix_size),
                                 static_cast<std::uint32_t>(value_size)
-                            ) <= total_free();
+                            ) <=
+                   total_free();
     }
     [[nodiscard]] bool fits_row(const_bytes key, std::size_t value_size) const noexcept {
         return row_count() < limits::rows_max &&
@@ -293,9 +290,8 @@ private:
     [[nodiscard]] fence fence_at(std::size_t offset, std::size_t length) const noexcept {
         auto const at = field<std::uint16_t>(offset) & (limits::page_bytes - 1);
         if (at == 0) return std::nullopt;
-        auto const size = std::min<std::uint32_t>(
-            field<std::uint16_t>(length), limits::page_bytes - at
-        );
+        auto const size =
+            std::min<std::uint32_t>(field<std::uint16_t>(length), limits::page_bytes - at);
         return const_bytes{page_ + at, size};
     }
     [[nodiscard]] cell locate(page_slot s) const noexcept {
@@ -365,18 +361,16 @@ private:
         auto const c = locate(s);
         auto const shared = std::min<std::size_t>(c.suffix_bytes, wanted.size());
         if (shared > 4) {
-            auto const order = page_memory::compare_bytes(
-                page_ + c.suffix + 4, wanted.data() + 4, shared - 4
-            );
+            auto const order =
+                page_memory::compare_bytes(page_ + c.suffix + 4, wanted.data() + 4, shared - 4);
             if (order != 0) return order;
         }
         return c.suffix_bytes < wanted.size() ? -1 : c.suffix_bytes > wanted.size() ? 1 : 0;
     }
     // Hints may be stale (they are rebuilt only now and then), so each end they propose is proven
     // by one look at its slot.
-    void narrow(
-        std::uint32_t head, std::uint32_t count, std::uint32_t& low, std::uint32_t& high
-    ) const noexcept {
+    void narrow(std::uint32_t head, std::uint32_t count, std::uint32_t& low, std::uint32_t& high)
+        const noexcept {
         std::uint32_t hints[hint_count];
         page_memory::load_bytes(
             reinterpret_cast<std::byte*>(hints), page_ + page_offset::hints, sizeof hints

@@ -58,9 +58,7 @@ struct space_regions {
     [[nodiscard]] static constexpr std::uint32_t bits_in_file(
         page_number map_page, std::uint32_t pages
     ) noexcept {
-        return pages <= map_page.value
-                   ? 0
-                   : std::min(pages - map_page.value, limits::region_pages);
+        return pages <= map_page.value ? 0 : std::min(pages - map_page.value, limits::region_pages);
     }
 };
 
@@ -77,7 +75,8 @@ public:
         return bit >= bit_count || (word(bit / 64) >> (bit % 64) & 1) != 0;
     }
     // Are bits [first, first + count) all `value`?
-    [[nodiscard]] bool all_are(std::uint32_t first, std::uint32_t count, bool value) const noexcept {
+    [[nodiscard]] bool all_are(std::uint32_t first, std::uint32_t count, bool value)
+        const noexcept {
         if (first > bit_count || count > bit_count - first) return false;
         auto const wanted = value ? ~std::uint64_t{0} : 0;
         for (auto bit = first; bit < first + count;) {
@@ -100,16 +99,14 @@ public:
             auto const in_word = std::min(64 - here, end - bit);
             if (run == 0) {
                 // Skip the allocated bits.
-                auto const taken = std::min(
-                    static_cast<std::uint32_t>(std::countr_one(rest)), in_word
-                );
+                auto const taken =
+                    std::min(static_cast<std::uint32_t>(std::countr_one(rest)), in_word);
                 if (taken != 0) {
                     bit += taken;
                     continue;
                 }
             }
-            auto const free =
-                std::min(static_cast<std::uint32_t>(std::countr_zero(rest)), in_word);
+            auto const free = std::min(static_cast<std::uint32_t>(std::countr_zero(rest)), in_word);
             if (free == 0) {
                 run = 0;
                 continue;

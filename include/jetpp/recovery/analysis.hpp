@@ -10,12 +10,6 @@
 // Source   ARIES analysis pass.
 #pragma once
 
-#include <algorithm>
-#include <array>
-#include <cstddef>
-#include <cstdint>
-#include <span>
-
 #include <jetpp/core/array_list.hpp>
 #include <jetpp/core/ids.hpp>
 #include <jetpp/core/lsn.hpp>
@@ -23,6 +17,12 @@
 #include <jetpp/env/file_name.hpp>
 #include <jetpp/env/runtime.hpp>
 #include <jetpp/log/log_record.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
 
 namespace jetpp::inline v1 {
 
@@ -33,9 +33,9 @@ struct logged_database {
     uuid database{};
     std::uint64_t nonce{};
     lsn attach_lsn{};
-    bool joined{};         // its attach record is in the range,
-    lsn consistent_lsn{};  // and said this of the file
-    bool created{};  // its db_create is in the range: the file can be made again from the log
+    bool joined{};        // its attach record is in the range,
+    lsn consistent_lsn{}; // and said this of the file
+    bool created{};       // its db_create is in the range: the file can be made again from the log
     file_name name{};
 };
 
@@ -57,18 +57,27 @@ public:
 
     // Errors: log_corrupt, too_many_databases (log_corrupt), unsafe_name, out_of_memory.
     [[nodiscard]] result<void> see(log_record const& record) noexcept {
-        if (auto const* list = record.as<record::attach_list>())
-            return see_list(record, *list);
+        if (auto const* list = record.as<record::attach_list>()) return see_list(record, *list);
         if (auto const* made = record.as<record::db_create>())
             return attach(
-                record, {.id = record.header.database, .database = made->id, .nonce = made->nonce,
-                         .attach_lsn = record.at, .created = true}, made->name
+                record,
+                {.id = record.header.database,
+                 .database = made->id,
+                 .nonce = made->nonce,
+                 .attach_lsn = record.at,
+                 .created = true},
+                made->name
             );
         if (auto const* joined = record.as<record::attach>())
             return attach(
-                record, {.id = record.header.database, .flags = joined->flags,
-                         .database = joined->id, .nonce = joined->nonce, .attach_lsn = record.at,
-                         .joined = true, .consistent_lsn = joined->consistent_lsn},
+                record,
+                {.id = record.header.database,
+                 .flags = joined->flags,
+                 .database = joined->id,
+                 .nonce = joined->nonce,
+                 .attach_lsn = record.at,
+                 .joined = true,
+                 .consistent_lsn = joined->consistent_lsn},
                 joined->name
             );
         if (record.as<record::detach>() != nullptr) {

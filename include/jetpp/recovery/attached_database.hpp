@@ -3,10 +3,6 @@
 // Owns     the open file. Threads: attach and detach exclude work on it.
 #pragma once
 
-#include <cstdint>
-#include <memory>
-#include <string_view>
-
 #include <jetpp/btree/tree_place.hpp>
 #include <jetpp/buffer/paged_file.hpp>
 #include <jetpp/core/ids.hpp>
@@ -14,6 +10,10 @@
 #include <jetpp/env/file_name.hpp>
 #include <jetpp/log/records_instance.hpp>
 #include <jetpp/page/database_header.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
 
 namespace jetpp::inline v1 {
 

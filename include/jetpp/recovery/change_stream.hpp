@@ -78,9 +78,7 @@ private:
             case log_step::torn_tail: return change_step::torn_tail;
             case log_step::gap:
                 return error{
-                    .code = errc::log_gap,
-                    .file = file_kind::log_segment,
-                    .at = source_.gap().from
+                    .code = errc::log_gap, .file = file_kind::log_segment, .at = source_.gap().from
                 };
             }
         }
@@ -95,7 +93,9 @@ private:
 // Errors: those of log_follower::open; log_gap: the log the token needs is gone.
 template <any_environment Env>
 [[nodiscard]] result<change_stream<log_follower<Env>>> follow_changes(
-    Env env, typename Env::directory& directory, change_options const& options = {},
+    Env env,
+    typename Env::directory& directory,
+    change_options const& options = {},
     follow_options how = {}
 ) noexcept {
     if (options.after) {
@@ -112,7 +112,9 @@ template <any_environment Env>
 // Errors: those of replay::open; log_gap: the log the token needs is gone.
 template <any_environment Env>
 [[nodiscard]] result<change_stream<replay_source<Env>>> read_changes(
-    Env env, typename Env::directory& directory, change_options const& options = {},
+    Env env,
+    typename Env::directory& directory,
+    change_options const& options = {},
     replay_options how = {}
 ) noexcept {
     using source = replay_source<Env>;

@@ -46,7 +46,9 @@ inline void put_hex(char* at, std::uint64_t number, std::size_t digits) noexcept
 [[nodiscard]] inline bool take_hex(std::string_view text, std::uint64_t& into) noexcept {
     into = 0;
     for (auto const c : text) {
-        auto const digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        auto const digit = c >= '0' && c <= '9'   ? c - '0'
+                           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                                  : -1;
         if (digit < 0) return false;
         into = into << 4 | static_cast<std::uint64_t>(digit);
     }

@@ -21,7 +21,7 @@ namespace jetpp::inline v1 {
 struct checked_trees {
     std::uint64_t trees{}; // without those of the system
     std::uint64_t rows{};
-    error problem{};       // the first finding; code none: all is sound
+    error problem{}; // the first finding; code none: all is sound
 
     [[nodiscard]] bool is_good() const noexcept { return problem.code == errc::none; }
 };
@@ -138,9 +138,7 @@ template <class Traits>
     auto found = checked_trees{};
     for (auto& known : in.databases()) {
         if (known.file == nullptr) continue;
-        BOOST_OUTCOME_TRY(
-            (detail::tree_inspection<Traits>{in.pool(), *known.file, found}.run())
-        );
+        BOOST_OUTCOME_TRY((detail::tree_inspection<Traits>{in.pool(), *known.file, found}.run()));
     }
     return found;
 }

@@ -23,7 +23,7 @@ public:
     struct life {
         uuid database{};
         std::uint64_t nonce{};
-        database_id id{};     // of now, or of its last life
+        database_id id{}; // of now, or of its last life
         bool attached{};
         lsn created{};        // its db_create, if that was seen
         lsn consistent_lsn{}; // of its last detach, if that was seen

@@ -54,9 +54,7 @@ public:
     [[nodiscard]] bool is_stopped() const noexcept {
         return stopped_.load(std::memory_order_relaxed);
     }
-    void enter(instance_phase phase) noexcept {
-        phase_.store(phase, std::memory_order_release);
-    }
+    void enter(instance_phase phase) noexcept { phase_.store(phase, std::memory_order_release); }
     [[nodiscard]] instance_phase phase() const noexcept {
         return phase_.load(std::memory_order_acquire);
     }

@@ -9,12 +9,6 @@
 // Source   "Can Applications Recover from fsync Failures?" (ATC 2020): a page cache proves nothing.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-#include <cstring>
-#include <optional>
-#include <utility>
-
 #include <jetpp/core/aligned_buffer.hpp>
 #include <jetpp/core/error.hpp>
 #include <jetpp/core/lsn.hpp>
@@ -23,6 +17,12 @@
 #include <jetpp/env/io.hpp>
 #include <jetpp/log/log_record.hpp>
 #include <jetpp/log/segment.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <utility>
 
 namespace jetpp::inline v1 {
 
@@ -95,9 +95,8 @@ private:
         return ok();
     }
     [[nodiscard]] result<void> write_out() noexcept {
-        auto done = write_full(
-            *file_, const_bytes{buffer_.data(), used_}, offset_, write_how::durable
-        );
+        auto done =
+            write_full(*file_, const_bytes{buffer_.data(), used_}, offset_, write_how::durable);
         if (!done) return done.error().with_file(file_kind::log_segment);
         offset_ += used_;
         used_ = 0;

@@ -13,15 +13,6 @@
 // Source   ESE instance; ARIES checkpoint and recovery.
 #pragma once
 
-#include <array>
-#include <cstddef>
-#include <cstdint>
-#include <memory>
-#include <optional>
-#include <span>
-#include <string_view>
-#include <utility>
-
 #include <jetpp/btree/btree.hpp>
 #include <jetpp/buffer/buffer_pool.hpp>
 #include <jetpp/buffer/checkpointer.hpp>
@@ -46,6 +37,15 @@
 #include <jetpp/txn/catalogue_rows.hpp>
 #include <jetpp/txn/transaction_system.hpp>
 
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <utility>
+
 namespace jetpp::inline v1 {
 
 template <class Traits>
@@ -58,9 +58,9 @@ enum class checkpoint_how : std::uint8_t {
 
 // What the last open had to do.
 struct recovery_report {
-    bool recovered{};          // false: the files were clean
+    bool recovered{}; // false: the files were clean
     lsn scan_start{};
-    lsn end{};                 // E: what lies at or above did not survive
+    lsn end{}; // E: what lies at or above did not survive
     lsn last_commit{};
     std::uint64_t records{};
     std::uint64_t pages_changed{};

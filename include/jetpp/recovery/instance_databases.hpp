@@ -78,7 +78,9 @@ result<lsn> instance<Traits>::log_change_of_databases(
     auto credit = log_credit{};
     BOOST_OUTCOME_TRY(log_->acquire(credit, static_cast<std::uint32_t>(body.size())));
     auto const at = log_->append(
-        credit, {.type = Body::type, .flags = record_flags::system, .database = id}, body,
+        credit,
+        {.type = Body::type, .flags = record_flags::system, .database = id},
+        body,
         [&](lsn reserved) noexcept {
             auto room = std::array<std::byte, attach_entries_size_max>{};
             auto record = std::array<std::byte, record::attach_list::size_max>{};
@@ -147,9 +149,8 @@ result<void> instance<Traits>::create_database(database& place, file_name const&
 
     auto const temporary = creation_name(name, header.database);
     BOOST_OUTCOME_TRY(
-        auto file, paged_file<Traits>::create(
-                       env_, *dir_, temporary, header, initial_database_pages<Traits>
-                   )
+        auto file,
+        paged_file<Traits>::create(env_, *dir_, temporary, header, initial_database_pages<Traits>)
     );
     auto body = record::db_create{
         .id = header.database,
@@ -164,9 +165,7 @@ result<void> instance<Traits>::create_database(database& place, file_name const&
         .nonce = header.nonce,
         .name = as_bytes(name.view()),
     };
-    BOOST_OUTCOME_TRY(
-        auto const at, log_change_of_databases(header.id, body, &entry, nullptr)
-    );
+    BOOST_OUTCOME_TRY(auto const at, log_change_of_databases(header.id, body, &entry, nullptr));
     runtime_type::point(point_id::before_rename);
     if (auto moved = dir_->rename(temporary, name, rename_how::no_replace); !moved) {
         // The log says the database began: it must also say that it ended.
@@ -223,8 +222,7 @@ result<void> instance<Traits>::attach_file(database& place, file_name const& nam
         if (known.file != nullptr && known.id == header.database)
             return error{.code = errc::already_exists};
     // A file from a longer log: ours must begin above everything it has seen.
-    if (header.max_lsn >= log_->tail() &&
-        !runtime_type::sabotaged(sabotage::attach_younger_log)) {
+    if (header.max_lsn >= log_->tail() && !runtime_type::sabotaged(sabotage::attach_younger_log)) {
         BOOST_OUTCOME_TRY(log_->force_switch(header.max_lsn.value / segment_bytes_ + 1));
     }
     auto const foreign = header.instance != id_ || header.timeline != timeline_;
@@ -368,7 +366,8 @@ result<void> instance<Traits>::answer_old_ticket(ticket const& receipt) noexcept
     if (!receipt.at) return ok(); // a reader, before the first commit
     // Of an older life: the log itself must still show the record.
     auto log = replay<env>::open(
-        env_, *dir_,
+        env_,
+        *dir_,
         {.from = receipt.at,
          .up_to = log_->durable_lsn(),
          .page_size = page_size,

@@ -103,14 +103,16 @@ result<void> instance<Traits>::create_new() noexcept {
     segment_bytes_ = options_.segment_bytes;
     archival_ = options_.archival;
     BOOST_OUTCOME_TRY(
-        log_, log_writer<env>::create(
-                  env_, *dir_, log_options_of(options_, page_size, segment_bytes_, archival_),
-                  {.instance = id_, .incarnation = incarnation_, .timeline = timeline_}
-              )
+        log_,
+        log_writer<env>::create(
+            env_,
+            *dir_,
+            log_options_of(options_, page_size, segment_bytes_, archival_),
+            {.instance = id_, .incarnation = incarnation_, .timeline = timeline_}
+        )
     );
-    BOOST_OUTCOME_TRY(start_pool(
-        log_gate{*log_, segment_bytes_}, pool_frames(options_, page_size)
-    ));
+    BOOST_OUTCOME_TRY(start_pool(log_gate{*log_, segment_bytes_}, pool_frames(options_, page_size))
+    );
     BOOST_OUTCOME_TRY(start_services());
     auto const first = first_lsn(1, segment_bytes_);
     transactions_->people().start(first, log_->tail());
@@ -129,10 +131,10 @@ result<void> instance<Traits>::create_new() noexcept {
 template <class Traits>
 result<void> instance<Traits>::start_pool(log_gate gate, std::uint32_t frames) noexcept {
     BOOST_OUTCOME_TRY(
-        auto made, double_write_file<Traits>::open_or_create(
-                       env_, *dir_, {.instance = id_, .timeline = timeline_},
-                       double_write_pages(frames)
-                   )
+        auto made,
+        double_write_file<Traits>::open_or_create(
+            env_, *dir_, {.instance = id_, .timeline = timeline_}, double_write_pages(frames)
+        )
     );
     double_write_.reset(new (std::nothrow) double_write_file<Traits>{std::move(made)});
     if (double_write_ == nullptr) return error{.code = errc::out_of_memory};

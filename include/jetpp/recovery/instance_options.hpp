@@ -4,17 +4,17 @@
 // errc::bad_option before a byte of log or data is written.
 #pragma once
 
-#include <algorithm>
-#include <bit>
-#include <chrono>
-#include <cstddef>
-#include <cstdint>
-
 #include <jetpp/core/result.hpp>
 #include <jetpp/env/runtime.hpp>
 #include <jetpp/log/log_options.hpp>
 #include <jetpp/log/record.hpp>
 #include <jetpp/txn/transaction_system.hpp>
+
+#include <algorithm>
+#include <bit>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
 
 namespace jetpp::inline v1 {
 
@@ -91,7 +91,8 @@ inline constexpr std::uint32_t pool_frames_min = 8;
     };
     if (o.brief) {
         auto const least = std::bit_ceil(std::uint64_t{4} * record_size_max(page_size));
-        options.ring_bytes = std::min(options.ring_bytes, std::max(least, std::uint64_t{512} << 10));
+        options.ring_bytes =
+            std::min(options.ring_bytes, std::max(least, std::uint64_t{512} << 10));
         options.prewritten_bytes = 0;
         options.spare_segments_max = 0; // whoever recycles one counts on written blocks
     }

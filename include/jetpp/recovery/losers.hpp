@@ -9,19 +9,19 @@
 // Source   ARIES undo of losers.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-#include <cstring>
-#include <initializer_list>
-#include <new>
-#include <span>
-
 #include <jetpp/core/array_list.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/log/log_record.hpp>
 #include <jetpp/recovery/analysis.hpp>
 #include <jetpp/txn/transaction_system.hpp>
 #include <jetpp/txn/undo.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <initializer_list>
+#include <new>
+#include <span>
 
 namespace jetpp::inline v1 {
 
@@ -60,7 +60,10 @@ public:
             [&](record::update const& r) noexcept {
                 auto const head = patch_image_head(r);
                 return add(
-                    *state, record, version_kind::patch, r.key,
+                    *state,
+                    record,
+                    version_kind::patch,
+                    r.key,
                     {const_bytes{head}, r.table, r.content}
                 );
             },
@@ -73,8 +76,7 @@ public:
             [&](record::insert_run const& r) noexcept -> result<void> {
                 auto outcome = result<void>{ok()};
                 r.for_each([&](key_value const& one) noexcept {
-                    if (outcome)
-                        outcome = add(*state, record, version_kind::insert, one.key, {});
+                    if (outcome) outcome = add(*state, record, version_kind::insert, one.key, {});
                 });
                 return outcome;
             },
@@ -111,7 +113,10 @@ private:
     }
 
     [[nodiscard]] result<void> add(
-        transaction_state& state, log_record const& record, version_kind kind, const_bytes key,
+        transaction_state& state,
+        log_record const& record,
+        version_kind kind,
+        const_bytes key,
         std::initializer_list<const_bytes> image
     ) noexcept {
         auto image_size = std::size_t{0};

@@ -16,13 +16,6 @@
 // Source   ARIES; step 3: ATC 2020 on failed fsyncs.
 #pragma once
 
-#include <array>
-#include <cstddef>
-#include <cstdint>
-#include <memory>
-#include <span>
-#include <utility>
-
 #include <jetpp/buffer/double_write_recovery.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/log/replay.hpp>
@@ -37,6 +30,13 @@
 #include <jetpp/recovery/redo_starts.hpp>
 #include <jetpp/txn/commit.hpp>
 #include <jetpp/txn/row_reader.hpp>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <utility>
 
 namespace jetpp::inline v1 {
 
@@ -96,7 +96,9 @@ private:
         if (has_slot_) slot_ = *newest;
         if (has_slot_ && slot_.page_bytes != page_size)
             return mismatch(
-                errc::page_size_mismatch, file_kind::checkpoint, slot_.page_bytes,
+                errc::page_size_mismatch,
+                file_kind::checkpoint,
+                slot_.page_bytes,
                 static_cast<std::uint32_t>(page_size)
             );
         in_->segment_bytes_ = has_slot_ ? slot_.segment_bytes : 0;
@@ -206,9 +208,7 @@ private:
             auto gone = in_->dir_->remove(temporary);
             if (!gone && gone.error().code != errc::not_found) return gone.error();
             BOOST_OUTCOME_TRY(make_again(logged, temporary));
-            BOOST_OUTCOME_TRY(
-                in_->dir_->rename(temporary, logged.name, rename_how::no_replace)
-            );
+            BOOST_OUTCOME_TRY(in_->dir_->rename(temporary, logged.name, rename_how::no_replace));
             BOOST_OUTCOME_TRY(in_->dir_->sync());
             opened = paged_file<Traits>::open(in_->env_, *in_->dir_, logged.name);
         }
@@ -241,9 +241,9 @@ private:
         }
         if (header.instance != in_->id_) return error{.code = errc::foreign_database};
         if (header.timeline != in_->timeline_) return error{.code = errc::history_break};
-        BOOST_OUTCOME_TRY(check_end(
-            end_.end, in_->segment_bytes_, {.max_required = header.max_required_lsn}
-        ));
+        BOOST_OUTCOME_TRY(
+            check_end(end_.end, in_->segment_bytes_, {.max_required = header.max_required_lsn})
+        );
         BOOST_OUTCOME_TRY(file->repair_header());
         if (header.state == database_state::creating || header.id != logged.id) {
             BOOST_OUTCOME_TRY(file->change_header([&](database_header& h) noexcept {
@@ -294,9 +294,9 @@ private:
         header.pages_hint = initial_database_pages<Traits>;
         header.set_writer("jetpp 1");
         BOOST_OUTCOME_TRY(
-            auto file, paged_file<Traits>::create(
-                           in_->env_, *in_->dir_, temporary, header, initial_database_pages<Traits>
-                       )
+            auto file,
+            paged_file<Traits>::
+                create(in_->env_, *in_->dir_, temporary, header, initial_database_pages<Traits>)
         );
         return file->close();
     }
@@ -374,7 +374,9 @@ private:
         BOOST_OUTCOME_TRY(auto log_ahead, replay<env>::open(in_->env_, *in_->dir_, options));
         auto ahead = look_ahead<Traits>{*in_->pool_, log_ahead};
         auto pages = redoer<Traits>{*in_->pool_};
-        auto const file_of = [this](log_record const& record) noexcept { return redone_in(record); };
+        auto const file_of = [this](log_record const& record) noexcept {
+            return redone_in(record);
+        };
         for (auto const& r : log) {
             if (!r) return r.error();
             auto const& record = r.assume_value();
@@ -418,7 +420,8 @@ private:
             start.cut = clean ? no_lsn : end_.raw_end;
             // A segment that its predecessor's segment_end names by nonce cannot get another one:
             // only one that hangs on a cut is replaced.
-        } else if (end_.replaceable && last.cut && !(has_slot_ && slot_.generation == last.generation) &&
+        } else if (end_.replaceable && last.cut &&
+                   !(has_slot_ && slot_.generation == last.generation) &&
                    !is_required(last.generation)) {
             start.generation = last.generation;
             start.previous_generation = last.previous_generation;
@@ -449,13 +452,13 @@ private:
             }
         }
         BOOST_OUTCOME_TRY(
-            in_->log_, log_writer<env>::create(
-                           in_->env_, *in_->dir_,
-                           log_options_of(
-                               in_->options_, page_size, in_->segment_bytes_, in_->archival_
-                           ),
-                           start
-                       )
+            in_->log_,
+            log_writer<env>::create(
+                in_->env_,
+                *in_->dir_,
+                log_options_of(in_->options_, page_size, in_->segment_bytes_, in_->archival_),
+                start
+            )
         );
         in_->pool_->use_log(log_gate{*in_->log_, in_->segment_bytes_});
         return ok();
@@ -555,10 +558,12 @@ private:
         auto root = no_page;
         // The page's own row, whoever wrote it: a ghost of an undone drop still names the root.
         BOOST_OUTCOME_TRY(system.trees().read(
-            place->catalogue(), tree_row_key(wanted.tree).view(),
+            place->catalogue(),
+            tree_row_key(wanted.tree).view(),
             [&](page_view<page_size> const& leaf, std::uint32_t slot, bool found) noexcept {
                 if (!found) return;
-                if (auto const row = decode_tree_row(leaf.value(slot))) root = row.assume_value().root;
+                if (auto const row = decode_tree_row(leaf.value(slot)))
+                    root = row.assume_value().root;
             }
         ));
         if (root == no_page)

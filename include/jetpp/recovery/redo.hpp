@@ -13,10 +13,6 @@
 // Source   ARIES "repeating history"; strict redo by prev_page_lsn is ours.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-#include <utility>
-
 #include <jetpp/btree/apply.hpp>
 #include <jetpp/buffer/buffer_pool.hpp>
 #include <jetpp/buffer/paged_file.hpp>
@@ -25,6 +21,10 @@
 #include <jetpp/log/log_record.hpp>
 #include <jetpp/page/page_view.hpp>
 #include <jetpp/page/space_map.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
 
 namespace jetpp::inline v1 {
 
@@ -69,7 +69,9 @@ public:
     [[nodiscard]] std::uint64_t applied() const noexcept { return applied_; }
 
 private:
-    [[nodiscard]] result<void> grow(paged_file<Traits>& file, record::extend const& growth) noexcept {
+    [[nodiscard]] result<void> grow(
+        paged_file<Traits>& file, record::extend const& growth
+    ) noexcept {
         if (growth.new_pages <= file.page_count()) return ok();
         BOOST_OUTCOME_TRY(file.allocate_pages(growth.new_pages));
         file.use_pages(growth.new_pages);
@@ -77,7 +79,9 @@ private:
     }
 
     [[nodiscard]] result<void> redo_part(
-        paged_file<Traits>& file, log_record const& record, page_part const& part,
+        paged_file<Traits>& file,
+        log_record const& record,
+        page_part const& part,
         std::uint32_t timeline_low
     ) noexcept {
         if (part.page.value >= file.page_count() || part.page < limits::first_page)
@@ -112,8 +116,11 @@ private:
     }
 
     [[nodiscard]] result<void> change(
-        paged_file<Traits>& file, exclusive_page<Traits>& held, page_part const& part,
-        log_record const& record, std::uint32_t timeline_low
+        paged_file<Traits>& file,
+        exclusive_page<Traits>& held,
+        page_part const& part,
+        log_record const& record,
+        std::uint32_t timeline_low
     ) noexcept {
         held.mark_dirty(record.at);
         BOOST_OUTCOME_TRY(apply<page_size>(held.data(), part, record, timeline_low));

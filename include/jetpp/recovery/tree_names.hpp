@@ -8,10 +8,6 @@
 // Threads  one owner.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-#include <string_view>
-
 #include <jetpp/core/aligned_buffer.hpp>
 #include <jetpp/core/array_list.hpp>
 #include <jetpp/core/result.hpp>
@@ -20,6 +16,10 @@
 #include <jetpp/page/page_codec.hpp>
 #include <jetpp/page/page_view.hpp>
 #include <jetpp/txn/catalogue_rows.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
 
 namespace jetpp::inline v1 {
 
@@ -38,8 +38,7 @@ template <std::size_t PageSize, class Checksum, class File, class F>
     for (std::size_t i = 0; i < wanted.size() && i < 100'000; ++i) {
         auto const number = wanted[i];
         BOOST_OUTCOME_TRY(
-            auto const got,
-            read_up_to(file, memory.all(), std::uint64_t{number.value} * PageSize)
+            auto const got, read_up_to(file, memory.all(), std::uint64_t{number.value} * PageSize)
         );
         auto const view = page_view<PageSize>{memory.data()};
         if (got != PageSize ||

@@ -16,6 +16,8 @@
 //          Vigna).
 #pragma once
 
+#include <jetpp/core/ensure.hpp>
+
 #include <array>
 #include <bit>
 #include <cstddef>
@@ -25,8 +27,6 @@
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#include <jetpp/core/ensure.hpp>
 
 namespace jetpp::inline v1 {
 namespace detail {

@@ -6,16 +6,16 @@
 // Threads  one.
 #pragma once
 
+#include <jetpp/simulation/choice_tape.hpp>
+#include <jetpp/simulation/crash_policy.hpp>
+#include <jetpp/simulation/disk_state.hpp>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <map>
 #include <utility>
 #include <vector>
-
-#include <jetpp/simulation/choice_tape.hpp>
-#include <jetpp/simulation/crash_policy.hpp>
-#include <jetpp/simulation/disk_state.hpp>
 
 namespace jetpp::inline v1::detail {
 

@@ -5,12 +5,12 @@
 // was synced is kept by every policy.
 #pragma once
 
+#include <jetpp/simulation/choice_tape.hpp>
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
-
-#include <jetpp/simulation/choice_tape.hpp>
 
 namespace jetpp::inline v1 {
 
@@ -91,11 +91,11 @@ enum class torn_sectors : std::uint8_t { excluded, possible };
 struct crash_unit {
     enum class kind_type : std::uint8_t { sector, size, name };
     kind_type kind{};
-    bool in_flight{};        // its call had not returned
-    std::uint32_t node{};    // the file, or the directory of the entry
+    bool in_flight{};     // its call had not returned
+    std::uint32_t node{}; // the file, or the directory of the entry
     std::uint64_t sequence{};
-    std::uint64_t offset{};  // sector: where; size: the size before
-    std::uint64_t length{};  // sector: bytes; size: the size after
+    std::uint64_t offset{}; // sector: where; size: the size before
+    std::uint64_t length{}; // sector: bytes; size: the size after
 };
 
 } // namespace jetpp::inline v1

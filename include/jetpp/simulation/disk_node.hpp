@@ -10,6 +10,10 @@
 // Threads  one. Owns its bytes; copying a node copies pointers.
 #pragma once
 
+#include <jetpp/core/bytes.hpp>
+#include <jetpp/env/storage.hpp>
+#include <jetpp/simulation/file_content.hpp>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -18,10 +22,6 @@
 #include <string>
 #include <utility>
 #include <vector>
-
-#include <jetpp/core/bytes.hpp>
-#include <jetpp/env/storage.hpp>
-#include <jetpp/simulation/file_content.hpp>
 
 namespace jetpp::inline v1::detail {
 
@@ -33,8 +33,8 @@ struct write_piece {
     std::size_t from{};
     std::size_t to{};
     content_chunk after{};
-    content_chunk before{};   // of `seen`
-    bool whole = true;        // after == before + the bytes of this piece
+    content_chunk before{}; // of `seen`
+    bool whole = true;      // after == before + the bytes of this piece
 
     void apply(file_content& content) const {
         auto& target = content.own_chunk(chunk);
@@ -132,18 +132,18 @@ struct disk_node {
             .size_after = size,
         };
     }
-    [[nodiscard]] file_op make_write(
-        std::uint64_t sequence, const_bytes data, std::uint64_t offset
-    ) const {
+    [[nodiscard]] file_op make_write(std::uint64_t sequence, const_bytes data, std::uint64_t offset)
+        const {
         auto op = file_op{.kind = file_op::kind_type::write, .sequence = sequence};
         op.pieces.reserve(data.size() / chunk_bytes + 2);
         file_content::for_each_part(
-            offset, data.size(),
+            offset,
+            data.size(),
             [&](std::size_t index, std::size_t from, std::size_t n) {
                 auto const& before = seen.chunk(index);
                 op.pieces.push_back(
-                    {.chunk = index, .from = from, .to = from + n, .after = before,
-                     .before = before}
+                    {.chunk = index, .from = from, .to = from + n, .after = before, .before = before
+                    }
                 );
                 op.pieces.back().after.write(data.first(n), from);
                 data = data.subspan(n);

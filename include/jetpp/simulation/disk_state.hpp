@@ -5,6 +5,9 @@
 // Threads  one.
 #pragma once
 
+#include <jetpp/core/ensure.hpp>
+#include <jetpp/simulation/disk_node.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -12,9 +15,6 @@
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#include <jetpp/core/ensure.hpp>
-#include <jetpp/simulation/disk_node.hpp>
 
 namespace jetpp::inline v1 {
 

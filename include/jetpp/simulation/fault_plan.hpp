@@ -6,6 +6,8 @@
 // Threads  one.
 #pragma once
 
+#include <jetpp/core/error.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -13,8 +15,6 @@
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#include <jetpp/core/error.hpp>
 
 namespace jetpp::inline v1 {
 
@@ -42,8 +42,7 @@ enum class storage_call : std::uint32_t {
 
 class storage_calls {
 public:
-    constexpr storage_calls(storage_call call) noexcept
-        : bits_{static_cast<std::uint32_t>(call)} {}
+    constexpr storage_calls(storage_call call) noexcept : bits_{static_cast<std::uint32_t>(call)} {}
     [[nodiscard]] static constexpr storage_calls any() noexcept { return storage_calls{~0u}; }
     // Those that can change what a crash leaves: crash_at_change() counts these.
     [[nodiscard]] static constexpr storage_calls changes() noexcept;
@@ -63,7 +62,8 @@ private:
 }
 constexpr storage_calls storage_calls::changes() noexcept {
     using enum storage_call;
-    return create | rename | link | remove | sync_dir | map_ring | write | sync | allocate | truncate;
+    return create | rename | link | remove | sync_dir | map_ring | write | sync | allocate |
+           truncate;
 }
 
 [[nodiscard]] constexpr std::string_view name_of(storage_call call) noexcept {
@@ -103,17 +103,17 @@ enum class write_failure : std::uint8_t { old_bytes, mixed, garbage };
 
 struct storage_fault {
     enum class effect_type : std::uint8_t {
-        fail,       // the call answers `answer`
-        lose,       // a write or sync says ok and does nothing
-        misdirect,  // a write lands `distance` bytes further
-        crash,      // the machine stops in this call
+        fail,      // the call answers `answer`
+        lose,      // a write or sync says ok and does nothing
+        misdirect, // a write lands `distance` bytes further
+        crash,     // the machine stops in this call
     };
     static constexpr std::uint64_t for_ever = ~std::uint64_t{0};
 
     storage_calls calls = storage_calls::any();
-    std::string name{};          // only files and directories whose name contains this
-    std::uint64_t nth = 1;       // the n-th such call from now on
-    std::uint64_t times = 1;     // and how many after it
+    std::string name{};      // only files and directories whose name contains this
+    std::uint64_t nth = 1;   // the n-th such call from now on
+    std::uint64_t times = 1; // and how many after it
     effect_type effect = effect_type::fail;
     error answer{.code = errc::io, .os_errno = 5};
     std::uint64_t distance = 4096;

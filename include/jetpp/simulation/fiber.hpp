@@ -10,16 +10,16 @@
 // Source   the sanitizers' fiber interfaces; Itanium C++ ABI for __cxa_get_globals.
 #pragma once
 
+#include <jetpp/core/ensure.hpp>
+
+#include <boost/context/detail/fcontext.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <memory>
 #include <utility>
 #include <vector>
-
-#include <jetpp/core/ensure.hpp>
-
-#include <boost/context/detail/fcontext.hpp>
 
 #include <cxxabi.h>
 
@@ -94,8 +94,7 @@ public:
         stack_.push_back(fiber_stack::take(stack_bytes));
         bottom_ = stack_.front().low();
         size_ = stack_.front().size();
-        context_ =
-            boost::context::detail::make_fcontext(stack_.front().top(), size_, &fiber::main);
+        context_ = boost::context::detail::make_fcontext(stack_.front().top(), size_, &fiber::main);
         if (__tsan_create_fiber != nullptr) tsan_ = __tsan_create_fiber(0);
     }
     fiber(fiber const&) = delete;

@@ -9,6 +9,9 @@
 // Threads  none: references are counted without atomics, for the simulator has one thread.
 #pragma once
 
+#include <jetpp/core/bytes.hpp>
+#include <jetpp/core/ensure.hpp>
+
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -16,9 +19,6 @@
 #include <cstring>
 #include <utility>
 #include <vector>
-
-#include <jetpp/core/bytes.hpp>
-#include <jetpp/core/ensure.hpp>
 
 namespace jetpp::inline v1::detail {
 

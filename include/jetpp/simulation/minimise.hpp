@@ -7,13 +7,13 @@
 // Source      delta debugging (Zeller); Hypothesis.
 #pragma once
 
+#include <jetpp/simulation/choice_tape.hpp>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
 #include <vector>
-
-#include <jetpp/simulation/choice_tape.hpp>
 
 namespace jetpp::inline v1 {
 
@@ -55,7 +55,8 @@ template <class Fails>
                 auto duller = best;
                 std::fill(
                     duller.begin() + static_cast<std::ptrdiff_t>(at),
-                    duller.begin() + static_cast<std::ptrdiff_t>(end), std::uint8_t{0}
+                    duller.begin() + static_cast<std::ptrdiff_t>(end),
+                    std::uint8_t{0}
                 );
                 if (duller != best && try_it(std::move(duller))) improved = true;
                 at += span;

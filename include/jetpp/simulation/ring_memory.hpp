@@ -5,15 +5,15 @@
 // Threads  one. Owns the mappings until the end of the process.
 #pragma once
 
+#include <jetpp/core/bytes.hpp>
+#include <jetpp/core/result.hpp>
+#include <jetpp/env/double_mapping.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <utility>
 #include <vector>
-
-#include <jetpp/core/bytes.hpp>
-#include <jetpp/core/result.hpp>
-#include <jetpp/env/double_mapping.hpp>
 
 namespace jetpp::inline v1::detail {
 

@@ -18,15 +18,6 @@
 // Source   SQLite's crash VFS, RocksDB's FaultInjectionTestFS, TigerBeetle's storage simulator.
 #pragma once
 
-#include <algorithm>
-#include <cstddef>
-#include <cstdint>
-#include <cstdio>
-#include <string>
-#include <string_view>
-#include <utility>
-#include <vector>
-
 #include <jetpp/core/bytes.hpp>
 #include <jetpp/core/describe.hpp>
 #include <jetpp/core/ensure.hpp>
@@ -36,6 +27,15 @@
 #include <jetpp/simulation/crash_policy.hpp>
 #include <jetpp/simulation/disk_state.hpp>
 #include <jetpp/simulation/fault_plan.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 namespace jetpp::inline v1 {
 
@@ -54,9 +54,9 @@ struct machine_options {
     write_failure after_failed_write = write_failure::mixed;
     std::uint32_t short_num = 0; // chance of a short count: short_num in short_den
     std::uint32_t short_den = 8;
-    bool has_rings = true;        // map_ring answers unsupported otherwise
+    bool has_rings = true;         // map_ring answers unsupported otherwise
     bool ring_may_persist = false; // a power loss keeps ring pages as it keeps unsynced writes
-    bool traces_contents = false; // what is written goes into trace_hash()
+    bool traces_contents = false;  // what is written goes into trace_hash()
 };
 
 // What a scheduler lends to the machine.
@@ -102,8 +102,9 @@ public:
 
     // Faults.
     void inject(storage_fault fault) { faults_.add(std::move(fault)); }
-    void fail_call(std::uint64_t nth, error answer = {.code = errc::io, .os_errno = 5},
-                   std::uint64_t times = 1) {
+    void fail_call(
+        std::uint64_t nth, error answer = {.code = errc::io, .os_errno = 5}, std::uint64_t times = 1
+    ) {
         inject({.nth = nth, .times = times, .answer = answer});
     }
     void clear_faults() noexcept { faults_.clear(); }

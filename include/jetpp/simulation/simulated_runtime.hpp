@@ -6,18 +6,18 @@
 // Threads  one operating system thread.
 #pragma once
 
+#include <jetpp/core/ensure.hpp>
+#include <jetpp/core/result.hpp>
+#include <jetpp/env/runtime.hpp>
+#include <jetpp/simulation/simulated_threads.hpp>
+#include <jetpp/simulation/yielding_atomic.hpp>
+
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <type_traits>
 #include <utility>
-
-#include <jetpp/core/ensure.hpp>
-#include <jetpp/core/result.hpp>
-#include <jetpp/env/runtime.hpp>
-#include <jetpp/simulation/simulated_threads.hpp>
-#include <jetpp/simulation/yielding_atomic.hpp>
 
 namespace jetpp::inline v1 {
 
@@ -65,16 +65,14 @@ public:
     [[nodiscard]] std::uint64_t random() const noexcept { return threads().entropy(); }
 
     // Errors: resource (injected by simulated_threads::fail_spawn).
-    [[nodiscard]] result<task> spawn(
-        char const* name, void (*body)(void*), void* argument
-    ) const noexcept {
+    [[nodiscard]] result<task> spawn(char const* name, void (*body)(void*), void* argument)
+        const noexcept {
         auto const number = threads().spawn(name, body, argument);
         if (!number) return error{.code = errc::resource, .os_errno = 11};
         return task{threads(), *number};
     }
-    void park(
-        std::uint32_t const* word, std::uint32_t expected, mono_time deadline
-    ) const noexcept {
+    void park(std::uint32_t const* word, std::uint32_t expected, mono_time deadline)
+        const noexcept {
         threads().park(word, expected, deadline);
     }
     void unpark(std::uint32_t const* word, std::uint32_t count) const noexcept {

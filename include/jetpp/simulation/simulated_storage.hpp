@@ -6,6 +6,14 @@
 // Threads  one operating system thread. A handle must not outlive its machine.
 #pragma once
 
+#include <jetpp/core/array_list.hpp>
+#include <jetpp/core/bytes.hpp>
+#include <jetpp/core/result.hpp>
+#include <jetpp/env/double_mapping.hpp>
+#include <jetpp/env/storage.hpp>
+#include <jetpp/simulation/ring_memory.hpp>
+#include <jetpp/simulation/simulated_machine.hpp>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -14,14 +22,6 @@
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#include <jetpp/core/array_list.hpp>
-#include <jetpp/core/bytes.hpp>
-#include <jetpp/core/result.hpp>
-#include <jetpp/env/double_mapping.hpp>
-#include <jetpp/env/storage.hpp>
-#include <jetpp/simulation/ring_memory.hpp>
-#include <jetpp/simulation/simulated_machine.hpp>
 
 namespace jetpp::inline v1 {
 

@@ -12,6 +12,11 @@
 // Source   FoundationDB's and TigerBeetle's simulators; Coyote for schedules from choices.
 #pragma once
 
+#include <jetpp/core/ensure.hpp>
+#include <jetpp/env/runtime.hpp>
+#include <jetpp/simulation/choice_tape.hpp>
+#include <jetpp/simulation/fiber.hpp>
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -22,11 +27,6 @@
 #include <string>
 #include <utility>
 #include <vector>
-
-#include <jetpp/core/ensure.hpp>
-#include <jetpp/env/runtime.hpp>
-#include <jetpp/simulation/choice_tape.hpp>
-#include <jetpp/simulation/fiber.hpp>
 
 namespace jetpp::inline v1 {
 
@@ -169,7 +169,7 @@ private:
     std::vector<std::unique_ptr<task>> tasks_;
     std::vector<task*> runnable_;
     task* current_ = nullptr;
-    task* ended_ = nullptr; // its stack is freed by whoever runs next
+    task* ended_ = nullptr;         // its stack is freed by whoever runs next
     detail::fiber* home_ = nullptr; // run() itself
     mono_time now_{1'000'000'000};
     mono_time next_deadline_ = never;

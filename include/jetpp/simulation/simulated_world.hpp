@@ -13,16 +13,16 @@
 // Owns     machine and tasks; refers to the tape.
 #pragma once
 
-#include <cstdint>
-#include <type_traits>
-#include <utility>
-
 #include <jetpp/env/environment.hpp>
 #include <jetpp/simulation/choice_tape.hpp>
 #include <jetpp/simulation/simulated_machine.hpp>
 #include <jetpp/simulation/simulated_runtime.hpp>
 #include <jetpp/simulation/simulated_storage.hpp>
 #include <jetpp/simulation/simulated_threads.hpp>
+
+#include <cstdint>
+#include <type_traits>
+#include <utility>
 
 namespace jetpp::inline v1 {
 
@@ -44,10 +44,8 @@ public:
         machine_.set_hook({
             .step = [](void* raw) { static_cast<simulated_threads*>(raw)->step(); },
             .use_device = [](void* raw) { static_cast<simulated_threads*>(raw)->use_device(); },
-            .task =
-                [](void const* raw) {
-                    return static_cast<simulated_threads const*>(raw)->task_name();
-                },
+            .task = [](void const* raw
+                    ) { return static_cast<simulated_threads const*>(raw)->task_name(); },
             .argument = &threads_,
         });
     }

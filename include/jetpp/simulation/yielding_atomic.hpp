@@ -7,10 +7,10 @@
 // Threads  tasks of simulated_threads.
 #pragma once
 
+#include <jetpp/simulation/simulated_threads.hpp>
+
 #include <atomic>
 #include <cstdint>
-
-#include <jetpp/simulation/simulated_threads.hpp>
 
 namespace jetpp::inline v1 {
 

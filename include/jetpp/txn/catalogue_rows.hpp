@@ -10,15 +10,15 @@
 // Recovery reads them to find a tree's root, the engine to open, create and drop trees.
 #pragma once
 
-#include <array>
-#include <cstddef>
-#include <cstdint>
-#include <string_view>
-
 #include <jetpp/core/bytes.hpp>
 #include <jetpp/core/ids.hpp>
 #include <jetpp/core/lsn.hpp>
 #include <jetpp/core/result.hpp>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
 
 namespace jetpp::inline v1 {
 
@@ -143,8 +143,7 @@ struct pending_drop {
     return value;
 }
 [[nodiscard]] inline result<pending_drop> decode_pending_drop(const_bytes value) noexcept {
-    if (value.size() != 16)
-        return error{.code = errc::structure_damaged, .reason = damage::layout};
+    if (value.size() != 16) return error{.code = errc::structure_damaged, .reason = damage::layout};
     auto const* p = value.data();
     return pending_drop{
         .root = {load_le<std::uint32_t>(p)},

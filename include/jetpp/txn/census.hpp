@@ -14,14 +14,14 @@
 // Threads  any; one short lock, a leaf in the order (below page latches, beside bucket locks).
 #pragma once
 
-#include <atomic>
-#include <cstdint>
-
 #include <jetpp/core/ensure.hpp>
 #include <jetpp/core/lsn.hpp>
 #include <jetpp/env/environment.hpp>
 #include <jetpp/env/sync.hpp>
 #include <jetpp/txn/transaction_state.hpp>
+
+#include <atomic>
+#include <cstdint>
 
 namespace jetpp::inline v1 {
 

@@ -8,11 +8,11 @@
 // Threads  any; one collector at a time.
 #pragma once
 
-#include <cstddef>
-
 #include <jetpp/core/result.hpp>
 #include <jetpp/txn/transaction_system.hpp>
 #include <jetpp/txn/undo.hpp>
+
+#include <cstddef>
 
 namespace jetpp::inline v1 {
 
@@ -24,9 +24,7 @@ public:
         : system_{&system}, database_{place.file->id()}, tree_{place.id},
           settled_{system.people().scan().settled_min} {}
 
-    [[nodiscard]] bool operator()(
-        const_bytes key, bool versioned, lsn page_lsn
-    ) const noexcept {
+    [[nodiscard]] bool operator()(const_bytes key, bool versioned, lsn page_lsn) const noexcept {
         if (!versioned || page_lsn < settled_) return true;
         auto const hash = version_hash(database_, tree_, key);
         auto const bucket = system_->versions().lock(hash);

@@ -10,8 +10,6 @@
 //          Database Systems" (SIGMOD 1984), group commit.
 #pragma once
 
-#include <cstdint>
-
 #include <jetpp/core/durability.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/log/records_marks.hpp>
@@ -19,6 +17,8 @@
 #include <jetpp/txn/credit.hpp>
 #include <jetpp/txn/transaction_system.hpp>
 #include <jetpp/txn/undo.hpp>
+
+#include <cstdint>
 
 namespace jetpp::inline v1 {
 
@@ -45,11 +45,15 @@ template <class Traits>
     auto undone = undo_to(system, *state, 0, credit);
     if (undone && state->wrote()) {
         auto body = record::rollback{};
-        undone = hold_credit(system.log(), credit, static_cast<std::uint32_t>(body.size()), credit_use::owed);
+        undone = hold_credit(
+            system.log(), credit, static_cast<std::uint32_t>(body.size()), credit_use::owed
+        );
         if (undone) {
             body.wall = system.environment().runtime.wall();
             (void)system.log().append(
-                credit, {.type = record_type::rollback, .transaction = state->first_record}, body,
+                credit,
+                {.type = record_type::rollback, .transaction = state->first_record},
+                body,
                 [](lsn) noexcept {}
             );
         }
@@ -72,8 +76,13 @@ template <class Traits>
 // `on_reserved(lsn)` runs with the commit LSN before anybody can see the commit; a few stores.
 template <class Traits, class OnReserved>
 [[nodiscard]] result<ticket> commit(
-    transaction_system<Traits>& system, transaction_state* state, lsn snapshot,
-    std::uint32_t incarnation, durability how, log_credit& credit, OnReserved&& on_reserved
+    transaction_system<Traits>& system,
+    transaction_state* state,
+    lsn snapshot,
+    std::uint32_t incarnation,
+    durability how,
+    log_credit& credit,
+    OnReserved&& on_reserved
 ) noexcept {
     auto& log = system.log();
     if (!state->wrote()) {
@@ -88,7 +97,9 @@ template <class Traits, class OnReserved>
         return ticket{.at = snapshot, .incarnation = incarnation, .reached = how};
     }
     auto body = record::commit{};
-    if (auto got = hold_credit(log, credit, static_cast<std::uint32_t>(body.size()), credit_use::owed); !got) {
+    if (auto got =
+            hold_credit(log, credit, static_cast<std::uint32_t>(body.size()), credit_use::owed);
+        !got) {
         auto const why = got.error();
         (void)roll_back(system, state, credit);
         return why;
@@ -97,7 +108,9 @@ template <class Traits, class OnReserved>
     if (runtime::sabotaged(sabotage::leave_before_publish))
         system.people().leave_writer(*state, log);
     auto const at = log.append(
-        credit, {.type = record_type::commit, .transaction = state->first_record}, body,
+        credit,
+        {.type = record_type::commit, .transaction = state->first_record},
+        body,
         [&](lsn reserved) noexcept {
             on_reserved(reserved);
             state->commit_lsn.store(reserved.value, std::memory_order_release);

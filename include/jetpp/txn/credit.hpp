@@ -6,10 +6,10 @@
 // rest between two operations, however many, do not keep others from writing.
 #pragma once
 
-#include <cstdint>
-
 #include <jetpp/core/result.hpp>
 #include <jetpp/log/log_writer.hpp>
+
+#include <cstdint>
 
 namespace jetpp::inline v1 {
 
@@ -17,7 +17,9 @@ namespace jetpp::inline v1 {
 // Errors: disk_full, log_failed, busy.
 template <any_environment Env>
 [[nodiscard]] result<void> hold_credit(
-    log_writer<Env>& log, log_credit& credit, std::uint32_t needed,
+    log_writer<Env>& log,
+    log_credit& credit,
+    std::uint32_t needed,
     credit_use use = credit_use::ordinary
 ) noexcept {
     if (credit.left >= needed) return ok();

@@ -12,11 +12,6 @@
 // Owns     the copy, the overrides, the key buffer.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-#include <cstring>
-#include <utility>
-
 #include <jetpp/core/aligned_buffer.hpp>
 #include <jetpp/core/array_list.hpp>
 #include <jetpp/core/bytes.hpp>
@@ -24,6 +19,11 @@
 #include <jetpp/page/page_view.hpp>
 #include <jetpp/txn/transaction_system.hpp>
 #include <jetpp/txn/visibility.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <utility>
 
 namespace jetpp::inline v1 {
 
@@ -42,7 +42,9 @@ public:
 
     // Copies the bounds. Errors: out_of_memory.
     [[nodiscard]] static result<leaf_scan> create(
-        transaction_system<Traits>& system, tree_place<Traits> const& place, read_view const& view,
+        transaction_system<Traits>& system,
+        tree_place<Traits> const& place,
+        read_view const& view,
         bounds const& range
     ) noexcept {
         auto made = leaf_scan{system, place, view};
@@ -119,13 +121,11 @@ private:
                                              : leaf_position::covering(bytes_of(position_)))
                                 : (backward_ ? leaf_position::last() : leaf_position::first());
         auto resolved = result<void>{ok()};
-        BOOST_OUTCOME_TRY(system_->trees().read_leaf(
-            place_, wanted,
-            [&](view_type const& leaf) noexcept {
-                std::memcpy(page_.data(), leaf.data(), Traits::page_size);
-                resolved = resolve_rows();
-            }
-        ));
+        BOOST_OUTCOME_TRY(system_->trees()
+                              .read_leaf(place_, wanted, [&](view_type const& leaf) noexcept {
+                                  std::memcpy(page_.data(), leaf.data(), Traits::page_size);
+                                  resolved = resolve_rows();
+                              }));
         BOOST_OUTCOME_TRY(std::move(resolved));
         auto const leaf = view_type{page_.data()};
         rows_ = leaf.row_count();
@@ -150,7 +150,11 @@ private:
             BOOST_OUTCOME_TRY(
                 auto const source,
                 resolve_row(
-                    system_->versions(), view_, place_.file->id(), place_.id, key(),
+                    system_->versions(),
+                    view_,
+                    place_.file->id(),
+                    place_.id,
+                    key(),
                     [&](const_bytes image, bool indirect) noexcept -> result<void> {
                         item.offset = static_cast<std::uint32_t>(images_.size());
                         item.length = static_cast<std::uint32_t>(image.size());
@@ -217,10 +221,9 @@ private:
             auto const slot = --slot_;
             while (next_override_ > 0 && overrides_[next_override_ - 1].slot > slot)
                 --next_override_;
-            auto const* changed =
-                next_override_ > 0 && overrides_[next_override_ - 1].slot == slot
-                    ? &overrides_[next_override_ - 1]
-                    : nullptr;
+            auto const* changed = next_override_ > 0 && overrides_[next_override_ - 1].slot == slot
+                                      ? &overrides_[next_override_ - 1]
+                                      : nullptr;
             BOOST_OUTCOME_TRY(auto const seen, take(slot, changed));
             if (!seen) continue;
             if (has_from_ && compare_bytes(key(), bytes_of(from_)) < 0) {

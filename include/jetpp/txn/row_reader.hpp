@@ -5,13 +5,13 @@
 // Threads  any.
 #pragma once
 
-#include <cstdint>
-#include <utility>
-
 #include <jetpp/core/result.hpp>
 #include <jetpp/page/page_view.hpp>
 #include <jetpp/txn/transaction_system.hpp>
 #include <jetpp/txn/visibility.hpp>
+
+#include <cstdint>
+#include <utility>
 
 namespace jetpp::inline v1 {
 
@@ -20,12 +20,15 @@ namespace jetpp::inline v1 {
 // Errors: tree_dropped, page_damaged, io, out_of_memory, what `take` returned.
 template <class Traits, class Take>
 [[nodiscard]] result<bool> read_row(
-    transaction_system<Traits>& system, read_view const& view, tree_place<Traits> const& place,
-    const_bytes key, Take&& take
+    transaction_system<Traits>& system,
+    read_view const& view,
+    tree_place<Traits> const& place,
+    const_bytes key,
+    Take&& take
 ) noexcept {
     auto seen = result<bool>{false};
-    auto const judge = [&](page_view<Traits::page_size> const& leaf, std::uint32_t slot,
-                           bool found) noexcept -> result<bool> {
+    auto const judge = [&](page_view<Traits::page_size> const& leaf, std::uint32_t slot, bool found
+                       ) noexcept -> result<bool> {
         if (!found) return false;
         auto const flags = leaf.row_flags_of(slot);
         if (has(flags, row_flags::versioned) && !(leaf.page_lsn() < view.settled)) {
@@ -40,7 +43,8 @@ template <class Traits, class Take>
         return true;
     };
     BOOST_OUTCOME_TRY(system.trees().read(
-        place, key,
+        place,
+        key,
         [&](page_view<Traits::page_size> const& leaf, std::uint32_t slot, bool found) noexcept {
             seen = judge(leaf, slot, found);
         }

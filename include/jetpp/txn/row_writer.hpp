@@ -9,18 +9,18 @@
 // Source   design of snapshot isolation with first updater wins; ARIES for the order of steps.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-#include <cstring>
-#include <limits>
-#include <new>
-
 #include <jetpp/btree/change.hpp>
 #include <jetpp/core/bytes.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/txn/credit.hpp>
 #include <jetpp/txn/transaction_system.hpp>
 #include <jetpp/txn/visibility.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <new>
 
 namespace jetpp::inline v1 {
 
@@ -37,8 +37,13 @@ class row_writer {
 
 public:
     row_writer(
-        transaction_system<Traits>& system, transaction_state& state, read_view const& view,
-        tree_place<Traits> const& tree, const_bytes key, write_request request, const_bytes value,
+        transaction_system<Traits>& system,
+        transaction_state& state,
+        read_view const& view,
+        tree_place<Traits> const& tree,
+        const_bytes key,
+        write_request request,
+        const_bytes value,
         log_credit& credit
     ) noexcept
         : system_{&system}, state_{&state}, view_{&view}, tree_{tree}, key_{key}, value_{value},
@@ -56,9 +61,7 @@ public:
         found_ = row.present && !row.ghost;
         auto const unsettled = row.present && row.versioned && !(row.page_lsn < view_->settled);
         if (unsettled || system_->versions().live_locks() != 0) {
-            if (write_conflicts(
-                    system_->versions(), *view_, tree_.file->id(), tree_.id, key_
-                ))
+            if (write_conflicts(system_->versions(), *view_, tree_.file->id(), tree_.id, key_))
                 return error{.code = errc::write_conflict};
         }
         auto change = row_change{};
@@ -132,8 +135,7 @@ private:
     // before the transaction.
     [[nodiscard]] bool has_own_image() noexcept {
         auto const bucket = system_->versions().lock(hash_);
-        auto const* newest =
-            find_version(bucket.head(), tree_.file->id(), tree_.id, hash_, key_);
+        auto const* newest = find_version(bucket.head(), tree_.file->id(), tree_.id, hash_, key_);
         return newest != nullptr && newest->owner == state_ &&
                newest->position > state_->merge_barrier &&
                (newest->kind == version_kind::insert || newest->kind == version_kind::replace);
@@ -160,8 +162,7 @@ private:
             .image_indirect = indirect,
         };
         if (!key_.empty()) std::memcpy(entry_->tail(), key_.data(), key_.size());
-        if (!image.empty())
-            std::memcpy(entry_->tail() + key_.size(), image.data(), image.size());
+        if (!image.empty()) std::memcpy(entry_->tail() + key_.size(), image.data(), image.size());
         return ok();
     }
 
@@ -205,19 +206,25 @@ private:
 //     transaction_too_long, tree_dropped, disk_full, log_failed, page_damaged, io, out_of_memory.
 template <class Traits>
 [[nodiscard]] result<bool> write_row(
-    transaction_system<Traits>& system, transaction_state& state, read_view const& view,
-    tree_place<Traits> const& tree, const_bytes key, write_request request, const_bytes value,
+    transaction_system<Traits>& system,
+    transaction_state& state,
+    read_view const& view,
+    tree_place<Traits> const& tree,
+    const_bytes key,
+    write_request request,
+    const_bytes value,
     log_credit& credit
 ) noexcept {
     using limits = page_limits<Traits::page_size>;
     if (key.size() > limits::key_bytes_max) return error{.code = errc::key_too_large};
-    if (value.size() > limits::inline_value_bytes_max)
-        return error{.code = errc::value_too_large};
+    if (value.size() > limits::inline_value_bytes_max) return error{.code = errc::value_too_large};
     if (request != write_request::lock && state.wrote() &&
         system.log().tail() - state.first_record > system.limits().transaction_log_bytes)
         return error{.code = errc::transaction_too_long, .at = state.first_record};
     BOOST_OUTCOME_TRY(hold_credit(
-        system.log(), credit, system.trees().credit_bound(tree, key.size(), limits::inline_value_bytes_max)
+        system.log(),
+        credit,
+        system.trees().credit_bound(tree, key.size(), limits::inline_value_bytes_max)
     ));
     auto writer = row_writer<Traits>{system, state, view, tree, key, request, value, credit};
     auto const changed = system.trees().change(tree, key, writer);

@@ -8,13 +8,13 @@
 // Threads  one thread at a time works for a transaction; other threads read commit_lsn only.
 #pragma once
 
-#include <atomic>
-#include <cstdint>
-
 #include <jetpp/core/ids.hpp>
 #include <jetpp/core/lsn.hpp>
 #include <jetpp/txn/version_arena.hpp>
 #include <jetpp/txn/version_entry.hpp>
+
+#include <atomic>
+#include <cstdint>
 
 namespace jetpp::inline v1 {
 
@@ -28,7 +28,7 @@ struct transaction_state {
     bool is_writer{};
     bool must_roll_back{}; // an undo to a savepoint failed half way
 
-    version_entry* newest{}; // its entries, newest first, through older_own
+    version_entry* newest{};  // its entries, newest first, through older_own
     std::uint32_t position{}; // of its newest change; the next one gets position + 1
     // Changes at or below it may not be merged away: a cursor or savepoint stands on them.
     std::uint32_t merge_barrier{};

@@ -7,13 +7,6 @@
 // Owns     everything named here but the tree service and the log, which must outlive it.
 #pragma once
 
-#include <array>
-#include <atomic>
-#include <cstddef>
-#include <cstdint>
-#include <new>
-#include <utility>
-
 #include <jetpp/btree/btree.hpp>
 #include <jetpp/core/array_list.hpp>
 #include <jetpp/core/ids.hpp>
@@ -24,6 +17,13 @@
 #include <jetpp/txn/transaction_state.hpp>
 #include <jetpp/txn/version_arena.hpp>
 #include <jetpp/txn/version_store.hpp>
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <utility>
 
 namespace jetpp::inline v1 {
 

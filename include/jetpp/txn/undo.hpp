@@ -11,10 +11,6 @@
 // Source   ARIES compensation records (Mohan et al., TODS 1992).
 #pragma once
 
-#include <array>
-#include <cstddef>
-#include <cstdint>
-
 #include <jetpp/btree/change.hpp>
 #include <jetpp/core/array_list.hpp>
 #include <jetpp/core/bytes.hpp>
@@ -24,12 +20,15 @@
 #include <jetpp/txn/credit.hpp>
 #include <jetpp/txn/transaction_system.hpp>
 
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
 namespace jetpp::inline v1 {
 
 // Image of a patch: {old size u32, new size u32, range count u32}, the record's table of ranges,
 // their content.
-[[nodiscard]] inline std::array<std::byte, 12> patch_image_head(
-    record::update const& update
+[[nodiscard]] inline std::array<std::byte, 12> patch_image_head(record::update const& update
 ) noexcept {
     auto head = std::array<std::byte, 12>{};
     store_le<std::uint32_t>(head.data(), update.old_size);
@@ -51,7 +50,9 @@ template <class Traits>
 class row_undoer {
 public:
     row_undoer(
-        transaction_system<Traits>& system, transaction_state& state, version_entry& entry,
+        transaction_system<Traits>& system,
+        transaction_state& state,
+        version_entry& entry,
         log_credit& credit
     ) noexcept
         : system_{&system}, state_{&state}, entry_{&entry}, credit_{&credit} {}
@@ -62,8 +63,9 @@ public:
             entry_->kind == version_kind::insert || entry_->kind == version_kind::replace ||
             entry_->kind == version_kind::revive || entry_->kind == version_kind::patch;
         if (!row.present || row.ghost == expects_row)
-            return error{.code = errc::structure_damaged, .reason = damage::order}
-                .with_database(entry_->database);
+            return error{.code = errc::structure_damaged, .reason = damage::order}.with_database(
+                entry_->database
+            );
         auto change = row_change{
             .indirect = entry_->image_indirect,
             .value = entry_->image(),
@@ -139,7 +141,8 @@ template <class Traits>
     auto const key = pending_drop_key(entry.tree);
     auto const value = encode(pending_drop{.root = entry.root, .dropped_by = entry.at});
     BOOST_OUTCOME_TRY(hold_credit(
-        system.log(), credit,
+        system.log(),
+        credit,
         system.trees().credit_bound(place, key.view().size(), limits::inline_value_bytes_max),
         credit_use::owed
     ));
@@ -159,7 +162,9 @@ template <class Traits>
 // Errors: those of btree::change(); what was undone until then stays undone.
 template <class Traits>
 [[nodiscard]] result<void> undo_to(
-    transaction_system<Traits>& system, transaction_state& state, std::uint32_t position,
+    transaction_system<Traits>& system,
+    transaction_state& state,
+    std::uint32_t position,
     log_credit& credit
 ) noexcept {
     using limits = page_limits<Traits::page_size>;
@@ -177,9 +182,11 @@ template <class Traits>
         } else {
             auto const place = system.place_of(entry);
             BOOST_OUTCOME_TRY(hold_credit(
-        system.log(), credit, system.trees().credit_bound(
-                            place, entry.key_length, limits::inline_value_bytes_max
-                        ),
+                system.log(),
+                credit,
+                system.trees().credit_bound(
+                    place, entry.key_length, limits::inline_value_bytes_max
+                ),
                 credit_use::owed
             ));
             auto undoer = row_undoer<Traits>{system, state, entry, credit};

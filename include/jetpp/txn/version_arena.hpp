@@ -7,13 +7,13 @@
 // Threads  one owner at a time; the shared chunk pool has its own lock.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-#include <new>
-
 #include <jetpp/core/bytes.hpp>
 #include <jetpp/env/environment.hpp>
 #include <jetpp/env/sync.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <new>
 
 namespace jetpp::inline v1 {
 

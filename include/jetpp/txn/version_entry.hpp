@@ -13,12 +13,12 @@
 //          Main-Memory Database Systems" (SIGMOD 2015): in-place newest, before-images aside.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-
 #include <jetpp/core/bytes.hpp>
 #include <jetpp/core/ids.hpp>
 #include <jetpp/core/lsn.hpp>
+
+#include <cstddef>
+#include <cstdint>
 
 namespace jetpp::inline v1 {
 
@@ -39,27 +39,23 @@ struct version_entry {
     version_entry* next{};      // older in the same bucket, any key
     version_entry* older_own{}; // the transaction's previous entry
     transaction_state* owner{};
-    lsn at{};                   // the record of the change; none for lock
+    lsn at{}; // the record of the change; none for lock
     std::uint64_t hash{};
     tree_id tree{};
     page_number root{};
-    std::uint32_t position{};   // of the change in its transaction, from 1
+    std::uint32_t position{}; // of the change in its transaction, from 1
     std::uint32_t image_length{};
     database_id database{};
     std::uint16_t key_length{};
     version_kind kind{};
-    bool image_indirect{};      // the image is a reference to a large value
-    bool unlinked{};            // no longer in its bucket: undone, or pruned
+    bool image_indirect{}; // the image is a reference to a large value
+    bool unlinked{};       // no longer in its bucket: undone, or pruned
 
     [[nodiscard]] const_bytes key() const noexcept { return {tail(), key_length}; }
-    [[nodiscard]] const_bytes image() const noexcept {
-        return {tail() + key_length, image_length};
-    }
-    [[nodiscard]] bool is_for(
-        database_id in, tree_id of, std::uint64_t hashed, const_bytes wanted
-    ) const noexcept {
-        return hash == hashed && tree == of && database == in &&
-               compare_bytes(key(), wanted) == 0;
+    [[nodiscard]] const_bytes image() const noexcept { return {tail() + key_length, image_length}; }
+    [[nodiscard]] bool is_for(database_id in, tree_id of, std::uint64_t hashed, const_bytes wanted)
+        const noexcept {
+        return hash == hashed && tree == of && database == in && compare_bytes(key(), wanted) == 0;
     }
     [[nodiscard]] std::byte* tail() noexcept { return reinterpret_cast<std::byte*>(this + 1); }
     [[nodiscard]] std::byte const* tail() const noexcept {

@@ -8,13 +8,6 @@
 // Owns     the bucket array; entries belong to their transactions.
 #pragma once
 
-#include <atomic>
-#include <cstddef>
-#include <cstdint>
-#include <memory>
-#include <new>
-#include <utility>
-
 #include <jetpp/checksum/crc32c.hpp>
 #include <jetpp/core/bytes.hpp>
 #include <jetpp/core/ids.hpp>
@@ -22,6 +15,13 @@
 #include <jetpp/env/environment.hpp>
 #include <jetpp/env/large_pages.hpp>
 #include <jetpp/txn/version_entry.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <utility>
 
 namespace jetpp::inline v1 {
 

@@ -7,15 +7,15 @@
 // Source   design of the version store in version_entry.hpp; Halloween protection by positions.
 #pragma once
 
-#include <cstdint>
-#include <utility>
-
 #include <jetpp/core/bytes.hpp>
 #include <jetpp/core/ids.hpp>
 #include <jetpp/core/lsn.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/txn/transaction_state.hpp>
 #include <jetpp/txn/version_store.hpp>
+
+#include <cstdint>
+#include <utility>
 
 namespace jetpp::inline v1 {
 
@@ -44,8 +44,12 @@ enum class row_source : std::uint8_t {
 // `take_image(const_bytes value, bool indirect) -> result<void>` runs under the bucket lock.
 template <class Env, class TakeImage>
 [[nodiscard]] result<row_source> resolve_row(
-    version_store<Env>& versions, read_view const& view, database_id database, tree_id tree,
-    const_bytes key, TakeImage&& take_image
+    version_store<Env>& versions,
+    read_view const& view,
+    database_id database,
+    tree_id tree,
+    const_bytes key,
+    TakeImage&& take_image
 ) noexcept {
     auto const hash = version_hash(database, tree, key);
     auto const bucket = versions.lock(hash);
@@ -79,7 +83,10 @@ template <class Env, class TakeImage>
 // (view.at == max_lsn) only the unfinished ones do.
 template <class Env>
 [[nodiscard]] bool write_conflicts(
-    version_store<Env>& versions, read_view const& view, database_id database, tree_id tree,
+    version_store<Env>& versions,
+    read_view const& view,
+    database_id database,
+    tree_id tree,
     const_bytes key
 ) noexcept {
     auto const hash = version_hash(database, tree, key);

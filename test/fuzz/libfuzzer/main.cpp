@@ -10,10 +10,9 @@
 #include <cstdlib>
 #include <new>
 
+#include "../targets.hpp"
 #include <sanitizer/allocator_interface.h>
 #include <sanitizer/asan_interface.h>
-
-#include "../targets.hpp"
 
 namespace {
 
@@ -23,8 +22,8 @@ std::array<void*, 64> kept{}; // of one room each
 std::size_t kept_count = 0;
 
 void* take_large() noexcept {
-    void* const memory = kept_count != 0 ? kept[--kept_count]
-                                         : std::aligned_alloc(large, 2 * large);
+    void* const memory =
+        kept_count != 0 ? kept[--kept_count] : std::aligned_alloc(large, 2 * large);
     if (memory == nullptr) return nullptr;
     __asan_unpoison_memory_region(memory, large);
     __asan_poison_memory_region(static_cast<std::byte*>(memory) + large, behind);

@@ -121,9 +121,8 @@ result<void> external_backup<Traits>::begin(
     auto done = begin_locked();
     if (!done) {
         if (bounds_.begin_lsn)
-            (void)log_backup_end<Traits>(
-                *in_, set_, kind_, backup_status::aborted, bounds_, 0, files()
-            );
+            (void
+            )log_backup_end<Traits>(*in_, set_, kind_, backup_status::aborted, bounds_, 0, files());
         leave();
     }
     return done;
@@ -175,9 +174,8 @@ result<std::vector<external_database>> external_backup<Traits>::list_databases()
 
 // Which file is meant, and what the table calls it.
 template <class Traits>
-external_call external_backup<Traits>::named(
-    std::string_view name, std::size_t& index
-) const noexcept {
+external_call external_backup<Traits>::named(std::string_view name, std::size_t& index)
+    const noexcept {
     for (std::size_t i = 0; i < count_; ++i) {
         if (frozen_[i].name.view() != name) continue;
         index = i;
@@ -489,9 +487,9 @@ result<external_report> external_backup<Traits>::end_well(backup_kind kind) {
     for (std::size_t i = 0; i < count_; ++i)
         if (state_.is_incremental() || state_.is_complete(i)) whole[count++] = files_[i];
     auto const files = source_files<Traits>{whole.data(), count};
-    BOOST_OUTCOME_TRY(log_backup_end<Traits>(
-        *in_, set_, kind, backup_status::published, bounds_, 0, files
-    ));
+    BOOST_OUTCOME_TRY(
+        log_backup_end<Traits>(*in_, set_, kind, backup_status::published, bounds_, 0, files)
+    );
     if (auto stamped = stamp_headers<Traits>(*in_, set_, kind, bounds_, 0, files); !stamped)
         report.stamp_problem = stamped.error();
     this->release_log(*in_);

@@ -14,7 +14,9 @@ result<void> live_backup<Traits>::begin(backup_order const& order, backup_planne
     set_ = order.set;
     kind_ = order.kind;
     BOOST_OUTCOME_TRY(this->pin_databases(
-        *in_, kind_, order.checkpoint_first,
+        *in_,
+        kind_,
+        order.checkpoint_first,
         [&](std::string_view name) noexcept { return order.wants(name); }
     ));
     if (count_ < order.only.size())

@@ -44,9 +44,8 @@ public:
         );
     }
 
-    [[nodiscard]] result<void> finish(
-        backup_manifest const& m, manifest_database const& known
-    ) const {
+    [[nodiscard]] result<void> finish(backup_manifest const& m, manifest_database const& known)
+        const {
         if (!trailer_ || known.pages + 1 != page_ || (has_gaps_ && !known.delta))
             return refused(page_, errc::incomplete_copy);
         auto const& h = header_;
@@ -56,19 +55,18 @@ public:
             h.timeline == m.timeline && h.min_required_lsn == m.log_start && h.id == known.place &&
             h.page_size == m.page_size && about_.timeline == m.timeline &&
             m.checksum == (h.checksum_id == crc32c::id ? crc32c::name : xxh3_64::name);
-        auto const of_trailer =
-            t.set == m.set && t.database == known.id && t.instance == m.instance &&
-            t.timeline == m.timeline && t.redo_lsn == m.redo_lsn &&
-            t.undo_low_lsn == m.undo_low_lsn && t.log_start == m.log_start &&
-            t.begin_lsn == m.begin_lsn && t.copy_end_lsn <= m.copy_end_lsn;
+        auto const of_trailer = t.set == m.set && t.database == known.id &&
+                                t.instance == m.instance && t.timeline == m.timeline &&
+                                t.redo_lsn == m.redo_lsn && t.undo_low_lsn == m.undo_low_lsn &&
+                                t.log_start == m.log_start && t.begin_lsn == m.begin_lsn &&
+                                t.copy_end_lsn <= m.copy_end_lsn;
         if (!of_header || !of_trailer) return refused(0, errc::set_mixed);
         return ok();
     }
 
 private:
-    [[nodiscard]] error refused(
-        std::uint64_t page, errc code, damage reason = damage::none
-    ) const noexcept {
+    [[nodiscard]] error refused(std::uint64_t page, errc code, damage reason = damage::none)
+        const noexcept {
         return {
             .code = code,
             .database = header_.id.value,
@@ -107,8 +105,8 @@ private:
     // How many pages the database has, only its trailer tells: it is the last page of the last run.
     template <std::size_t PageSize, class Checksum>
     [[nodiscard]] result<void> take_pages(part_run const& run) {
-        auto const first = run.first == 0 ? std::uint64_t{page_limits<PageSize>::first_page.value}
-                                          : run.first;
+        auto const first =
+            run.first == 0 ? std::uint64_t{page_limits<PageSize>::first_page.value} : run.first;
         for (auto number = first; number < run.end; ++number) {
             auto const place = static_cast<std::size_t>(number - run.first);
             auto const raw = run.raw.subspan(place * PageSize, PageSize);

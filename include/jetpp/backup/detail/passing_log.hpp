@@ -38,9 +38,8 @@ public:
             return damaged(at);
         if (offset == 0) checker_->begin();
         in_segment_ = true;
-        auto const fed = checker_->feed(
-            run.raw, [&](log_record const& record) noexcept { return see(record); }
-        );
+        auto const fed =
+            checker_->feed(run.raw, [&](log_record const& record) noexcept { return see(record); });
         if (!fed) return fed.error().with_lsn(at);
         if (offset == 0) {
             BOOST_OUTCOME_TRY(join(at, about));
@@ -62,8 +61,7 @@ public:
             previous_->instance != m.instance || previous_->timeline != m.timeline)
             return damaged(m.end_lsn, errc::set_mixed);
         if (first_ != m.log.front().from) return damaged(m.log.front().from, errc::log_gap);
-        auto const next =
-            closing_ ? lsn{closing_->next_generation * segment_bytes_} : no_lsn;
+        auto const next = closing_ ? lsn{closing_->next_generation * segment_bytes_} : no_lsn;
         if (next != m.end_lsn) return damaged(m.end_lsn, errc::log_gap);
         if (m.begin_lsn >= first_ && begun_at_ != m.begin_lsn)
             return damaged(m.begin_lsn, errc::set_mixed);

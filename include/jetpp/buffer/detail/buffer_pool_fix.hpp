@@ -115,8 +115,8 @@ void buffer_pool<Traits>::land(
     std::uint32_t frame, file_type& file, page_number page, page_word<Traits>* word
 ) noexcept {
     auto& info = frames_.info(frame);
-    info.flush_counter = load_le<std::uint16_t>(frames_.data(frame) + page_offset::flags) &
-                         page_flag::flush_counter;
+    info.flush_counter =
+        load_le<std::uint16_t>(frames_.data(frame) + page_offset::flags) & page_flag::flush_counter;
     settle(info, file, page, word);
     loads_.fetch_add(1u, std::memory_order_relaxed);
     word->release(runtime_, true);

@@ -13,14 +13,6 @@
 // Owns     a name owns a count of its node; a node owns its chunks.
 #pragma once
 
-#include <algorithm>
-#include <cstddef>
-#include <cstdint>
-#include <cstring>
-#include <new>
-#include <type_traits>
-#include <utility>
-
 #include <jetpp/core/array_list.hpp>
 #include <jetpp/core/bytes.hpp>
 #include <jetpp/core/result.hpp>
@@ -29,6 +21,14 @@
 #include <jetpp/env/file_name.hpp>
 #include <jetpp/env/storage.hpp>
 #include <jetpp/env/sync.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <new>
+#include <type_traits>
+#include <utility>
 
 namespace jetpp::inline v1::detail {
 
@@ -123,8 +123,10 @@ public:
         while (done < wanted) {
             auto const from = run_at(offset + done);
             auto const n = std::min(from.size, static_cast<std::size_t>(wanted) - done);
-            if (from.first == nullptr) std::memset(into.data() + done, 0, n);
-            else std::memcpy(into.data() + done, from.first, n);
+            if (from.first == nullptr)
+                std::memset(into.data() + done, 0, n);
+            else
+                std::memcpy(into.data() + done, from.first, n);
             done += n;
         }
         return done;
@@ -183,8 +185,7 @@ public:
             BOOST_OUTCOME_TRY(auto fresh, ring_backing::create(header_bytes, ring_bytes));
             BOOST_OUTCOME_TRY(auto view, fresh.map());
             auto const total = header_bytes + ring_bytes;
-            if (size_ == total)
-                (void)read({view.header(), static_cast<std::size_t>(total)}, 0);
+            if (size_ == total) (void)read({view.header(), static_cast<std::size_t>(total)}, 0);
             drop_chunks_from(0);
             backing_ = std::move(fresh);
             view_ = std::move(view);

@@ -4,10 +4,10 @@
 //         else is io. errno itself is always kept, so that nothing is lost by the translation.
 #pragma once
 
+#include <jetpp/core/result.hpp>
+
 #include <cstdint>
 #include <utility>
-
-#include <jetpp/core/result.hpp>
 
 #include <errno.h>
 #include <sys/types.h>
@@ -41,7 +41,9 @@ static_assert(sizeof(off_t) == 8, "jetpp: build with 64-bit file offsets");
 }
 
 // Reads errno: to be called before anything else can change it.
-[[nodiscard]] inline error last_os_error() noexcept { return os_error(errno); }
+[[nodiscard]] inline error last_os_error() noexcept {
+    return os_error(errno);
+}
 
 // Calls until it is not interrupted. Never used for fsync: an interrupted sync may already have
 // taken the write error of the file with it, so that a second call would report a false success.

@@ -14,7 +14,8 @@ result<log_follower<Env>> log_follower<Env>::open(
         detail::window_bytes(options.buffer_bytes, record_size_max(options.page_size));
     BOOST_OUTCOME_TRY(auto file, detail::segment_source<Env>::create(window));
     BOOST_OUTCOME_TRY(
-        auto aside, detail::segment_source<Env>::create(detail::window_bytes(0, attach_list_size_max))
+        auto aside,
+        detail::segment_source<Env>::create(detail::window_bytes(0, attach_list_size_max))
     );
     auto made = log_follower{env, directory, options, std::move(file), std::move(aside)};
     // Segments may be recycled between the listing and the look at one of them.

@@ -144,9 +144,8 @@ struct record_parse {
         if (!Body::read(record, body)) return bad_record();
         return body;
     }
-    [[nodiscard]] result<Body> operator()(
-        std::uint16_t argument, const_bytes content
-    ) const noexcept {
+    [[nodiscard]] result<Body> operator()(std::uint16_t argument, const_bytes content)
+        const noexcept {
         auto body = Body{};
         if (!Body::read(argument, content, body)) return bad_record();
         return body;

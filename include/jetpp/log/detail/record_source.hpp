@@ -110,9 +110,8 @@ public:
     [[nodiscard]] static result<std::optional<ring_source>> open(
         typename Env::directory& directory, uuid const& instance, std::size_t window
     ) noexcept {
-        auto opened = directory.open(
-            ring_file_name, {.mode = open_mode::read_only, .io = io_mode::buffered}
-        );
+        auto opened =
+            directory.open(ring_file_name, {.mode = open_mode::read_only, .io = io_mode::buffered});
         if (!opened && opened.error().code == errc::not_found) return std::optional<ring_source>{};
         if (!opened) return opened.error().with_file(file_kind::ring);
         BOOST_OUTCOME_TRY(auto header, aligned_buffer::create(ring_header_bytes));
@@ -123,7 +122,9 @@ public:
         if (!decoded || decoded.value().instance != instance) return std::optional<ring_source>{};
         BOOST_OUTCOME_TRY(auto memory, aligned_buffer::create(window));
         return std::optional<ring_source>{ring_source{
-            std::move(opened).value(), std::move(header), std::move(memory),
+            std::move(opened).value(),
+            std::move(header),
+            std::move(memory),
             decoded.value().ring_bytes
         }};
     }
@@ -154,7 +155,9 @@ public:
 
 private:
     ring_source(
-        typename Env::file file, aligned_buffer header, aligned_buffer window,
+        typename Env::file file,
+        aligned_buffer header,
+        aligned_buffer window,
         std::uint64_t ring_bytes
     ) noexcept
         : file_{std::move(file)}, header_{std::move(header)}, window_{std::move(window)},
@@ -171,8 +174,7 @@ private:
             auto const run = ring_bytes_ - place < size - held_
                                  ? static_cast<std::size_t>(ring_bytes_ - place)
                                  : size - held_;
-            auto const got =
-                read_up_to(file_, window_.part(held_, run), ring_header_bytes + place);
+            auto const got = read_up_to(file_, window_.part(held_, run), ring_header_bytes + place);
             if (!got) return got.error().with_file(file_kind::ring);
             held_ += got.value();
             if (got.value() != run) break; // a ring file cut short
@@ -194,7 +196,10 @@ private:
 // inside the segment, and the CRC right for this nonce and LSN.
 template <class Source>
 [[nodiscard]] result<const_bytes> valid_record_at(
-    Source& source, std::uint64_t offset, segment_header const& segment, std::uint64_t nonce,
+    Source& source,
+    std::uint64_t offset,
+    segment_header const& segment,
+    std::uint64_t nonce,
     std::size_t record_max
 ) noexcept {
     if (offset % 8 != 0 || offset + record_header_size > segment.segment_bytes)

@@ -33,8 +33,8 @@ result<typename replay<Env>::step> replay<Env>::end_here(lsn end) noexcept {
     auto const judged = judge(end);
     if (!judged) {
         auto const code = judged.assume_error().code;
-        auto const lost_tail = code == errc::log_corrupt || code == errc::log_tail_lost ||
-                               code == errc::log_missing;
+        auto const lost_tail =
+            code == errc::log_corrupt || code == errc::log_tail_lost || code == errc::log_missing;
         if (!options_.accept_lost_tail || !lost_tail) return judged.assume_error();
         end_.problem = judged.assume_error();
         end_.overruled = true;

@@ -159,15 +159,16 @@ result<typename replay<Env>::step> replay<Env>::take(lsn at, const_bytes raw) no
     auto const header = decode_header(raw.data());
     auto const is_first = offset_ == segment_header_bytes;
     auto const is_end = header.type == record_type::segment_end;
-    if (is_first && header.type != record_type::attach_list)
-        return problem(errc::log_corrupt, at);
+    if (is_first && header.type != record_type::attach_list) return problem(errc::log_corrupt, at);
     if (!is_end && offset_ + raw.size() > segment_bytes_ - segment_end_size)
         return problem(errc::log_corrupt, at);
     BOOST_OUTCOME_TRY(check_header(at, header));
     if (raw.size() >= detail::hint_head_size)
         end_.highest_hint = later(end_.highest_hint, detail::hint_of(raw.data()));
-    if (is_first) end_.replaceable = true;
-    else if (header.type != record_type::recovery_begin) end_.replaceable = false;
+    if (is_first)
+        end_.replaceable = true;
+    else if (header.type != record_type::recovery_begin)
+        end_.replaceable = false;
     if (is_end) {
         auto closing = record::segment_end{};
         if (!record::segment_end::read(raw, closing)) return bad_record().with_lsn(at);

@@ -52,7 +52,10 @@ public:
     using runtime = typename Env::runtime_type;
 
     segment_preparer(
-        Env env, segment_store<Env>& store, log_tail<Env>& tail, log_flusher<Env>& flusher,
+        Env env,
+        segment_store<Env>& store,
+        log_tail<Env>& tail,
+        log_flusher<Env>& flusher,
         log_options const& options
     ) noexcept
         : env_{env}, store_{store}, tail_{tail}, flusher_{flusher},

@@ -244,8 +244,8 @@ private:
         // A recycled file keeps its bytes: the new nonce makes nonsense of them. What it lacks in
         // size (a sealed segment may have been cut) is written, so that no later write allocates.
         BOOST_OUTCOME_TRY(auto const size, made.size());
-        auto const written = fresh ? std::min(prewritten, header.segment_bytes)
-                                   : header.segment_bytes;
+        auto const written =
+            fresh ? std::min(prewritten, header.segment_bytes) : header.segment_bytes;
         for (auto at = round_down(std::min(size, header.segment_bytes), std::uint64_t{4096});
              at < written;) {
             if (zeroes_.size() == 0) {

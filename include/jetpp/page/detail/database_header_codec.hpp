@@ -16,18 +16,18 @@ namespace detail {
 struct database_header_at {
     static constexpr std::size_t checksum = 0, magic = 8, kind = 16, major = 20, minor = 22,
                                  incompatible = 24, read_only = 32, sequence = 40, page_size = 48,
-                                 checksum_id = 52, tail_bytes = 54, encryption = 56,
-                                 key_epoch = 58, state = 60, database = 64, instance = 80,
-                                 nonce = 96, id = 104, reserved_106 = 106, attach_lsn = 112,
-                                 consistent_lsn = 120, last_resize_lsn = 128,
-                                 min_required_lsn = 136, max_required_lsn = 144, created_at = 152,
-                                 attached_at = 160, pages = 168, flags = 172, marks = 176,
-                                 restored_from = 432, restore_point = 448, scrubbed_at = 456,
-                                 scrub_next_page = 464, counters = 472, flush_map = 504,
-                                 row_checksum = 512, presence_map = 528, source_set = 536,
-                                 timeline = 552, key_check = 560, writer = 592, max_lsn = 656,
-                                 ancestor_count = 664, reserved_668 = 668, ancestors = 672,
-                                 reserved_1168 = 1168, end = 4096;
+                                 checksum_id = 52, tail_bytes = 54, encryption = 56, key_epoch = 58,
+                                 state = 60, database = 64, instance = 80, nonce = 96, id = 104,
+                                 reserved_106 = 106, attach_lsn = 112, consistent_lsn = 120,
+                                 last_resize_lsn = 128, min_required_lsn = 136,
+                                 max_required_lsn = 144, created_at = 152, attached_at = 160,
+                                 pages = 168, flags = 172, marks = 176, restored_from = 432,
+                                 restore_point = 448, scrubbed_at = 456, scrub_next_page = 464,
+                                 counters = 472, flush_map = 504, row_checksum = 512,
+                                 presence_map = 528, source_set = 536, timeline = 552,
+                                 key_check = 560, writer = 592, max_lsn = 656, ancestor_count = 664,
+                                 reserved_668 = 668, ancestors = 672, reserved_1168 = 1168,
+                                 end = 4096;
     static constexpr std::size_t mark_size = 64, fork_size = 16, counters_used = 5;
 };
 static_assert(database_header_at::end == database_header::size);
@@ -213,8 +213,13 @@ inline bool database_header::is_plausible() const noexcept {
     auto const number = static_cast<std::uint32_t>(state);
     auto const lsns_fit = [&] {
         for (auto const one :
-             {attach_lsn, consistent_lsn, last_resize_lsn, min_required_lsn, max_required_lsn,
-              restore_point, max_lsn})
+             {attach_lsn,
+              consistent_lsn,
+              last_resize_lsn,
+              min_required_lsn,
+              max_required_lsn,
+              restore_point,
+              max_lsn})
             if (one > lsn_limit) return false;
         return true;
     };
@@ -227,13 +232,9 @@ inline result<void> database_header::check_policies(
     std::uint32_t page_size_wanted, std::uint16_t checksum_wanted
 ) const noexcept {
     if (page_size != page_size_wanted)
-        return mismatch(
-            errc::page_size_mismatch, file_kind::database, page_size, page_size_wanted
-        );
+        return mismatch(errc::page_size_mismatch, file_kind::database, page_size, page_size_wanted);
     if (checksum_id != checksum_wanted)
-        return mismatch(
-            errc::checksum_mismatch, file_kind::database, checksum_id, checksum_wanted
-        );
+        return mismatch(errc::checksum_mismatch, file_kind::database, checksum_id, checksum_wanted);
     return ok();
 }
 
@@ -313,8 +314,7 @@ inline result<newest_header> newest_of(
     if (by_later_version(b, copy_b)) return b.error();
     if (a.has_error() && b.has_error()) {
         // Not our magic in one copy says less than a broken header in the other.
-        auto const vague =
-            a.error().code == errc::bad_magic || a.error().code == errc::bad_kind;
+        auto const vague = a.error().code == errc::bad_magic || a.error().code == errc::bad_kind;
         return vague ? b.error() : a.error();
     }
     if (b.has_error()) return newest_header{a.value(), header_copy::a, true};

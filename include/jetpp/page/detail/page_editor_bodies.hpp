@@ -95,7 +95,8 @@ void page_editor<PageSize>::insert_cell(
     std::uint32_t slot, const_bytes suffix, const_bytes value, row_flags flags
 ) noexcept {
     auto const size = cell_bytes(
-        view().kind(), static_cast<std::uint32_t>(suffix.size()),
+        view().kind(),
+        static_cast<std::uint32_t>(suffix.size()),
         static_cast<std::uint32_t>(value.size())
     );
     if (view().contiguous_free() < size + slot_bytes) compact();
@@ -106,8 +107,7 @@ void page_editor<PageSize>::insert_cell(
         slot_at(slot + 1), slot_at(slot), std::size_t{count - slot} * slot_bytes
     );
     put_slot(
-        slot,
-        page_slot::of(at, static_cast<std::uint32_t>(suffix.size()), flags, head_of(suffix))
+        slot, page_slot::of(at, static_cast<std::uint32_t>(suffix.size()), flags, head_of(suffix))
     );
     put_count(count + 1);
     count_ghost(row_flags::none, flags);
@@ -144,8 +144,7 @@ bool page_editor<PageSize>::replace_value(
         !v.fits_replace(slot, value.size()))
         return false;
     auto const back = static_cast<std::uint32_t>(v.suffix(slot).size());
-    auto const wanted =
-        cell_bytes(page_kind::leaf, back, static_cast<std::uint32_t>(value.size()));
+    auto const wanted = cell_bytes(page_kind::leaf, back, static_cast<std::uint32_t>(value.size()));
     auto const held = cell_size(slot);
     auto const at = v.slot(slot).offset();
     if (wanted <= held) {
@@ -260,11 +259,11 @@ bool page_editor<PageSize>::empty_inner() noexcept {
     if (!view().is_inner()) return false;
     put_count(0);
     put_ghosts(0);
-    compact();  // only the fences are left, in the alignment of inner cells
+    compact(); // only the fences are left, in the alignment of inner cells
     put<std::uint8_t>(page_offset::kind, static_cast<std::uint8_t>(page_kind::leaf));
     put<std::uint8_t>(page_offset::level, 0);
     put<std::uint32_t>(page_offset::upper_child, 0);
-    compact();  // and now in that of a leaf
+    compact(); // and now in that of a leaf
     return true;
 }
 
@@ -320,8 +319,7 @@ void page_editor<PageSize>::change_upper(fence const& upper) noexcept {
     detail::page_repack<PageSize>{page_}.shrink(
         new_prefix > old_prefix ? new_prefix - old_prefix : 0
     );
-    if (new_prefix < old_prefix)
-        detail::page_repack<PageSize>{page_}.grow(new_prefix, old_prefix);
+    if (new_prefix < old_prefix) detail::page_repack<PageSize>{page_}.grow(new_prefix, old_prefix);
     put<std::uint16_t>(page_offset::prefix_bytes, static_cast<std::uint16_t>(new_prefix));
     put_fence(page_offset::upper_offset, upper);
 }

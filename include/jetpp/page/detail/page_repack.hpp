@@ -28,7 +28,8 @@ class page_repack {
 public:
     explicit page_repack(std::byte* page) noexcept
         : page_{page}, kind_{page_view<PageSize>{page}.kind()},
-          count_{page_view<PageSize>{page}.row_count()}, lower_{fence_place(page_offset::lower_offset)},
+          count_{page_view<PageSize>{page}.row_count()},
+          lower_{fence_place(page_offset::lower_offset)},
           upper_{fence_place(page_offset::upper_offset)} {}
 
     // Gives dead bytes back and drops the first `cut` bytes of every suffix.
@@ -55,7 +56,8 @@ public:
         auto total = (lower_.at != 0 ? lower_.held : 0) + (upper_.at != 0 ? upper_.held : 0);
         for (auto i = std::uint32_t{0}; i < count_; ++i) {
             total += cell_bytes(
-                kind_, view.slot(i).suffix_bytes() + more,
+                kind_,
+                view.slot(i).suffix_bytes() + more,
                 static_cast<std::uint32_t>(view.value(i).size())
             );
         }
@@ -82,8 +84,8 @@ private:
     static constexpr std::size_t words = PageSize / 128;
 
     struct place {
-        std::uint32_t at{};    // 0 = no such fence
-        std::uint32_t held{};  // heap bytes
+        std::uint32_t at{};   // 0 = no such fence
+        std::uint32_t held{}; // heap bytes
     };
 
     [[nodiscard]] place fence_place(std::size_t offset) const noexcept {
@@ -94,7 +96,9 @@ private:
     [[nodiscard]] bool is_fence(std::uint32_t at) const noexcept {
         return at == lower_.at || at == upper_.at;
     }
-    void mark(std::uint32_t at) noexcept { starts_[at / 128] |= std::uint64_t{1} << (at % 128 / 2); }
+    void mark(std::uint32_t at) noexcept {
+        starts_[at / 128] |= std::uint64_t{1} << (at % 128 / 2);
+    }
 
     [[nodiscard]] std::byte* slot_at(std::uint32_t i) const noexcept {
         return page_ + page_offset::content + std::size_t{i} * slot_bytes;
@@ -116,9 +120,9 @@ private:
     // What a threaded cell looked like.
     struct unthreaded {
         std::uint32_t slot;
-        page_slot was;            // its offset field holds the first two bytes of the cell
-        std::uint32_t value_bytes;  // 0 for inner: the child is the header
-        std::uint16_t second;     // inner: the upper half of the child
+        page_slot was;             // its offset field holds the first two bytes of the cell
+        std::uint32_t value_bytes; // 0 for inner: the child is the header
+        std::uint16_t second;      // inner: the upper half of the child
     };
     [[nodiscard]] unthreaded read(std::uint32_t from) const noexcept {
         auto u = unthreaded{};
@@ -133,8 +137,7 @@ private:
     }
     void write_header(unthreaded const& u, std::uint32_t at) noexcept {
         page_memory::store<std::uint16_t>(page_ + at, static_cast<std::uint16_t>(u.was.offset()));
-        if (kind_ == page_kind::inner)
-            page_memory::store<std::uint16_t>(page_ + at + 2, u.second);
+        if (kind_ == page_kind::inner) page_memory::store<std::uint16_t>(page_ + at + 2, u.second);
     }
     // Zeroes the padding behind a cell, so that no former byte of another row stays there.
     void write_padding(std::uint32_t end, std::uint32_t cell_end) noexcept {
@@ -156,7 +159,9 @@ private:
         write_padding(to + header + body, top);
         auto s = u.was.with_offset(to);
         if (cut != 0)
-            s = page_slot::of(to, suffix_new, s.flags(), head_of({page_ + to + header, suffix_new}));
+            s = page_slot::of(
+                to, suffix_new, s.flags(), head_of({page_ + to + header, suffix_new})
+            );
         page_memory::store<std::uint64_t>(slot_at(u.slot), s.word);
         return to;
     }

@@ -15,8 +15,7 @@ inline result<bool> change_collector::see(
     BOOST_OUTCOME_TRY(names_.see(record));
     auto const id = record.header.transaction;
     if (!id || record.at < start_) return false;
-    if (auto const* const body = record.as<record::commit>())
-        return commit(segment, record, *body);
+    if (auto const* const body = record.as<record::commit>()) return commit(segment, record, *body);
     if (record.as<record::rollback>() != nullptr) {
         if (open_.take(id) == nullptr && id >= start_) return bad_record().with_lsn(record.at);
         return false;
@@ -77,9 +76,8 @@ inline result<void> change_collector::check_history(
 }
 
 // Rows of user trees that the filter wants, and the rows of the catalogue that name trees.
-inline bool change_collector::is_wanted(
-    record_header const& header, const_bytes key
-) const noexcept {
+inline bool change_collector::is_wanted(record_header const& header, const_bytes key)
+    const noexcept {
     if (header.tree == catalogue_tree) return key.size() == 5 && key[0] == std::byte{1};
     return header.tree >= first_user_tree &&
            options_.filter.wants(header.database, header.tree, header.transaction);
@@ -88,9 +86,8 @@ inline bool change_collector::is_wanted(
 inline result<void> change_collector::keep(
     open_transaction& open, log_record const& record, logged_change const& change
 ) noexcept {
-    auto held = detail::held_change{
-        .change = change, .tree = record.header.tree, .key = change.key
-    };
+    auto held =
+        detail::held_change{.change = change, .tree = record.header.tree, .key = change.key};
     auto& made = held.change;
     made.at = record.at;
     made.database = record.header.database;
@@ -132,9 +129,7 @@ inline result<void> change_collector::keep_row(
     auto copied = log_record{};
     BOOST_OUTCOME_TRY(parse_record(record.at, raw, copied));
     auto const insert = [&](const_bytes of, const_bytes value) noexcept {
-        return keep(
-            open, record, {.type = change_type::insert, .key = of, .new_value = value}
-        );
+        return keep(open, record, {.type = change_type::insert, .key = of, .new_value = value});
     };
     return copied.visit(overload{
         [&](record::insert const& r) noexcept { return insert(r.key, r.value); },
@@ -166,8 +161,7 @@ inline result<void> change_collector::compensate(
         if (!is_wanted(record.header, key)) return ok();
         auto const found =
             open.undo(record.header.database, record.header.tree, key, part.undo_lsn);
-        if (!found && record.header.tree != catalogue_tree)
-            return bad_record().with_lsn(record.at);
+        if (!found && record.header.tree != catalogue_tree) return bad_record().with_lsn(record.at);
         return ok();
     };
     return record.visit(overload{

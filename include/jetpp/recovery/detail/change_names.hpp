@@ -88,7 +88,9 @@ private:
 
     [[nodiscard]] std::size_t place_of(database_id database, tree_id tree) const noexcept {
         auto const* const at = std::lower_bound(
-            trees_.begin(), trees_.end(), tree,
+            trees_.begin(),
+            trees_.end(),
+            tree,
             [&](known_tree const& one, tree_id wanted) {
                 return one.database != database ? one.database < database : one.tree < wanted;
             }

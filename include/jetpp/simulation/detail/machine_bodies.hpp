@@ -63,10 +63,17 @@ inline void simulated_machine::show(seam_call const& at, std::string_view answer
     auto const* const task = hook_.task != nullptr ? hook_.task(hook_.argument) : "-";
     auto const call = name_of(at.call);
     std::fprintf(
-        stream_, "%6llu %-16s %-12.*s %-24s @%llu +%llu %.*s\n",
-        static_cast<unsigned long long>(calls_), task, static_cast<int>(call.size()), call.data(),
-        disk_.node(at.node).name.c_str(), static_cast<unsigned long long>(at.offset),
-        static_cast<unsigned long long>(at.length), static_cast<int>(answer.size()), answer.data()
+        stream_,
+        "%6llu %-16s %-12.*s %-24s @%llu +%llu %.*s\n",
+        static_cast<unsigned long long>(calls_),
+        task,
+        static_cast<int>(call.size()),
+        call.data(),
+        disk_.node(at.node).name.c_str(),
+        static_cast<unsigned long long>(at.offset),
+        static_cast<unsigned long long>(at.length),
+        static_cast<int>(answer.size()),
+        answer.data()
     );
 }
 
@@ -157,7 +164,8 @@ inline void simulated_machine::absorb(node_id id, const_bytes memory) {
     auto& node = disk_.node(id);
     auto const size = std::min<std::uint64_t>(memory.size(), node.seen.size());
     detail::file_content::for_each_part(
-        0, size,
+        0,
+        size,
         [&](std::size_t index, std::size_t, std::size_t n) {
             auto const now = memory.subspan(index * detail::chunk_bytes, n);
             if (!node.seen.chunk(index).equals(now))

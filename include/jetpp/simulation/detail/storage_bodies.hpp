@@ -73,9 +73,8 @@ inline std::size_t simulated_file::length_of(std::size_t wanted) {
 
 inline result<std::size_t> simulated_file::read_some(bytes into, std::uint64_t offset) noexcept {
     if (!is_open()) return detail::closed_handle;
-    auto const at = simulated_machine::seam_call{
-        storage_call::read, life_, node_, offset, into.size()
-    };
+    auto const at =
+        simulated_machine::seam_call{storage_call::read, life_, node_, offset, into.size()};
     BOOST_OUTCOME_TRY(auto const passed, machine_->enter(at));
     static_cast<void>(passed);
     if (!is_aligned(into.data(), into.size(), offset)) return detail::not_aligned;
@@ -100,9 +99,8 @@ inline result<std::size_t> simulated_file::write_some(
     if (!is_open()) return detail::closed_handle;
     if (how_.mode == open_mode::read_only) return detail::read_only_handle;
     auto& disk = machine_->disk_;
-    auto const at = simulated_machine::seam_call{
-        storage_call::write, life_, node_, offset, from.size()
-    };
+    auto const at =
+        simulated_machine::seam_call{storage_call::write, life_, node_, offset, from.size()};
     auto const in_flight = [&] {
         if (from.empty()) return;
         auto& node = disk.node(node_);
@@ -178,9 +176,8 @@ inline result<void> simulated_file::allocate(std::uint64_t offset, std::uint64_t
     if (!is_open()) return detail::closed_handle;
     if (how_.mode == open_mode::read_only) return detail::read_only_handle;
     auto& disk = machine_->disk_;
-    auto const at = simulated_machine::seam_call{
-        storage_call::allocate, life_, node_, offset, length
-    };
+    auto const at =
+        simulated_machine::seam_call{storage_call::allocate, life_, node_, offset, length};
     auto const in_flight = [&] {
         auto& node = disk.node(node_);
         if (offset + length <= node.seen.size()) return;
@@ -427,8 +424,8 @@ inline result<simulated_directory> simulated_directory::open_dir(
     file_name const& name, directory_how how
 ) noexcept {
     if (!is_open()) return detail::closed_handle;
-    auto const mode = how == directory_how::create_if_missing ? open_mode::open_or_create
-                                                              : open_mode::read_only;
+    auto const mode =
+        how == directory_how::create_if_missing ? open_mode::open_or_create : open_mode::read_only;
     BOOST_OUTCOME_TRY(
         auto opened, find_or_create(storage_call::open_dir, name, entry_kind::directory, mode)
     );
@@ -456,8 +453,7 @@ inline result<simulated_ring> simulated_directory::map_ring(
     auto const shown = bytes{mapped.memory_.header(), static_cast<std::size_t>(size)};
     node.seen.read(shown, 0);
     mapped.machine_ = machine_;
-    machine_->rings_.push_back(
-        {.node = opened.node_, .memory = shown.data(), .size = shown.size()}
+    machine_->rings_.push_back({.node = opened.node_, .memory = shown.data(), .size = shown.size()}
     );
     return mapped;
 }

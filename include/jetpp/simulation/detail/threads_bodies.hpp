@@ -5,9 +5,9 @@
 // Threads  one.
 #pragma once
 
-#include <algorithm>
-
 #include <jetpp/simulation/simulated_threads.hpp>
+
+#include <algorithm>
 
 namespace jetpp::inline v1 {
 
@@ -149,9 +149,8 @@ inline void simulated_threads::unpark(std::uint32_t const* word, std::uint32_t c
         if (each->state == task_state::parked && each->parked_at == word)
             sleeping.push_back(each.get());
     for (; count != 0 && !sleeping.empty(); --count) {
-        auto const chosen = static_cast<std::size_t>(
-            count >= sleeping.size() ? 0 : tape_->pick(sleeping.size())
-        );
+        auto const chosen =
+            static_cast<std::size_t>(count >= sleeping.size() ? 0 : tape_->pick(sleeping.size()));
         wake(*sleeping[chosen]);
         sleeping.erase(sleeping.begin() + static_cast<std::ptrdiff_t>(chosen));
     }
@@ -257,8 +256,10 @@ inline void simulated_threads::stop(run_outcome why) {
 
 inline void simulated_threads::dump(std::FILE* stream) const {
     std::fprintf(
-        stream, "jetpp: simulated tasks after %llu steps, at %lld ns\n",
-        static_cast<unsigned long long>(steps_), static_cast<long long>(now_.count())
+        stream,
+        "jetpp: simulated tasks after %llu steps, at %lld ns\n",
+        static_cast<unsigned long long>(steps_),
+        static_cast<long long>(now_.count())
     );
     for (auto const& each : tasks_) {
         auto const* const state = each->state == task_state::ended      ? "ended"
