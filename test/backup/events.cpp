@@ -180,4 +180,103 @@ TEST_CASE("the next open tells of a backup that a crash ended", "[backup][events
     CHECK(silent > 5);
 }
 
+TEST_CASE("an engine tells of its recovery and of its checkpoints", "[backup][events]") {
+    auto tape = choice_tape{3};
+    auto world = simulated_world{tape};
+    auto const env = world.environment();
+    auto told = heard{};
+    world.run([&] {
+        auto b = bed<sim_policies>{env, telling(told)};
+        b.work(200, 1);
+        good(b.db.checkpoint());
+        (void)good(b.db.poll());
+        b.work(300, 2);
+        world.machine().crash_at(1);
+        (void)b.db.put(b.rows, "k", "v");
+    });
+    CHECK(told.of(event_kind::recovered).empty());
+    auto const taken = told.of(event_kind::checkpoint);
+    REQUIRE(!taken.empty());
+    for (auto const& one : taken) {
+        CHECK(one.from);
+        CHECK(one.from <= one.to);
+    }
+    world.machine().thaw(crash_policy::random);
+    auto next = heard{};
+    auto report = recovery_report{};
+    world.run([&] {
+        auto db = good(engine<sim_policies>::open("/db", telling(next), env));
+        report = db.core().store.report();
+        good(std::move(db).close());
+    });
+    REQUIRE(report.recovered);
+    auto const found = next.of(event_kind::recovered);
+    REQUIRE(found.size() == 1);
+    CHECK(found[0].from == report.scan_start);
+    CHECK(found[0].to == report.end);
+    CHECK(found[0].count == report.records);
+    auto const repaired = next.of(event_kind::page_repaired);
+    CHECK(repaired.size() == (report.pages_repaired != 0 ? 1 : 0));
+}
+
+TEST_CASE("an engine tells of snapshots it gave up", "[backup][events]") {
+    auto told = heard{};
+    auto options = telling(told);
+    options.version_bytes = 32 << 10;
+    auto b = bed<>{{}, options};
+    {
+        auto const old = good(b.db.read());
+        for (auto i = 0U; i < 2000; ++i)
+            (void)good(b.db.put(b.rows, "k", std::to_string(i), durability::memory));
+        (void)good(b.db.poll());
+        auto value = value_buffer{};
+        CHECK(code_of(old.get(b.rows, "k", value)) == errc::snapshot_too_old);
+    }
+    auto const found = told.of(event_kind::snapshots_given_up);
+    REQUIRE(found.size() == 1);
+    CHECK(found[0].count == 1);
+}
+
+TEST_CASE("log that nobody backs up is told before the volume is full", "[backup][events]") {
+    auto told = heard{};
+    auto b = bed<>{{memory_storage{std::uint64_t{8} << 20}, {}}, telling(told)};
+    auto const fill = [&](std::uint64_t percent) {
+        auto const value = std::string(900, 'v'); // one row, again and again: the log alone grows
+        while (good(b.store().room_for_log()).percent() < percent)
+            (void)good(b.db.put(b.rows, "k", value, durability::memory));
+        good(b.db.checkpoint());
+        (void)good(b.db.poll());
+    };
+    fill(20);
+    CHECK(told.of(event_kind::log_held).empty());
+    fill(55);
+    fill(60);
+    fill(80);
+    auto const found = told.of(event_kind::log_held);
+    REQUIRE(found.size() == 2);
+    CHECK(found[0].count == 50);
+    CHECK(found[1].count == 75);
+    for (auto const& one : found) {
+        CHECK(one.why.code == errc::full_backup_required);
+        CHECK(one.why.database == b.store().databases()[0].file->id().value);
+        CHECK(one.from < one.to);
+    }
+
+    // What lies in a set may go, and then it is told anew.
+    auto const elsewhere = environment_of<bed_policies>{};
+    using environment = environment_of<bed_policies>;
+    auto sets = good(repository<environment>::open_or_create(elsewhere, "/repo"));
+    auto sink = good(directory_sink<environment>::create(elsewhere, sets));
+    (void)good(run_backup(b.db, sink));
+    CHECK(good(b.db.truncate_log()).segments > 0);
+    good(b.db.checkpoint());
+    (void)good(b.db.poll());
+    CHECK(told.of(event_kind::log_held).size() == 2);
+    fill(55);
+    auto const again = told.of(event_kind::log_held);
+    REQUIRE(again.size() == 3);
+    CHECK(again[2].count == 50);
+    CHECK(again[2].why.code == errc::none); // its last backup, not the lack of one
+}
+
 } // namespace jetpp_test::events_cases

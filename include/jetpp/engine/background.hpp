@@ -9,6 +9,7 @@
 
 #include <jetpp/core/result.hpp>
 #include <jetpp/engine/engine_core.hpp>
+#include <jetpp/engine/event_watch.hpp>
 #include <jetpp/engine/find_tree.hpp>
 #include <jetpp/engine/pending_work.hpp>
 #include <jetpp/env/sync.hpp>
@@ -27,7 +28,7 @@ class background_tasks {
 
 public:
     explicit background_tasks(engine_core<Traits>& core) noexcept
-        : core_{&core}, wake_{core.store.environment().runtime} {}
+        : core_{&core}, wake_{core.store.environment().runtime}, watch_{core} {}
     background_tasks(background_tasks const&) = delete;
     background_tasks& operator=(background_tasks const&) = delete;
     ~background_tasks() { stop(); }
@@ -114,8 +115,10 @@ private:
         // A tree that cannot be freed must not keep checkpoints from being taken.
         auto const cleaned = core_->store.clean_step();
         auto const freed = free_doomed_step(*core_);
+        auto const looked = watch_.look();
         BOOST_OUTCOME_TRY(auto const more, cleaned);
         BOOST_OUTCOME_TRY(auto const again, freed);
+        BOOST_OUTCOME_TRY(looked);
         return collected != 0 || more || again;
     }
 
@@ -128,6 +131,7 @@ private:
 
     engine_core<Traits>* core_;
     basic_event<runtime> wake_;
+    event_watch<Traits> watch_; // the cleaner's
     std::atomic<bool> stopping_{false};
     std::optional<typename runtime::task> ticker_;
     std::optional<typename runtime::task> cleaner_;

@@ -18,6 +18,7 @@
 #include <jetpp/core/result.hpp>
 #include <jetpp/engine/background.hpp>
 #include <jetpp/engine/engine_core.hpp>
+#include <jetpp/engine/event_watch.hpp>
 #include <jetpp/engine/options.hpp>
 #include <jetpp/engine/policies.hpp>
 #include <jetpp/engine/transaction.hpp>
@@ -66,11 +67,7 @@ public:
         made.background_ = std::unique_ptr<background_tasks<traits>>{new (std::nothrow
         ) background_tasks<traits>{*made.core_}};
         if (made.background_ == nullptr) return error{.code = errc::out_of_memory};
-        auto const& found = made.core_->store.report();
-        for (std::size_t i = 0; found.recovered && i < found.aborted.count; ++i)
-            options.events(
-                {.kind = event_kind::backup_aborted_by_crash, .from = found.aborted.all[i].at}
-            );
+        event_watch<traits>{*made.core_}.tell_recovery();
         if constexpr (Policies::threading::background) {
             BOOST_OUTCOME_TRY(made.background_->start());
         }

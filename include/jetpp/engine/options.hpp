@@ -14,15 +14,16 @@
 namespace jetpp::inline v1 {
 
 enum class event_kind : std::uint8_t {
-    recovered,     // a crash was recovered: from, to, losers, records
-    page_repaired, // a torn page came home from the double-write file
-    checkpoint,    // at = redo_lsn
-    checkpoint_failed,
+    recovered,           // a crash was recovered, from the log from .. to: count of its records
+    page_repaired,       // torn pages came home from the double-write file: count
+    checkpoint,          // recovery would begin at `from` now; it was taken at `to`
     background_failed,   // a background step met an error; `why` tells
     transaction_dropped, // a transaction that had written was destroyed without commit
-    snapshot_given_up,
-    backup_finished,         // from: log_start, to: end of the set, count: bytes of pages and log
-    backup_failed,           // `why` tells
+    snapshots_given_up,  // their versions outgrew the budget: count, since this was last told
+    log_held,            // log from .. to fills `count` percent (50, 75, 90) of the room there is
+                         // for it; `why`: full_backup_required if a database without one holds it
+    backup_finished,     // from: log_start, to: end of the set, count: bytes of pages and log
+    backup_failed,       // `why` tells
     backup_aborted_by_crash, // found at open: it had begun at `from`, and no record ends it
     backup_log_held,         // the log a backup keeps, from .. to: `count` percent of its cap
     pin_broken,              // past the cap: the backup fails, and the log may go

@@ -128,6 +128,10 @@ public:
         auto const held = holding{databases_lock_};
         return *checkpoint_->newest();
     }
+    // How many checkpoints this life has taken.
+    [[nodiscard]] std::uint64_t checkpoints() const noexcept {
+        return checkpoints_.load(std::memory_order_relaxed);
+    }
     // Log from the durable checkpoint's start on is kept until unpin_log(): the place to begin a
     // copy of the files from. One critical section, so nothing in between can be recycled.
     // Errors: resource (16 pins are out), backup_in_progress (the instance is frozen).
@@ -185,6 +189,8 @@ public:
     [[nodiscard]] result<truncation_report> truncate_log(
         truncation_options const& options = {}
     ) noexcept;
+    // Errors: those of storage. Circular mode: nothing is kept.
+    [[nodiscard]] result<log_room> room_for_log() noexcept;
     // A named place in the log, which a restore may aim at. Durable when this returns its LSN.
     // Errors: invalid_argument (label: 1 to 255 bytes of UTF-8), those of the log.
     [[nodiscard]] result<lsn> log_restore_point(std::string_view label) noexcept;
@@ -290,6 +296,7 @@ private:
     copy_sessions<env> sessions_;
     instance_service service_;
     lsn last_checkpoint_tail_{};
+    typename env::template atomic<std::uint64_t> checkpoints_{0};
     mono_time last_checkpoint_time_{};
     bool awaits_thaw_ = false; // guarded by databases_lock_
 };

@@ -204,6 +204,7 @@ result<void> instance<Traits>::checkpoint_locked(checkpoint_how how) noexcept {
     );
     last_checkpoint_tail_ = log_->tail();
     last_checkpoint_time_ = env_.runtime.now();
+    checkpoints_.fetch_add(1, std::memory_order_relaxed);
     auto floor = taken.floor;
     for (auto const pin : pins_)
         if (pin) floor = earlier(floor, pin);

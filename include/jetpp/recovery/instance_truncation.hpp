@@ -1,4 +1,5 @@
-// jetpp/recovery/instance_truncation.hpp - truncate_log and restore points: bodies of instance.
+// jetpp/recovery/instance_truncation.hpp - truncation, the room for log, restore points: bodies of
+// instance.
 //
 // Included by instance.hpp.
 #pragma once
@@ -95,6 +96,20 @@ auto instance<Traits>::truncate_log(truncation_options const& options) noexcept
     }
     report.bytes = report.segments * segment_bytes_;
     return report;
+}
+
+template <class Traits>
+result<log_room> instance<Traits>::room_for_log() noexcept {
+    auto found = log_room{.oldest = log_->oldest_kept(), .tail = log_->tail()};
+    if (!archival_) return found;
+    found.kept = found.tail - found.oldest;
+    BOOST_OUTCOME_TRY(auto const space, dir_->space());
+    found.free = space.free_bytes;
+    auto report = truncation_report{};
+    auto const held = holding{databases_lock_};
+    find_holds(report);
+    found.holder = report.holder();
+    return found;
 }
 
 template <class Traits>

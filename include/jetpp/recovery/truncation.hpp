@@ -81,4 +81,19 @@ struct truncation_report {
     }
 };
 
+// How much of the room for log is taken, in archival mode, where it does not come back by itself.
+struct log_room {
+    lsn oldest{}; // first LSN of the oldest segment
+    lsn tail{};
+    std::uint64_t kept{}; // bytes from the one to the other
+    std::uint64_t free{}; // bytes that the volume has left
+    log_hold holder{};    // who keeps the oldest
+
+    // Of what the log has and what it could still get.
+    [[nodiscard]] constexpr std::uint64_t percent() const noexcept {
+        auto const room = kept / 100 + free / 100;
+        return room == 0 ? 0 : kept / room;
+    }
+};
+
 } // namespace jetpp::inline v1

@@ -133,7 +133,12 @@ public:
                 oldest = r;
         if (oldest == nullptr || oldest->at >= last_commit()) return false;
         oldest->cancelled.store(true, std::memory_order_seq_cst);
+        cancelled_.fetch_add(1, std::memory_order_relaxed);
         return true;
+    }
+    // How many snapshots were given up, ever.
+    [[nodiscard]] std::uint64_t cancelled() const noexcept {
+        return cancelled_.load(std::memory_order_relaxed);
     }
 
     // Lower bound of the first record of every unfinished writer, at most `tail`, which the caller
@@ -164,6 +169,7 @@ private:
     basic_mutex<typename Env::runtime_type> lock_;
     typename Env::template atomic<std::uint64_t> last_commit_{0};
     typename Env::template atomic<std::uint64_t> settled_{0};
+    typename Env::template atomic<std::uint64_t> cancelled_{0};
     transaction_state* first_writer_ = nullptr;
     transaction_state* last_writer_ = nullptr;
     snapshot_registration* first_reader_ = nullptr;
