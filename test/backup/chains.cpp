@@ -1,4 +1,7 @@
 // test/backup/chains.cpp - random chains of sets, under writers, restore what the model says.
+//
+// All on the simulated machine: between two sets the instance may lose its power, and with it
+// whatever nobody synced.
 #include <jetpp/backup.hpp>
 #include <jetpp/restore.hpp>
 #include <jetpp/simulation/simulated_world.hpp>
@@ -18,7 +21,10 @@ namespace jetpp_test::chains_cases {
 
 using namespace jetpp;
 
-using chain_engine = engine<recorded_policies>;
+struct chain_policies : sim_policies {
+    using logging = recorded_logging;
+};
+using chain_engine = engine<chain_policies>;
 using env_type = chain_engine::environment_type;
 using traits = chain_engine::traits;
 
@@ -36,27 +42,25 @@ void wipe(env_type env, path_view path) {
 // One life of an instance under random work, with backups taken in between and in its midst.
 class chain {
 public:
-    chain(unsigned seed, bool archival) : random_{seed}, archival_{archival} {
-        open("/db");
-        attach("main");
-    }
+    chain(unsigned seed, bool archival)
+        : random_{seed}, archival_{archival}, tape_{seed}, world_{tape_},
+          env_{world_.environment()} {}
 
     void run(int steps) {
+        world_.run([&] {
+            open("/db");
+            attach("main");
+        });
         for (auto i = 0; i < steps; ++i) {
-            work(20 + static_cast<unsigned>(random_() % 200));
-            switch (random_() % 10) {
-            case 0:
-                if (databases_.size() < 4) attach("db" + std::to_string(next_database_++));
-                break;
-            case 1: come_back(); break;
-            case 2: drop(); break;
-            case 3: good(db_->checkpoint()); break;
-            case 4: reopen(); break;
-            default: break;
-            }
-            back_up();
+            if (random_() % 8 == 0) lose_power();
+            world_.run([&] { step(); });
         }
+        world_.run([&] {
+            good(std::move(*db_).close());
+            db_.reset();
+        });
     }
+    [[nodiscard]] int crashes() const { return crashes_; }
 
     // Of every set taken, in its own repository or another, the rows at its end.
     struct taken_set {
@@ -65,7 +69,10 @@ public:
         std::vector<std::string> databases{};
     };
     [[nodiscard]] std::vector<taken_set> const& sets() const { return sets_; }
-    [[nodiscard]] env_type env() const { return env_; }
+    template <class Work>
+    void in_world(Work&& work) {
+        world_.run(work);
+    }
 
     void check(taken_set const& set) const {
         auto const id = text_of(set.report.set);
@@ -103,6 +110,44 @@ public:
     }
 
 private:
+    void step() {
+        work(20 + static_cast<unsigned>(random_() % 200));
+        switch (random_() % 10) {
+        case 0:
+            if (databases_.size() < 4) attach("db" + std::to_string(next_database_++));
+            break;
+        case 1: come_back(); break;
+        case 2: drop(); break;
+        case 3: good(db_->checkpoint()); break;
+        case 4:
+            good(std::move(*db_).close());
+            db_.reset();
+            open("/db");
+            break;
+        default: break;
+        }
+        back_up();
+    }
+
+    // One durable commit makes all before it durable; what comes after it here is not committed.
+    void lose_power() {
+        world_.run([&] {
+            auto const handle = good(db_->open_tree("main", "a"));
+            (void)good(db_->put(handle, "durable", std::to_string(crashes_)));
+            rows_["main/a/durable"] = std::to_string(crashes_);
+            auto open = good(db_->begin());
+            for (auto i = 0; i < 30; ++i)
+                good(open.put(handle, "lost" + std::to_string(i), std::string(200, 'l')));
+            if (random_() % 2 == 0) good(db_->checkpoint()); // home, and to be undone
+            world_.machine().freeze();
+            std::move(open).rollback();
+            db_.reset();
+        });
+        world_.machine().thaw(crash_policies[random_() % crash_policies.size()]);
+        ++crashes_;
+        world_.run([&] { open("/db"); });
+    }
+
     static void compare(
         chain_engine& db, world_model const& rows, std::vector<std::string> const& databases
     ) {
@@ -137,12 +182,6 @@ private:
         for (auto& known : db_->core().store.databases())
             if (known.file != nullptr && known.name.view() == name)
                 known.file->set_growth_bytes_min(64 << 10);
-    }
-    // A clean close and an open, or a crash of the process as far as memory storage can tell.
-    void reopen() {
-        good(std::move(*db_).close());
-        db_.reset();
-        open("/db");
     }
     // Leaves and joins again, with a new id.
     void come_back() {
@@ -255,7 +294,10 @@ private:
 
     std::mt19937 random_;
     bool archival_;
-    env_type env_{};
+    int crashes_ = 0;
+    choice_tape tape_;
+    simulated_world world_;
+    env_type env_;
     std::optional<chain_engine> db_;
     std::vector<std::string> databases_;
     int next_database_ = 1;
@@ -266,18 +308,23 @@ private:
 TEST_CASE("every set of a random chain restores to the rows of its end", "[backup][chains]") {
     auto const chains = rounds(12);
     auto restored = 0;
+    auto crashes = 0;
     for (auto seed = 1U; seed <= chains; ++seed) {
         auto life = chain{seed, seed % 4 != 0};
         CAPTURE(seed);
         life.run(10);
         auto random = std::mt19937{seed};
         for (auto const& set : life.sets()) {
-            life.check(set);
-            if (!set.databases.empty() && random() % 3 == 0)
-                life.check_one(set, set.databases[random() % set.databases.size()]);
+            life.in_world([&] {
+                life.check(set);
+                if (!set.databases.empty() && random() % 3 == 0)
+                    life.check_one(set, set.databases[random() % set.databases.size()]);
+            });
             ++restored;
         }
+        crashes += life.crashes();
     }
+    CHECK(crashes > static_cast<int>(chains) / 2);
     CHECK(restored > static_cast<int>(chains) * 3);
 }
 
