@@ -168,6 +168,89 @@ void update_and_be_killed(std::string_view name, fs::path const& where, std::siz
     if (got != 1) throw std::runtime_error{"the child process failed before it was killed"};
 }
 
+// A thread that reads and updates rows, half and half, and keeps count.
+class operations {
+public:
+    struct tally {
+        double per_second{};
+        double slowest{}; // seconds of one operation
+    };
+
+    operations(test_rows const& rows, store& db, std::size_t seed)
+        : session_{db.connect()}, thread_{[this, &rows, seed] { work(rows, seed); }} {}
+    operations(operations const&) = delete;
+    operations& operator=(operations const&) = delete;
+    ~operations() { end(); }
+
+    // Returns: what was done since the last call, rests left out.
+    tally count_from_now() {
+        rest();
+        auto const got = tally{static_cast<double>(done_) / busy_, slowest_};
+        done_ = 0, busy_ = 0, slowest_ = 0;
+        go_on();
+        return got;
+    }
+    // Between operations; returns when the thread stands.
+    void rest() {
+        asked_ = true;
+        while (!resting_ && !ended_) std::this_thread::yield();
+    }
+    void go_on() {
+        asked_ = false;
+        while (resting_ && !ended_) std::this_thread::yield();
+    }
+    // Errors: what ended the thread before its time.
+    void stop() {
+        end();
+        if (failure_) std::rethrow_exception(failure_);
+    }
+
+private:
+    void end() {
+        stopping_ = true;
+        asked_ = false;
+        if (thread_.joinable()) thread_.join();
+    }
+    void work(test_rows const& rows, std::size_t seed) {
+        try {
+            auto random = std::mt19937_64{seed};
+            auto value = std::string{};
+            auto last = clock::now();
+            for (auto version = std::uint64_t{1}; !stopping_; ++version) {
+                if (asked_) {
+                    resting_ = true;
+                    while (asked_) std::this_thread::yield();
+                    last = clock::now();
+                    resting_ = false;
+                }
+                auto const i = random() % rows.count();
+                if (version % 2 == 0)
+                    session_->put(rows.row(i, version));
+                else if (!session_->get(rows.key(i), value))
+                    throw std::runtime_error{"a row is missing"};
+                auto const now = clock::now();
+                auto const took = std::chrono::duration<double>(now - last).count();
+                last = now;
+                ++done_, busy_ += took, slowest_ = std::max(slowest_, took);
+            }
+        } catch (...) {
+            failure_ = std::current_exception();
+        }
+        ended_ = true;
+    }
+
+    std::unique_ptr<session> session_;
+    std::atomic<bool> asked_ = false;
+    std::atomic<bool> resting_ = false;
+    std::atomic<bool> stopping_ = false;
+    std::atomic<bool> ended_ = false;
+    std::uint64_t done_ = 0; // these three: the thread's, or the caller's while it rests
+    double busy_ = 0;
+    double slowest_ = 0;
+    std::exception_ptr failure_{};
+    std::jthread thread_; // last: it uses the others
+};
+
 class comparison {
 public:
     comparison(test_rows const& rows, fs::path const& directory)
@@ -183,6 +266,7 @@ public:
         commits(number, 1, "durable commits, 1 thread");
         commits(number, 8, "durable commits, 8 threads");
         copies(number);
+        copies_under_writers(number);
         stores_.clear();
         redo(number);
         for (auto const name : engine_names) fs::remove_all(place_of(name));
@@ -368,6 +452,40 @@ private:
             fs::remove_all(place);
         });
         for (auto const& engine : contenders()) fs::remove_all(backup_of(engine));
+    }
+
+    // One thread reads and updates while backup follows backup: what both are left with.
+    void copies_under_writers(std::size_t round) {
+        if (lists("JETPP_BENCH_SKIP", "backup")) return;
+        auto const bytes = static_cast<double>(rows_->count() * (key_bytes + value_bytes)) / 1e6;
+        auto const target = directory_ / "under-writers";
+        auto const rate = std::string{"  the same under writers, MB of rows"};
+        auto const kept = std::string{"  operations kept meanwhile, %"};
+        auto const slowest = std::string{"  slowest operation meanwhile, 1/s"};
+        each(round, rate, [&](contender const& engine) {
+            auto& db = open_store(engine);
+            db.settle();
+            db.promise(survives::process_end);
+            auto foreground = operations{*rows_, db, round};
+            foreground.count_from_now();
+            std::this_thread::sleep_for(commit_time);
+            auto const alone = foreground.count_from_now();
+            auto copies = 0;
+            auto copying = 0.0;
+            while (copying < std::chrono::duration<double>(commit_time).count()) {
+                foreground.rest();
+                fs::remove_all(target);
+                foreground.go_on();
+                copying += seconds_of([&] { db.back_up(target); });
+                ++copies;
+            }
+            auto const meanwhile = foreground.count_from_now();
+            foreground.stop();
+            fs::remove_all(target);
+            results_.add(rate, engine.name, bytes * copies / copying);
+            results_.add(kept, engine.name, 100 * meanwhile.per_second / alone.per_second);
+            results_.add(slowest, engine.name, 1 / meanwhile.slowest);
+        });
     }
 
     void redo(std::size_t round) {
