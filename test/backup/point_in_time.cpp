@@ -14,8 +14,15 @@ namespace jetpp_test::point_in_time_cases {
 
 using namespace jetpp;
 
-using traits = bed<>::traits;
-using env_type = bed<>::environment_type;
+using traits = bed<sim_policies>::traits;
+using env_type = bed<sim_policies>::environment_type;
+
+template <class Body>
+void on_simulated_machine(Body&& body) {
+    auto tape = choice_tape{20};
+    auto world = simulated_world{tape};
+    world.run([&] { body(world.environment()); });
+}
 
 // Leaves nothing at the path, so that the next restore finds it new.
 void wipe(env_type env, path_view path) {
@@ -33,7 +40,7 @@ model restored_rows(env_type env, restore_options const& how) {
     options.create = create_how::must_exist;
     auto rows = model{};
     {
-        auto db = good(engine<bed_policies>::open("/at", options, env));
+        auto db = good(engine<sim_policies>::open("/at", options, env));
         rows = rows_of(db, "main", "rows");
         good(std::move(db).close());
     }
@@ -42,8 +49,8 @@ model restored_rows(env_type env, restore_options const& how) {
 }
 
 // A bed whose every commit is known: where its record stands, and the rows as they were then.
-struct told_bed : bed<> {
-    told_bed() : bed<>{} {}
+struct told_bed : bed<sim_policies> {
+    explicit told_bed(env_type of) : bed<sim_policies>{of} {}
     struct moment {
         lsn at{};
         std::string key{};
@@ -81,142 +88,155 @@ struct told_bed : bed<> {
 };
 
 TEST_CASE("a restore reaches every commit of a long log, and just before it", "[backup][pitr]") {
-    auto b = told_bed();
-    b.work(800, 1);
-    b.begin_telling();
-    auto const full = good(run_backup_to(b.db, "/repo"));
-    auto random = std::mt19937{7};
-    auto const commits = std::size_t{2000};
-    for (std::size_t i = 0; i < commits; ++i) {
-        b.one(random);
-        if (i % 500 == 250)
-            (void)good(run_backup_to(b.db, "/repo", {.kind = backup_kind::incremental}));
-        if (i % 64 == 0) (void)good(b.db.poll());
-    }
-    // Somebody is unfinished all the time.
-    auto open = good(b.db.begin());
-    good(open.put(b.rows, "unfinished", "row"));
-    (void)good(run_backup_to(b.db, "/repo", {.kind = backup_kind::incremental}));
-    std::move(open).rollback();
+    on_simulated_machine([](env_type env) {
+        auto b = told_bed{env};
+        b.work(800, 1);
+        b.begin_telling();
+        auto const full = good(run_backup_to(b.db, "/repo"));
+        auto random = std::mt19937{7};
+        auto const commits = std::size_t{2000};
+        for (std::size_t i = 0; i < commits; ++i) {
+            b.one(random);
+            if (i % 500 == 250)
+                (void)good(run_backup_to(b.db, "/repo", {.kind = backup_kind::incremental}));
+            if (i % 64 == 0) (void)good(b.db.poll());
+        }
+        // Somebody is unfinished all the time.
+        auto open = good(b.db.begin());
+        good(open.put(b.rows, "unfinished", "row"));
+        (void)good(run_backup_to(b.db, "/repo", {.kind = backup_kind::incremental}));
+        std::move(open).rollback();
 
-    auto const restores = std::min<std::size_t>(commits, rounds(40));
-    auto const step = commits / restores;
-    for (std::size_t i = 0; i < commits; i += step) {
-        CAPTURE(i);
-        auto how = restore_options{};
-        how.to_lsn = b.moments[i].at;
-        if (restored_rows(b.env, how) != b.rows_after(i + 1)) FAIL("not the rows of that commit");
-        if (b.moments[i].at - 1 < full.end_lsn) continue;
-        how.to_lsn = lsn{b.moments[i].at.value - 1};
-        if (restored_rows(b.env, how) != b.rows_after(i)) FAIL("not the rows before that commit");
-    }
+        auto const restores = std::min<std::size_t>(commits, rounds(40));
+        auto const step = commits / restores;
+        for (std::size_t i = 0; i < commits; i += step) {
+            CAPTURE(i);
+            auto how = restore_options{};
+            how.to_lsn = b.moments[i].at;
+            if (restored_rows(b.env, how) != b.rows_after(i + 1))
+                FAIL("not the rows of that commit");
+            if (b.moments[i].at - 1 < full.end_lsn) continue;
+            how.to_lsn = lsn{b.moments[i].at.value - 1};
+            if (restored_rows(b.env, how) != b.rows_after(i))
+                FAIL("not the rows before that commit");
+        }
+    });
 }
 
 TEST_CASE("moments that the sets do not reach are refused by name", "[backup][pitr]") {
-    auto b = told_bed();
-    b.work(300, 2);
-    auto const full = good(run_backup_to(b.db, "/repo"));
-    auto const attempt = [&](lsn at) {
-        auto how = restore_options{};
-        how.to_lsn = at;
-        return run_restore<traits>(b.env, {"/repo"}, "/at", how);
-    };
-    auto const early = attempt(full.begin_lsn);
-    REQUIRE_FALSE(early);
-    CHECK(early.error().code == errc::target_before_set_end);
-    auto const earliest = early.error().at;
-    CHECK(earliest == full.copy_end_lsn - 1);
-    CHECK(attempt(earliest));
-    wipe(b.env, "/at");
-    auto const late = attempt(full.end_lsn + 8000);
-    REQUIRE_FALSE(late);
-    CHECK(late.error().code == errc::target_not_reached);
-    CHECK(late.error().at == full.end_lsn);
+    on_simulated_machine([](env_type env) {
+        auto b = told_bed{env};
+        b.work(300, 2);
+        auto const full = good(run_backup_to(b.db, "/repo"));
+        auto const attempt = [&](lsn at) {
+            auto how = restore_options{};
+            how.to_lsn = at;
+            return run_restore<traits>(b.env, {"/repo"}, "/at", how);
+        };
+        auto const early = attempt(full.begin_lsn);
+        REQUIRE_FALSE(early);
+        CHECK(early.error().code == errc::target_before_set_end);
+        auto const earliest = early.error().at;
+        CHECK(earliest == full.copy_end_lsn - 1);
+        CHECK(attempt(earliest));
+        wipe(b.env, "/at");
+        auto const late = attempt(full.end_lsn + 8000);
+        REQUIRE_FALSE(late);
+        CHECK(late.error().code == errc::target_not_reached);
+        CHECK(late.error().at == full.end_lsn);
+    });
 }
 
 TEST_CASE(
     "a restore to a time has what was committed by then, if a later one tells", "[backup][pitr]"
 ) {
-    auto b = told_bed();
-    b.work(100, 3);
-    b.begin_telling();
-    (void)good(run_backup_to(b.db, "/repo"));
-    auto random = std::mt19937{8};
-    for (auto i = 0; i < 300; ++i) {
-        b.one(random);
-        if (i == 150) (void)good(run_backup_to(b.db, "/repo", {.kind = backup_kind::incremental}));
-    }
-    auto const last = good(run_backup_to(b.db, "/repo", {.kind = backup_kind::incremental}));
-    // What the log says of their times.
-    auto walls = std::vector<wall_time>{};
-    {
-        auto where = good(b.env.storage.open_dir("/db", directory_how::must_exist));
-        auto log = good(replay<env_type>::open(
-            b.env, where, {.from = b.moments[0].at, .up_to = last.end_lsn - 4096, .page_size = 4096}
-        ));
-        for (auto const& r : log) {
-            if (!r) break;
-            auto const* const commit = r.value().as<record::commit>();
-            if (commit != nullptr && walls.size() < b.moments.size() &&
-                r.value().at == b.moments[walls.size()].at)
-                walls.push_back(commit->wall);
+    on_simulated_machine([](env_type env) {
+        auto b = told_bed{env};
+        b.work(100, 3);
+        b.begin_telling();
+        (void)good(run_backup_to(b.db, "/repo"));
+        auto random = std::mt19937{8};
+        for (auto i = 0; i < 300; ++i) {
+            b.one(random);
+            if (i == 150)
+                (void)good(run_backup_to(b.db, "/repo", {.kind = backup_kind::incremental}));
         }
-    }
-    REQUIRE(walls.size() == b.moments.size());
-    auto const restores = rounds(12);
-    for (std::uint64_t i = 0; i < restores; ++i) {
-        auto const k = static_cast<std::size_t>(i * (walls.size() - 20) / restores);
-        CAPTURE(k);
+        auto const last = good(run_backup_to(b.db, "/repo", {.kind = backup_kind::incremental}));
+        // What the log says of their times.
+        auto walls = std::vector<wall_time>{};
+        {
+            auto where = good(b.env.storage.open_dir("/db", directory_how::must_exist));
+            auto log = good(replay<env_type>::open(
+                b.env,
+                where,
+                {.from = b.moments[0].at, .up_to = last.end_lsn - 4096, .page_size = 4096}
+            ));
+            for (auto const& r : log) {
+                if (!r) break;
+                auto const* const commit = r.value().as<record::commit>();
+                if (commit != nullptr && walls.size() < b.moments.size() &&
+                    r.value().at == b.moments[walls.size()].at)
+                    walls.push_back(commit->wall);
+            }
+        }
+        REQUIRE(walls.size() == b.moments.size());
+        auto const restores = rounds(12);
+        for (std::uint64_t i = 0; i < restores; ++i) {
+            auto const k = static_cast<std::size_t>(i * (walls.size() - 20) / restores);
+            CAPTURE(k);
+            auto how = restore_options{};
+            how.to_time = walls[k];
+            // Times may be equal: all that bear it are in.
+            auto const count = static_cast<std::size_t>(
+                std::upper_bound(walls.begin(), walls.end(), walls[k]) - walls.begin()
+            );
+            if (count == walls.size()) continue;
+            if (restored_rows(b.env, how) != b.rows_after(count)) FAIL("not the rows of that time");
+        }
         auto how = restore_options{};
-        how.to_time = walls[k];
-        // Times may be equal: all that bear it are in.
-        auto const count = static_cast<std::size_t>(
-            std::upper_bound(walls.begin(), walls.end(), walls[k]) - walls.begin()
-        );
-        if (count == walls.size()) continue;
-        if (restored_rows(b.env, how) != b.rows_after(count)) FAIL("not the rows of that time");
-    }
-    auto how = restore_options{};
-    how.to_time = wall_time{walls.back().ns + 3'600'000'000'000};
-    auto const unknown = run_restore<traits>(b.env, {"/repo"}, "/at", how);
-    REQUIRE_FALSE(unknown);
-    CHECK(unknown.error().code == errc::target_not_reached);
+        how.to_time = wall_time{walls.back().ns + 3'600'000'000'000};
+        auto const unknown = run_restore<traits>(b.env, {"/repo"}, "/at", how);
+        REQUIRE_FALSE(unknown);
+        CHECK(unknown.error().code == errc::target_not_reached);
+    });
 }
 
 TEST_CASE("a restore point is found by its label, or by label and LSN", "[backup][pitr]") {
-    auto b = told_bed();
-    b.begin_telling();
-    (void)good(run_backup_to(b.db, "/repo"));
-    auto random = std::mt19937{9};
-    auto points = std::vector<std::pair<lsn, std::size_t>>{};
-    for (auto i = 0; i < 90; ++i) {
-        b.one(random);
-        if (i % 30 == 10)
-            points.emplace_back(
-                good(b.db.mark_restore_point(i == 10 ? "release" : "nightly")), b.moments.size()
-            );
-    }
-    (void)good(run_backup_to(b.db, "/repo", {.kind = backup_kind::incremental}));
-    auto how = restore_options{};
-    how.to_point = "release";
-    CHECK(restored_rows(b.env, how) == b.rows_after(points[0].second));
-    how.to_point = "nightly";
-    CHECK(code_of(run_restore<traits>(b.env, {"/repo"}, "/at", how)) == errc::ambiguous_label);
-    for (auto i : {1U, 2U}) {
-        how.to_point = "nightly@" + std::to_string(points[i].first.value);
-        CHECK(restored_rows(b.env, how) == b.rows_after(points[i].second));
-    }
-    how.to_point = "nightly@4711";
-    CHECK(code_of(run_restore<traits>(b.env, {"/repo"}, "/at", how)) == errc::not_found);
-    // An @ may be part of a label, too.
-    auto const at_home = good(b.db.mark_restore_point("me@1"));
-    (void)good(run_backup_to(b.db, "/repo", {.kind = backup_kind::incremental}));
-    how.to_point = "me@1";
-    CHECK(restored_rows(b.env, how) == b.rows_after(b.moments.size()));
-    how.to_point += "@" + std::to_string(at_home.value);
-    CHECK(restored_rows(b.env, how) == b.rows_after(b.moments.size()));
-    how.to_point = "never";
-    CHECK(code_of(run_restore<traits>(b.env, {"/repo"}, "/at", how)) == errc::not_found);
+    on_simulated_machine([](env_type env) {
+        auto b = told_bed{env};
+        b.begin_telling();
+        (void)good(run_backup_to(b.db, "/repo"));
+        auto random = std::mt19937{9};
+        auto points = std::vector<std::pair<lsn, std::size_t>>{};
+        for (auto i = 0; i < 90; ++i) {
+            b.one(random);
+            if (i % 30 == 10)
+                points.emplace_back(
+                    good(b.db.mark_restore_point(i == 10 ? "release" : "nightly")), b.moments.size()
+                );
+        }
+        (void)good(run_backup_to(b.db, "/repo", {.kind = backup_kind::incremental}));
+        auto how = restore_options{};
+        how.to_point = "release";
+        CHECK(restored_rows(b.env, how) == b.rows_after(points[0].second));
+        how.to_point = "nightly";
+        CHECK(code_of(run_restore<traits>(b.env, {"/repo"}, "/at", how)) == errc::ambiguous_label);
+        for (auto i : {1U, 2U}) {
+            how.to_point = "nightly@" + std::to_string(points[i].first.value);
+            CHECK(restored_rows(b.env, how) == b.rows_after(points[i].second));
+        }
+        how.to_point = "nightly@4711";
+        CHECK(code_of(run_restore<traits>(b.env, {"/repo"}, "/at", how)) == errc::not_found);
+        // An @ may be part of a label, too.
+        auto const at_home = good(b.db.mark_restore_point("me@1"));
+        (void)good(run_backup_to(b.db, "/repo", {.kind = backup_kind::incremental}));
+        how.to_point = "me@1";
+        CHECK(restored_rows(b.env, how) == b.rows_after(b.moments.size()));
+        how.to_point += "@" + std::to_string(at_home.value);
+        CHECK(restored_rows(b.env, how) == b.rows_after(b.moments.size()));
+        how.to_point = "never";
+        CHECK(code_of(run_restore<traits>(b.env, {"/repo"}, "/at", how)) == errc::not_found);
+    });
 }
 
 } // namespace jetpp_test::point_in_time_cases
