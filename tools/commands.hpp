@@ -99,6 +99,12 @@ struct truncate_request {
 };
 void truncate_log(truncate_request const& request);
 
+struct unpin_request {
+    std::string directory{};
+    std::string owner{}; // as info prints it
+};
+void release_pin(unpin_request const& request);
+
 struct point_request {
     std::string directory{};
     std::string label{};

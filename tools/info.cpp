@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "commands.hpp"
+#include "escape.hpp"
 #include "failure.hpp"
 #include "log_text.hpp"
 #include "place.hpp"
@@ -82,6 +83,14 @@ void print_checkpoint(place const& where) {
     say("segment bytes", slot->segment_bytes);
     say("page bytes", slot->page_bytes);
     say("databases", slot->database_count);
+    for (auto const& pin : slot->pins) {
+        if (!pin.exists()) continue;
+        say("pin",
+            std::string{jetpp::name_of(pin.kind)} + " " + escaped(pin.id().text().view()) +
+                ", from LSN " + std::to_string(pin.at.value) + ", at most " +
+                std::to_string(pin.byte_cap) + " bytes, since " + text_of(pin.created_at) +
+                (pin.is_broken() ? ", broken" : ""));
+    }
 }
 
 void print_log_files(place const& where) {

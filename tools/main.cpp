@@ -299,7 +299,9 @@ void add_backup(CLI::App& app, set_request& request) {
     command.add_flag("--json", request.json, "the report as one JSON object");
 }
 
-void add_log_commands(CLI::App& app, truncate_request& to_truncate, point_request& to_mark) {
+void add_log_commands(
+    CLI::App& app, truncate_request& to_truncate, unpin_request& to_unpin, point_request& to_mark
+) {
     auto& truncating = *add_command(
         app,
         "truncate",
@@ -310,6 +312,16 @@ void add_log_commands(CLI::App& app, truncate_request& to_truncate, point_reques
     add_directory(truncating, to_truncate.directory);
     truncating.add_flag("--dry-run", to_truncate.dry_run, "only print");
     truncating.add_flag("--json", to_truncate.json, "the report as one JSON object");
+    auto& unpinning = *add_command(
+        app,
+        "unpin",
+        "release a named pin, which keeps the log for an owner that is away",
+        to_unpin,
+        release_pin
+    );
+    add_directory(unpinning, to_unpin.directory);
+    unpinning.add_option("OWNER", to_unpin.owner, "as info and truncate --dry-run name it")
+        ->required();
     auto& marking = *add_command(
         app, "point", "name this moment in the log; print its LSN", to_mark, mark_point
     );
@@ -328,6 +340,7 @@ int run(int argc, char** argv) {
     auto to_print = log_request{};
     auto to_back_up = set_request{};
     auto to_truncate = truncate_request{};
+    auto to_unpin = unpin_request{};
     auto to_mark = point_request{};
     auto to_restore = restore_request{};
     auto to_list = list_request{};
@@ -339,7 +352,7 @@ int run(int argc, char** argv) {
     add_scan(app, to_scan);
     add_row_command(app, "erase", "remove one key", to_erase, erase);
     add_backup(app, to_back_up);
-    add_log_commands(app, to_truncate, to_mark);
+    add_log_commands(app, to_truncate, to_unpin, to_mark);
     add_restore(app, to_restore, to_read);
     auto& listing = *add_command(
         app,

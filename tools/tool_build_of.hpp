@@ -106,6 +106,10 @@ public:
     ) override {
         return engine_->truncate_log(options);
     }
+    jetpp::pin_list named_pins() override { return engine_->named_pins(); }
+    jetpp::result<void> release_pin(jetpp::pin_id const& id) override {
+        return engine_->release_pin(id);
+    }
     jetpp::result<jetpp::lsn> mark_restore_point(std::string_view label) override {
         return engine_->mark_restore_point(label);
     }

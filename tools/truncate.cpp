@@ -1,4 +1,4 @@
-// jetpp truncate and jetpp point: the log as something that is given up, and something with names.
+// jetpp truncate, unpin and point: the log as something that is given up, and something with names.
 #include "truncate.hpp"
 
 #include <cstdio>
@@ -24,19 +24,18 @@ namespace {
 } // namespace
 
 void print_truncation(jetpp::truncation_report const& report, bool all) {
-    if (report.circular) {
+    if (report.circular)
         std::printf("circular logging: the log gives itself up\n");
-        return;
-    }
-    std::printf(
-        "%llu segments of %llu bytes given up; the log begins at LSN %llu, held from LSN %llu by "
-        "%s\n",
-        number(report.segments),
-        number(report.bytes),
-        number(report.oldest.value),
-        number(report.limit.value),
-        text_of(report.holder()).c_str()
-    );
+    else
+        std::printf(
+            "%llu segments of %llu bytes given up; the log begins at LSN %llu, held from LSN %llu "
+            "by %s\n",
+            number(report.segments),
+            number(report.bytes),
+            number(report.oldest.value),
+            number(report.limit.value),
+            text_of(report.holder()).c_str()
+        );
     if (!all) return;
     for (auto const& hold : report.all())
         std::printf("  %-20llu %s\n", number(hold.from.value), text_of(hold).c_str());
@@ -72,6 +71,23 @@ void truncate_log(truncate_request const& request) {
     else
         print_truncation(report, true);
     if (std::fflush(stdout) != 0) fail("standard output", "cannot be written");
+}
+
+// Whatever bears the name; the kinds of readers share it seldom enough.
+void release_pin(unpin_request const& request) {
+    auto engine = open_engine(request.directory, nullptr);
+    auto released = 0;
+    auto done = jetpp::result<void>{jetpp::ok()};
+    auto const pins = engine->named_pins();
+    for (auto const& pin : pins.all()) {
+        if (pin.id().text().view() != request.owner || !done) continue;
+        done = engine->release_pin(pin.id());
+        ++released;
+    }
+    auto const closed = engine->close();
+    if (!done) fail(request.directory, done.error());
+    if (!closed) fail(request.directory, closed.error());
+    if (released == 0) fail(request.directory, "no pin of that owner; jetpp info lists them");
 }
 
 void mark_point(point_request const& request) {

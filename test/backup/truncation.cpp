@@ -180,6 +180,30 @@ TEST_CASE("an upper bound of the caller holds too", "[backup][truncation]") {
     });
 }
 
+TEST_CASE("a named pin holds the log until its cap breaks it", "[backup][truncation][pins]") {
+    machine{}.run([](log_bed& b) {
+        fill(b, 1);
+        (void)make(b);
+        auto const id = good(pin_id::of_reader("index"));
+        auto const size = b.store().segment_bytes();
+        auto const pin = good(b.db.create_pin(id, {.byte_cap = 24 * size}));
+        fill(b, 2);
+        (void)make(b);
+        auto const held = good(b.db.truncate_log({.write_home = true}));
+        CHECK(held.limit == pin.at);
+        CHECK(held.holder().who == log_holder::pin);
+        CHECK(holds(held, log_holder::pin, "index"));
+        CHECK(generation_of(held.oldest, size) == generation_of(pin.at, size));
+        while (b.store().log().tail() - pin.at <= 24 * size) fill(b, 3);
+        (void)make(b);
+        auto const freed = good(b.db.truncate_log({.write_home = true}));
+        CHECK_FALSE(holds(freed, log_holder::pin, "index"));
+        CHECK(freed.limit > pin.at);
+        CHECK(good(b.db.find_pin(id)).is_broken());
+        CHECK(hole(b) == "");
+    });
+}
+
 TEST_CASE("circular logging leaves nothing to truncate", "[backup][truncation]") {
     machine{}.run(
         [](log_bed& b) {
@@ -188,6 +212,7 @@ TEST_CASE("circular logging leaves nothing to truncate", "[backup][truncation]")
             auto const report = good(b.db.truncate_log());
             CHECK(report.circular);
             CHECK(report.segments == 0);
+            CHECK_FALSE(holds(report, log_holder::backup, "main"));
         },
         false
     );

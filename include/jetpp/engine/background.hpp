@@ -114,6 +114,7 @@ private:
         auto const collected = collect(core_->transactions());
         // A tree that cannot be freed must not keep checkpoints from being taken.
         auto const cleaned = core_->store.clean_step();
+        core_->tell_broken_pins();
         auto const freed = free_doomed_step(*core_);
         auto const looked = watch_.look();
         BOOST_OUTCOME_TRY(auto const more, cleaned);

@@ -214,7 +214,9 @@ public:
     // nothing of it to redo. Others may go on writing.
     [[nodiscard]] result<void> checkpoint() noexcept {
         BOOST_OUTCOME_TRY(core_->check_alive());
-        return core_->store.checkpoint(checkpoint_how::flush_all);
+        auto done = core_->store.checkpoint(checkpoint_how::flush_all);
+        core_->tell_broken_pins();
+        return done;
     }
 
     // Gives up log that no recovery, reader or backup needs, and says who holds the rest.
@@ -225,6 +227,7 @@ public:
     ) noexcept {
         BOOST_OUTCOME_TRY(core_->check_alive());
         auto given_up = core_->store.truncate_log(options);
+        core_->tell_broken_pins();
         if (given_up && given_up.assume_value().missing != 0)
             core_->options.events(
                 {.kind = event_kind::log_segment_missing, .count = given_up.assume_value().missing}
@@ -237,6 +240,41 @@ public:
         BOOST_OUTCOME_TRY(core_->check_alive());
         return core_->store.log_restore_point(label);
     }
+
+    // Keeps the log from options.from on for an owner that outlives this process: a reader of
+    // changes that meets no gap, in either logging mode. Durable when this returns.
+    //     BOOST_OUTCOME_TRY(auto const mine, jetpp::pin_id::of_reader("search index"));
+    //     BOOST_OUTCOME_TRY(db.create_pin(mine, {.byte_cap = std::uint64_t{4} << 30}));
+    // Log longer than the cap breaks the pin (event pin_broken, looked at by checkpoints): it holds
+    // nothing then, and advance_pin() says so. Without the checkpoint file there are no pins (event
+    // pins_lost). All four calls write 4096 bytes durably, and wait through a freeze.
+    // Errors: invalid_argument (no cap, or a place above durable_lsn()), already_exists (also if it
+    // is broken: release it first), resource (there are 16), log_missing (at: where the log
+    // begins), instance_failed, io and its kin: final.
+    [[nodiscard]] result<named_pin> create_pin(
+        pin_id const& id, pin_options const& options
+    ) noexcept {
+        BOOST_OUTCOME_TRY(core_->check_alive());
+        return core_->store.create_pin(id, options);
+    }
+    // As it stands, broken or not. Errors: not_found.
+    [[nodiscard]] result<named_pin> find_pin(pin_id const& id) noexcept {
+        BOOST_OUTCOME_TRY(core_->check_alive());
+        return core_->store.find_pin(id);
+    }
+    // The owner needs no log below `to` any more.
+    // Errors: not_found, pin_broken, invalid_argument (back, or above durable_lsn()),
+    // instance_failed, io and its kin: final.
+    [[nodiscard]] result<void> advance_pin(pin_id const& id, lsn to) noexcept {
+        BOOST_OUTCOME_TRY(core_->check_alive());
+        return core_->store.advance_pin(id, to);
+    }
+    // Errors: not_found, instance_failed, io and its kin: final.
+    [[nodiscard]] result<void> release_pin(pin_id const& id) noexcept {
+        BOOST_OUTCOME_TRY(core_->check_alive());
+        return core_->store.release_pin(id);
+    }
+    [[nodiscard]] pin_list named_pins() noexcept { return core_->store.named_pins(); }
 
     // Every further call but close is refused with service_stopped until resume_service(); calls
     // that run go on, and so does what the engine does by itself.

@@ -69,6 +69,20 @@ struct engine_core {
         if (store.log().failed()) return error{.code = errc::instance_failed};
         return ok();
     }
+    // Requires: no lock is held.
+    void tell_broken_pins() noexcept {
+        auto const broken = store.take_broken_pins();
+        for (auto const& pin : broken.all()) {
+            auto const to = store.log().tail();
+            options.events(
+                {.kind = event_kind::pin_broken,
+                 .why = {.code = errc::pin_broken, .file = file_kind::checkpoint, .at = pin.at},
+                 .from = pin.at,
+                 .to = to,
+                 .count = pin.held_bytes(to)}
+            );
+        }
+    }
     // Counts a handle in, unless a detach runs. Errors: busy.
     [[nodiscard]] result<void> enter(std::atomic<std::uint32_t>& count) noexcept {
         count.fetch_add(1, std::memory_order_seq_cst);

@@ -27,6 +27,7 @@ public:
     // Of an open that went well.
     void tell_recovery() const noexcept {
         auto const& found = core_->store.report();
+        if (found.pins_lost) tell({.kind = event_kind::pins_lost});
         if (!found.recovered) return;
         tell({
             .kind = event_kind::recovered,

@@ -26,11 +26,13 @@ enum class event_kind : std::uint8_t {
     backup_failed,       // `why` tells
     backup_aborted_by_crash, // found at open: it had begun at `from`, and no record ends it
     backup_log_held,         // the log a backup keeps, from .. to: `count` percent of its cap
-    pin_broken,              // past the cap: the backup fails, and the log may go
-    backup_file_refused,     // an external session asked for a file that it was not offered
-    backup_database_failed,  // it left an external session: a page or a read failed
-    log_segment_missing,     // a truncation found files gone already: count
-    freeze_expired,          // nobody thawed the instance within the limit: it writes again
+    pin_broken, // past its cap: its owner, a backup or a named pin's, fails, and the log may go:
+                // from, to: the log it held, count: how much that was
+    pins_lost,  // at open, the checkpoint file could not be read: named pins are gone
+    backup_file_refused,    // an external session asked for a file that it was not offered
+    backup_database_failed, // it left an external session: a page or a read failed
+    log_segment_missing,    // a truncation found files gone already: count
+    freeze_expired,         // nobody thawed the instance within the limit: it writes again
 };
 
 struct event {

@@ -15,6 +15,7 @@
 #include <jetpp/env/environment.hpp>
 #include <jetpp/env/io.hpp>
 #include <jetpp/log/detail/file_preamble.hpp>
+#include <jetpp/log/named_pin.hpp>
 #include <jetpp/log/segment.hpp>
 
 #include <array>
@@ -26,7 +27,6 @@
 namespace jetpp::inline v1 {
 
 inline constexpr file_name checkpoint_file_name{"jet.ckp"};
-inline constexpr std::size_t named_pins_max = 16;
 
 // What a clean close says about one attached database.
 struct checkpoint_database {
@@ -35,26 +35,6 @@ struct checkpoint_database {
     uuid database{};
     lsn consistent_lsn{}; // zero unless the slot is clean
     friend bool operator==(checkpoint_database const&, checkpoint_database const&) = default;
-};
-
-enum class pin_kind : std::uint32_t {
-    free = 0,
-    standby = 1,
-    change_reader = 2,
-    resumable_backup = 3
-};
-
-// Keeps the log from `at` on for an owner that outlives the process.
-struct named_pin {
-    static constexpr std::uint32_t broken = 1;
-
-    std::array<std::byte, 16> owner{}; // a name, zero padded, or a set uuid
-    lsn at{};
-    std::uint64_t byte_cap{}; // kept log beyond it breaks the pin
-    wall_time created_at{};
-    pin_kind kind = pin_kind::free;
-    std::uint32_t flags{};
-    friend bool operator==(named_pin const&, named_pin const&) = default;
 };
 
 struct checkpoint_slot {
@@ -83,6 +63,18 @@ struct checkpoint_slot {
 
     [[nodiscard]] std::span<checkpoint_database const> attached() const noexcept {
         return {databases.data(), database_count};
+    }
+    // nullptr if there is none, broken or not.
+    [[nodiscard]] named_pin const* find_pin(pin_id const& wanted) const noexcept {
+        for (auto const& one : pins)
+            if (one.exists() && one.id() == wanted) return &one;
+        return nullptr;
+    }
+    // The lowest place that a pin holds; `bound` if that is lower.
+    [[nodiscard]] lsn pinned_from(lsn bound) const noexcept {
+        for (auto const& one : pins)
+            if (one.holds()) bound = earlier(bound, one.at);
+        return bound;
     }
     [[nodiscard]] bool is_plausible() const noexcept {
         return is_segment_size(segment_bytes) && database_count <= databases_max &&

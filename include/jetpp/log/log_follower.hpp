@@ -17,7 +17,8 @@
 //   * records come in the order of the log, each once, each proven by its CRC
 //   * nothing at or above the durable bound, nor behind a cut, is handed out
 //   * a segment that was recycled under the reader is a gap, never bytes of its next life
-// Nothing is pinned: who reads slower than the log is recycled meets a gap. next() goes on behind it.
+// Nothing is pinned by itself: who reads slower than the log is recycled meets a gap, unless a named
+// pin of his (engine::create_pin) keeps the log. next() goes on behind it.
 // Threads  one owner. Beside any number of writers.
 // Owns     two windows of memory and two open files; the directory must outlive the follower.
 // Source   the chain rules of backup rules R17 and R18; durable hints: see end_of_log.hpp.

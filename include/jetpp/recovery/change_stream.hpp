@@ -15,7 +15,8 @@
 //   * a hole in the log ends the stream (log_gap): nobody is told of half the changes
 // Threads  one owner.
 // Owns     the source, and the changes of transactions not yet ended (change_collector.hpp).
-// Source   change data capture over a replication slot, without the slot: nothing is pinned.
+// Source   change data capture over a replication slot. The slot is a named pin, if one is made: it
+//          moves to the `scan` of the last token that was dealt with.
 #pragma once
 
 #include <jetpp/core/result.hpp>

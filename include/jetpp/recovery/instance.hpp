@@ -38,6 +38,7 @@
 #include <jetpp/txn/transaction_system.hpp>
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -71,6 +72,9 @@ struct recovery_report {
     // set stands only if the crash came just behind its publishing. Known as far as the log is
     // read, which is from scan_start on: a checkpoint since they began makes them unknown.
     unended_backups aborted{};
+    // No slot of the checkpoint file could be read: named pins, if there were any, are gone, and
+    // the log they held is given up in time.
+    bool pins_lost{};
 };
 
 template <class Traits>
@@ -155,6 +159,26 @@ public:
         auto const held = holding{databases_lock_};
         return is_pinned_locked();
     }
+
+    // Named pins (named_pin.hpp): the log from their place on is kept, in both logging modes, also
+    // by the instance's next lives. Each of these calls is durable when it returns.
+    // Errors (all that write): instance_failed, io and its kin: final. Complexity: one durable
+    // write of 4096 bytes.
+    // Errors: invalid_argument (no cap, or a place above the durable log), already_exists (also if
+    // that one is broken), resource (there are 16), log_missing (at: where the log begins).
+    [[nodiscard]] result<named_pin> create_pin(
+        pin_id const& id, pin_options const& options
+    ) noexcept;
+    // Also a broken one. Errors: not_found.
+    [[nodiscard]] result<named_pin> find_pin(pin_id const& id) noexcept;
+    // The owner needs no log below `to` any more.
+    // Errors: not_found, pin_broken, invalid_argument (back, or above the durable log).
+    [[nodiscard]] result<void> advance_pin(pin_id const& id, lsn to) noexcept;
+    // Broken or not, it is no more. Errors: not_found.
+    [[nodiscard]] result<void> release_pin(pin_id const& id) noexcept;
+    [[nodiscard]] pin_list named_pins() noexcept;
+    // Those that a checkpoint or a truncation broke since the last call.
+    [[nodiscard]] pin_list take_broken_pins() noexcept;
 
     // All places; those with a file are attached databases. While others attach or detach, only
     // each_database() may look.
@@ -252,6 +276,8 @@ private:
     ) noexcept;
     [[nodiscard]] result<void> checkpoint_locked(checkpoint_how how) noexcept;
     void find_holds(truncation_report& report) noexcept;
+    // Those beyond their cap, in a slot that is about to be written. Returns: was there one?
+    bool break_pins(checkpoint_slot& slot) noexcept;
     // The databases' lock, outside a freeze: whoever holds it may write.
     [[nodiscard]] holding<basic_mutex<runtime_type>> hold_databases() noexcept {
         for (;;) {
@@ -293,6 +319,8 @@ private:
     // The checkpoint lock: who changes the set of databases or the durable slot. Held over I/O.
     basic_mutex<runtime_type> databases_lock_;
     std::array<lsn, 16> pins_{}; // of running backups; zero: free
+    pin_list broken_pins_{};     // and nobody was told yet
+    std::atomic<bool> pins_broke_{false};
     copy_sessions<env> sessions_;
     instance_service service_;
     lsn last_checkpoint_tail_{};
@@ -306,4 +334,5 @@ private:
 #include <jetpp/recovery/instance_databases.hpp>
 #include <jetpp/recovery/instance_freeze.hpp>
 #include <jetpp/recovery/instance_life.hpp>
+#include <jetpp/recovery/instance_pins.hpp>
 #include <jetpp/recovery/instance_truncation.hpp>

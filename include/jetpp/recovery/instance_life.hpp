@@ -199,13 +199,16 @@ result<void> instance<Traits>::checkpoint_locked(checkpoint_how how) noexcept {
                 auto const t0 = log_->under_tail_lock([](lsn tail) noexcept { return tail; });
                 return checkpoint_lows{.t0 = t0, .undo_low = low};
             },
-            [&](checkpoint_slot& slot) noexcept { complete_slot(slot); }
+            [&](checkpoint_slot& slot) noexcept {
+                complete_slot(slot);
+                break_pins(slot);
+            }
         )
     );
     last_checkpoint_tail_ = log_->tail();
     last_checkpoint_time_ = env_.runtime.now();
     checkpoints_.fetch_add(1, std::memory_order_relaxed);
-    auto floor = taken.floor;
+    auto floor = checkpoint_->newest()->pinned_from(taken.floor);
     for (auto const pin : pins_)
         if (pin) floor = earlier(floor, pin);
     if (runtime_type::sabotaged(sabotage::recycle_by_memory_values)) floor = log_->tail();
@@ -233,38 +236,6 @@ result<bool> instance<Traits>::clean_step() noexcept {
         return true;
     }
     return cleaned;
-}
-
-template <class Traits>
-template <class F>
-auto instance<Traits>::pin_log(F&& attached) noexcept -> result<log_pin> {
-    auto const held = holding{databases_lock_};
-    if (writes_.is_closed()) return error{.code = errc::backup_in_progress};
-    auto const& slot = *checkpoint_->newest();
-    for (std::size_t i = 0; i < pins_.size(); ++i) {
-        if (pins_[i]) continue;
-        auto const start = earlier(slot.redo_lsn, slot.undo_low_lsn);
-        pins_[i] = start;
-        for (auto& known : databases_)
-            if (known.file != nullptr) attached(known);
-        return log_pin{
-            .place = i,
-            .redo_lsn = slot.redo_lsn,
-            .undo_low_lsn = slot.undo_low_lsn,
-            .log_start = start,
-        };
-    }
-    return error{.code = errc::resource};
-}
-template <class Traits>
-void instance<Traits>::keep_log(log_pin const& pin, lsn from) noexcept {
-    auto const held = holding{databases_lock_};
-    pins_[pin.place] = earlier(pins_[pin.place], from);
-}
-template <class Traits>
-void instance<Traits>::unpin_log(log_pin const& pin) noexcept {
-    auto const held = holding{databases_lock_};
-    pins_[pin.place] = no_lsn;
 }
 
 template <class Traits>

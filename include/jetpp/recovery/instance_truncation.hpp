@@ -23,14 +23,10 @@ void instance<Traits>::find_holds(truncation_report& report) noexcept {
     for (auto const pin : pins_)
         if (pin) add({.who = log_holder::running, .from = pin});
     for (auto const& pin : slot.pins) {
-        if (pin.kind == pin_kind::free || (pin.flags & named_pin::broken) != 0) continue;
+        if (!pin.holds()) continue;
         auto owner = file_name{};
-        if (pin.kind == pin_kind::resumable_backup) {
-            owner.add("backup");
-        } else {
-            auto const text = as_text(pin.owner);
-            owner.add(text.substr(0, std::min(text.find('\0'), text.size())));
-        }
+        if (pin.kind == pin_kind::resumable_backup) owner.add("backup ");
+        owner.add(pin.id().text().view());
         add({.who = log_holder::pin, .from = pin.at, .name = owner});
     }
     for (auto& known : databases_) {
@@ -43,7 +39,7 @@ void instance<Traits>::find_holds(truncation_report& report) noexcept {
             .name = known.name,
         };
         add(one);
-        if (header.is_backup_exempt()) continue;
+        if (!archival_ || header.is_backup_exempt()) continue;
         one.from = later(
             header.mark(mark_kind::full).end_lsn, header.mark(mark_kind::incremental).end_lsn
         );
@@ -69,7 +65,15 @@ auto instance<Traits>::truncate_log(truncation_options const& options) noexcept
     report.oldest_before = log_->oldest_kept();
     report.oldest = report.oldest_before;
     if (log_->failed()) return error{.code = errc::instance_failed};
+    auto slot = *checkpoint_->newest();
+    if (break_pins(slot)) {
+        BOOST_OUTCOME_TRY(checkpointer_->write_slot([&](checkpoint_slot& next) noexcept {
+            complete_slot(next);
+            next.pins = slot.pins;
+        }));
+    }
     if (!archival_) {
+        find_holds(report);
         report.circular = true;
         return report;
     }

@@ -157,6 +157,7 @@ private:
             .losers = static_cast<std::uint32_t>(analysis_.losers().size()),
             .former_incarnation = in_->incarnation_ - 1,
             .aborted = analysis_.backups(),
+            .pins_lost = !has_slot_ && !in_->options_.restoring,
         };
         return ok();
     }

@@ -3,7 +3,7 @@
 // In archival mode every segment stays until this takes it away. The limit is the smallest of
 //     redo_lsn, undo_low_lsn   recovery begins there
 //     min_required_lsn         of every header copy: an old file put back is rolled forward from it
-//     pins                     of backups that run, and of readers that outlive the process
+//     pins                     of backups that run, and named ones, whose owners may be away
 //     backups                  of each database, the end of the log that lies in sets; one that was
 //                              never backed up holds all of it
 // So a segment goes only if a published set has it, or no set of pages can use it. Segments go
@@ -52,7 +52,7 @@ struct log_hold {
     log_holder who{};
     lsn from{};             // needs the log from here on; zero: all of it
     database_id database{}; // of header, backup and no_backup
-    file_name name{};       // its name; of a pin: its owner
+    file_name name{};       // its name; of a pin: its owner, "backup" before that of a set
 };
 
 struct truncation_options {
@@ -70,11 +70,11 @@ struct truncation_report {
     std::uint32_t segments{}; // given up
     std::uint32_t missing{};  // somebody had deleted their files
     std::uint64_t bytes{};
-    bool circular = false; // the log gives itself up: there is nothing to do
+    bool circular = false; // the log gives itself up, as far as the holders let it
     std::array<log_hold, holds_max> holds{};
     std::size_t hold_count = 0; // the lowest first
 
-    // Requires: not circular. Who would have to move before more could go.
+    // Who would have to move before more could go.
     [[nodiscard]] log_hold const& holder() const noexcept { return holds[0]; }
     [[nodiscard]] std::span<log_hold const> all() const noexcept {
         return {holds.data(), hold_count};
