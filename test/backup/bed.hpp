@@ -33,6 +33,9 @@ struct bed_policies : default_policies {
 struct recorded_policies : bed_policies {
     using logging = recorded_logging;
 };
+struct thread_policies : bed_policies {
+    using threading = multi_thread;
+};
 struct sim_policies : bed_policies {
     using storage = simulated_storage;
     using runtime = simulated_runtime;

@@ -11,9 +11,10 @@
 //   * nothing is deleted before the end record is durable, nothing is stamped unless all was read
 //   * page I/O happens outside the lock; a stop never harms a read in progress, it fails the next
 //   * however a session ends, its pin is released: the destructor aborts one that is active
-// Threads  any; reads of different handles run at once.
-// Owns     the session: pin, open files. Once the instance is closed every call is invalid_argument;
-//          a session that never began must not be asked to begin then.
+//   * the event sink is called when no lock is held, before the call that caused it returns
+// Threads  any; reads of different handles run at once. A call may meet the instance's close: it ends
+//          before, or finds the instance closed.
+// Owns     the session: pin, open files. Once the instance is closed every call is invalid_argument.
 // Source   backup rules R63 to R67, part 2; ESE's JetBeginExternalBackup family.
 #pragma once
 
@@ -24,6 +25,7 @@
 #include <jetpp/backup/external_types.hpp>
 #include <jetpp/backup/log_range.hpp>
 #include <jetpp/backup/sink.hpp>
+#include <jetpp/core/ensure.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/env/sync.hpp>
 #include <jetpp/log/log_directory.hpp>
@@ -63,10 +65,12 @@ class external_backup : private copy_session<typename Traits::env>, private copy
 
 public:
     explicit external_backup(instance<Traits>& of) noexcept
-        : in_{&of}, lock_{of.environment().runtime}, idle_{of.environment().runtime} {
+        : runtime_{of.environment().runtime}, lock_{runtime_}, idle_{runtime_} {
         this->on_stop = [](session& s) noexcept { self(s).stop(); };
-        this->on_close = [](session& s) noexcept { self(s).close_with_instance(); };
-        this->on_look = [](session& s, mono_time now) noexcept { self(s).look(now); };
+        this->on_end = [](session& s, bool goes) noexcept { return self(s).end_by_instance(goes); };
+        this->on_look = [](session& s, mono_time now) noexcept { return self(s).look(now); };
+        this->on_tell = [](session& s) noexcept { self(s).tell_late(); };
+        if (of.sessions().join(*this)) in_ = &of;
     }
     // Of an open engine.
     template <class Engine>
@@ -74,6 +78,7 @@ public:
     explicit external_backup(Engine& db) noexcept : external_backup{db.core().store} {}
     external_backup(external_backup const&) = delete;
     external_backup& operator=(external_backup const&) = delete;
+    // Waits for a sink that is being called. Not to be called by one.
     ~external_backup();
 
     // What every call may answer before anything else: invalid_argument (the instance is closed),
@@ -149,7 +154,22 @@ private:
     [[nodiscard]] static external_backup& self(session& s) noexcept {
         return static_cast<external_backup&>(s);
     }
+    // A call from outside: the lock, and behind it the sink, which hears what the call brought about.
+    class [[nodiscard]] visit {
+    public:
+        explicit visit(external_backup& of) noexcept : held{of.lock_}, of_{&of} {}
+        visit(visit const&) = delete;
+        visit& operator=(visit const&) = delete;
+        ~visit() { of_->deliver(held); }
+        locked held;
+
+    private:
+        external_backup* of_;
+    };
     [[nodiscard]] result<void> enter(locked& held, external_call call) noexcept;
+    [[nodiscard]] result<void> begin_alone(
+        backup_kind kind, external_options const& options, session*& telling
+    ) noexcept;
     [[nodiscard]] result<void> begin_locked() noexcept;
     [[nodiscard]] external_call named(std::string_view name, std::size_t& index) const noexcept;
     [[nodiscard]] result<external_handle> open_locked(
@@ -167,13 +187,22 @@ private:
     void wait_for_readers(locked& held) noexcept;
     void leave() noexcept;
     void tear_down(locked& held, error const& why) noexcept;
-    void close_with_instance() noexcept;
-    void look(mono_time now) noexcept;
+    [[nodiscard]] bool end_by_instance(bool instance_goes) noexcept;
+    [[nodiscard]] bool look(mono_time now) noexcept;
     void expire_if_idle(mono_time now) noexcept;
     void abandon(error const& why) noexcept;
-    void tell(event_kind kind, error const& why = {}, std::uint64_t count = 0) const noexcept {
-        options_.events({.kind = kind, .why = why, .to = bounds_.end_lsn, .count = count});
+    // Under lock_: what deliver() says when it is free.
+    void tell(event_kind kind, error const& why = {}, std::uint64_t count = 0) noexcept {
+        ensure(pending_count_ < pending_.size(), "a call brings about a few events");
+        pending_[pending_count_++] = {
+            .sink = options_.events,
+            .what = {.kind = kind, .why = why, .to = bounds_.end_lsn, .count = count},
+        };
     }
+    void deliver(locked& held) noexcept;
+    // Returns: whether tell_late() has to be called.
+    [[nodiscard]] bool promise_to_tell() noexcept;
+    void tell_late() noexcept;
     [[nodiscard]] source_files<Traits> files() const noexcept { return {files_.data(), count_}; }
     [[nodiscard]] result<void> fix_truncatable();
     [[nodiscard]] bool will_stamp(database_id id) const noexcept;
@@ -182,9 +211,14 @@ private:
         std::shared_ptr<file_type> file;
         bool reading = false;
     };
+    struct untold {
+        event_sink sink;
+        event what;
+    };
 
-    instance<Traits>* in_;      // null: it was closed
-    basic_mutex<runtime> lock_; // held over the I/O of begin, roll and end, never of a page
+    [[no_unique_address]] runtime runtime_;
+    instance<Traits>* in_ = nullptr; // null: it was closed
+    basic_mutex<runtime> lock_;      // held over the I/O of begin, roll and end, never of a page
     basic_event<runtime> idle_;
     std::atomic<bool> stop_asked_{false};
     external_state state_;
@@ -198,10 +232,13 @@ private:
     std::map<std::uint64_t, slot> handles_;
     std::uint64_t last_handle_ = 0;
     std::size_t readers_ = 0;
-    bool claimed_ = false; // the instance knows of it, and will tell when it goes
-    bool ending_ = false;  // somebody waits for the readers to leave
+    bool ending_ = false; // somebody waits for the readers to leave
+    std::array<untold, 8> pending_{};
+    std::size_t pending_count_ = 0;
+    std::size_t telling_ = 0; // threads that call the sink, or have promised to
 };
 
 } // namespace jetpp::inline v1
 
 #include <jetpp/backup/detail/external_backup_bodies.hpp>
+#include <jetpp/backup/detail/external_backup_life.hpp>

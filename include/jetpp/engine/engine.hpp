@@ -304,11 +304,15 @@ public:
         if (core_ == nullptr) return error{.code = errc::closed};
         if (core_->open_snapshots.load() != 0 || core_->open_transactions.load() != 0)
             return error{.code = errc::busy};
-        if (how == close_how::stop_sessions) core_->store.sessions().close();
+        if (how == close_how::stop_sessions) core_->store.sessions().end_active();
         core_->store.look_at_sessions(); // a dead caller keeps nothing open
         if (core_->store.is_pinned()) return error{.code = errc::backup_in_progress};
         if (core_->store.is_frozen()) return error{.code = errc::freeze_sequence};
-        core_->store.sessions().close(); // none is active: they learn that there is no instance
+        // From here on no session can begin, and all learn that there is no instance.
+        if (how == close_how::stop_sessions)
+            core_->store.sessions().close();
+        else if (!core_->store.sessions().close_if_idle())
+            return error{.code = errc::backup_in_progress};
         if (background_ != nullptr) background_->stop();
         background_.reset();
         while (!core_->store.log().failed() && collect(core_->transactions(), ~std::size_t{0}) != 0

@@ -43,7 +43,8 @@ struct event {
     std::uint64_t count{};
 };
 
-// Called from any thread of the engine, outside its locks; must not call the engine back.
+// Called from any thread of the engine, outside its locks: it may call the engine and its sessions
+// back, but for what waits for that very thread: close, attach, detach, the end of a session's object.
 struct event_sink {
     void (*on_event)(void* context, event const& what) noexcept = nullptr;
     void* context = nullptr;

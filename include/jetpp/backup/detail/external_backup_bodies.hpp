@@ -1,4 +1,4 @@
-// jetpp/backup/detail/external_backup_bodies.hpp - bodies of external_backup.
+// jetpp/backup/detail/external_backup_bodies.hpp - bodies of external_backup: what it is called for.
 //
 // Included by external_backup.hpp.
 #pragma once
@@ -7,125 +7,47 @@
 
 namespace jetpp::inline v1 {
 
-// ---- entry
-
-// Under lock_.
-template <class Traits>
-result<void> external_backup<Traits>::enter(locked& held, external_call call) noexcept {
-    if (in_ == nullptr) return error{.code = errc::invalid_argument};
-    BOOST_OUTCOME_TRY(in_->pass_gate(call == external_call::begin));
-    if (ending_) return error{.code = errc::busy};
-    auto const now = in_->environment().runtime.now();
-    expire_if_idle(now);
-    last_call_ = now;
-    if (stop_asked_.load(std::memory_order_acquire)) state_.stop();
-    auto const answer = state_.ask(call);
-    if (answer.refused == errc::none) return ok();
-    auto const why = error{.code = answer.refused};
-    if (answer.tears_down) tear_down(held, why);
-    return why;
-}
-
-template <class Traits>
-auto external_backup<Traits>::now() noexcept -> condition {
-    auto held = holding{lock_};
-    return {
-        .phase = state_.phase(),
-        .incremental = state_.is_incremental(),
-        .rolled = state_.is_rolled(),
-        .stopped = state_.is_stopped() || (state_.is_active() && stop_asked_.load()),
-        .truncating = state_.is_truncating(),
-        .handles = state_.handles(),
-    };
-}
-
-template <class Traits>
-external_backup<Traits>::~external_backup() {
-    if (in_ == nullptr || !claimed_) return;
-    in_->sessions().forget(*this);
-    auto held = holding{lock_};
-    if (state_.is_active()) tear_down(held, {.code = errc::backup_aborted});
-}
-
-// The instance goes: nothing of it is touched afterwards.
-template <class Traits>
-void external_backup<Traits>::close_with_instance() noexcept {
-    auto held = holding{lock_};
-    if (state_.is_active()) {
-        stop();
-        state_.stop();
-        tear_down(held, {.code = errc::backup_stopped});
-    }
-    in_ = nullptr;
-}
-
-// By the engine, whose lock of sessions is held.
-template <class Traits>
-void external_backup<Traits>::look(mono_time now) noexcept {
-    if (!lock_.try_lock()) return; // a call is inside
-    auto const held = holding{lock_, adopt_held{}};
-    if (in_ != nullptr && !ending_) expire_if_idle(now);
-}
-// Under lock_. It is stopped, and as nothing of it can be stamped any more, its hold on the log and
-// its claim to be the only session end as well: its caller may be dead. A late one still hears why.
-template <class Traits>
-void external_backup<Traits>::expire_if_idle(mono_time now) noexcept {
-    if (!pin_ || !state_.is_active() || readers_ != 0) return;
-    if (now - last_call_ <= options_.session_timeout) return;
-    stop();
-    state_.stop();
-    abandon({.code = errc::backup_stopped});
-    this->active.store(0, std::memory_order_release);
-}
-// The abort is logged, and the log may go. Once.
-template <class Traits>
-void external_backup<Traits>::abandon(error const& why) noexcept {
-    if (!pin_) return;
-    (void)log_backup_end<Traits>(*in_, set_, kind_, backup_status::aborted, bounds_, 0, {});
-    tell(event_kind::backup_failed, why);
-    this->release_log(*in_);
-}
-
-template <class Traits>
-void external_backup<Traits>::wait_for_readers(locked& held) noexcept {
-    ending_ = true;
-    while (readers_ != 0) {
-        auto const ticket = idle_.ticket();
-        held.unlock();
-        idle_.wait(ticket);
-        held.lock();
-    }
-    ending_ = false;
-}
-
 // ---- begin
 
 template <class Traits>
 result<void> external_backup<Traits>::begin(
     backup_kind kind, external_options const& options
 ) noexcept {
-    {
-        auto held = holding{lock_};
-        if (!state_.is_active()) stop_asked_.store(false, std::memory_order_release);
-        BOOST_OUTCOME_TRY(enter(held, external_call::begin));
-    }
-    if (kind == backup_kind::pages) return error{.code = errc::unsupported};
-    auto const running = error{.code = errc::backup_in_progress};
-    in_->look_at_sessions(); // a dead caller's session is in nobody's way
-    if (!in_->sessions().claim(*this)) return running;
-    claimed_ = true;
-    auto held = holding{lock_};
-    if (state_.is_active()) return running;
-    options_ = options;
-    kind_ = kind;
-    auto done = begin_locked();
-    if (!done) {
-        if (bounds_.begin_lsn)
-            (void
-            )log_backup_end<Traits>(*in_, set_, kind_, backup_status::aborted, bounds_, 0, files());
-        leave();
-    }
+    auto* telling = static_cast<session*>(nullptr); // a dead caller's, which this one replaces
+    auto done = begin_alone(kind, options, telling);
+    if (telling != nullptr) telling->on_tell(*telling);
     return done;
+}
+
+// The lock is held from the look at the instance to the last use of it: a close comes before or after.
+template <class Traits>
+result<void> external_backup<Traits>::begin_alone(
+    backup_kind kind, external_options const& options, session*& telling
+) noexcept {
+    for (std::uint32_t turn = 0;; ++turn) {
+        {
+            auto call = visit{*this};
+            if (!state_.is_active()) stop_asked_.store(false, std::memory_order_release);
+            BOOST_OUTCOME_TRY(enter(call.held, external_call::begin));
+            if (kind == backup_kind::pages) return error{.code = errc::unsupported};
+            auto const answer = in_->sessions().try_claim(*this, runtime_.now(), telling);
+            if (answer == claim_answer::refused) return error{.code = errc::backup_in_progress};
+            if (answer == claim_answer::claimed) {
+                options_ = options;
+                kind_ = kind;
+                auto done = begin_locked();
+                if (!done) {
+                    if (bounds_.begin_lsn)
+                        (void)log_backup_end<Traits>(
+                            *in_, set_, kind_, backup_status::aborted, bounds_, 0, files()
+                        );
+                    leave();
+                }
+                return done;
+            }
+        }
+        runtime_.relax(turn);
+    }
 }
 
 template <class Traits>
@@ -153,8 +75,8 @@ result<void> external_backup<Traits>::begin_locked() noexcept {
 template <class Traits>
 result<std::vector<external_database>> external_backup<Traits>::list_databases() noexcept {
     return guarded([&]() -> result<std::vector<external_database>> {
-        auto held = holding{lock_};
-        BOOST_OUTCOME_TRY(enter(held, external_call::list_databases));
+        auto call = visit{*this};
+        BOOST_OUTCOME_TRY(enter(call.held, external_call::list_databases));
         auto all = std::vector<external_database>{};
         for (std::size_t i = 0; i < count_; ++i) {
             if (state_.is_failed(i)) continue;
@@ -198,8 +120,8 @@ result<external_handle> external_backup<Traits>::open(
     std::string_view name, std::uint64_t offset
 ) noexcept {
     return guarded([&]() -> result<external_handle> {
-        auto held = holding{lock_};
-        return open_locked(held, name, offset);
+        auto call = visit{*this};
+        return open_locked(call.held, name, offset);
     });
 }
 
@@ -254,7 +176,8 @@ template <class Traits>
 result<std::size_t> external_backup<Traits>::read(
     external_handle const& from, bytes into
 ) noexcept {
-    auto held = holding{lock_};
+    auto call = visit{*this};
+    auto& held = call.held;
     auto const found = handles_.find(from.number);
     auto const fits = !into.empty() && into.size() % page_size == 0 && found != handles_.end();
     BOOST_OUTCOME_TRY(enter(held, fits ? external_call::read : external_call::read_wrongly));
@@ -299,10 +222,11 @@ void external_backup<Traits>::read_failed(
 
 template <class Traits>
 result<void> external_backup<Traits>::close(external_handle const& which) noexcept {
-    auto held = holding{lock_};
+    auto call = visit{*this};
     auto const found = handles_.find(which.number);
     auto const known = found != handles_.end();
-    BOOST_OUTCOME_TRY(enter(held, known ? external_call::close : external_call::close_unknown));
+    BOOST_OUTCOME_TRY(enter(call.held, known ? external_call::close : external_call::close_unknown)
+    );
     if (found->second.reading) return error{.code = errc::busy};
     auto const& file = *found->second.file;
     auto stored = true;
@@ -324,9 +248,9 @@ result<void> external_backup<Traits>::close(external_handle const& which) noexce
 template <class Traits>
 result<std::vector<external_segment>> external_backup<Traits>::list_logs() noexcept {
     return guarded([&]() -> result<std::vector<external_segment>> {
-        auto held = holding{lock_};
-        BOOST_OUTCOME_TRY(enter(held, external_call::list_logs));
-        BOOST_OUTCOME_TRY(roll(held));
+        auto call = visit{*this};
+        BOOST_OUTCOME_TRY(enter(call.held, external_call::list_logs));
+        BOOST_OUTCOME_TRY(roll(call.held));
         auto all = std::vector<external_segment>{};
         for (auto const& one : chain_)
             all.push_back(
@@ -344,9 +268,9 @@ result<std::vector<external_segment>> external_backup<Traits>::list_logs() noexc
 template <class Traits>
 result<std::vector<external_segment>> external_backup<Traits>::list_truncatable() noexcept {
     return guarded([&]() -> result<std::vector<external_segment>> {
-        auto held = holding{lock_};
-        BOOST_OUTCOME_TRY(enter(held, external_call::list_truncatable));
-        BOOST_OUTCOME_TRY(roll(held));
+        auto call = visit{*this};
+        BOOST_OUTCOME_TRY(enter(call.held, external_call::list_truncatable));
+        BOOST_OUTCOME_TRY(roll(call.held));
         return truncatable_;
     });
 }
@@ -417,8 +341,8 @@ bool external_backup<Traits>::will_stamp(database_id id) const noexcept {
 
 template <class Traits>
 result<void> external_backup<Traits>::truncate() noexcept {
-    auto held = holding{lock_};
-    auto entered = enter(held, external_call::truncate);
+    auto call = visit{*this};
+    auto entered = enter(call.held, external_call::truncate);
     if (!entered && entered.error().code == errc::logs_unread)
         return entered.error().with_lsn(chain_[state_.first_unread()].from());
     if (entered) state_.truncation_asked();
@@ -431,11 +355,12 @@ template <class Traits>
 result<external_report> external_backup<Traits>::end(
     external_end how, std::optional<backup_kind> as
 ) noexcept {
-    auto held = holding{lock_};
-    auto const call = how == external_end::normal  ? external_call::end_normal
-                      : how == external_end::abort ? external_call::end_abort
-                                                   : external_call::end_wrongly;
-    BOOST_OUTCOME_TRY(enter(held, call));
+    auto const asked = how == external_end::normal  ? external_call::end_normal
+                       : how == external_end::abort ? external_call::end_abort
+                                                    : external_call::end_wrongly;
+    auto call = visit{*this};
+    auto& held = call.held;
+    BOOST_OUTCOME_TRY(enter(held, asked));
     wait_for_readers(held);
     if (!state_.is_active()) return error{.code = errc::backup_stopped}; // the instance closed
     drop_handles();
@@ -444,7 +369,7 @@ result<external_report> external_backup<Traits>::end(
         fill_report(report);
         return ok();
     });
-    if (call == external_call::end_abort) {
+    if (asked == external_call::end_abort) {
         tear_down(held, {.code = errc::backup_aborted});
         return report;
     }
@@ -519,35 +444,6 @@ void external_backup<Traits>::fill_report(external_report& report) {
         bounds_.copy_end_lsn = later(bounds_.copy_end_lsn, state_.trailer_end(i));
     }
     report.bounds = bounds_;
-}
-
-template <class Traits>
-void external_backup<Traits>::drop_handles() noexcept {
-    for (auto i = handles_.begin(); i != handles_.end(); i = handles_.erase(i)) state_.closed();
-}
-
-// Under lock_. Nothing is stamped; the log may go.
-template <class Traits>
-void external_backup<Traits>::tear_down(locked& held, error const& why) noexcept {
-    wait_for_readers(held); // they use files that the pin keeps attached
-    if (!state_.is_active()) return;
-    abandon(why);
-    leave();
-}
-
-template <class Traits>
-void external_backup<Traits>::leave() noexcept {
-    this->release_log(*in_);
-    handles_.clear();
-    state_.ended();
-    stop_asked_.store(false, std::memory_order_release);
-    bounds_ = {};
-    frozen_ = {};
-    files_ = {};
-    count_ = 0;
-    chain_.clear();
-    truncatable_.clear();
-    this->active.store(0, std::memory_order_release);
 }
 
 } // namespace jetpp::inline v1
