@@ -4,9 +4,12 @@
 #include <jetpp/restore.hpp>
 
 #include <algorithm>
+#include <array>
+#include <random>
 #include <string_view>
 #include <vector>
 
+#include "../budget.hpp"
 #include "bed.hpp"
 
 namespace jetpp_test::retire_sets_cases {
@@ -67,6 +70,114 @@ TEST_CASE("what a set that stays stands on stays, and so does another's", "[back
         CHECK(good(verify_repository(env, "/repo")).is_good());
         good(std::move(b.db).close());
     });
+}
+
+TEST_CASE("no set retires while another is made, for it may be the base", "[backup]") {
+    auto tape = choice_tape{4};
+    auto world = simulated_world{tape};
+    auto const env = world.environment();
+    world.run([&] {
+        auto b = bed<sim_policies>{env};
+        b.work(200, 1);
+        auto const first = take(b, backup_kind::full, "jet").set;
+        b.work(100, 2);
+        auto sets = good(repository<sim_env>::open(env, "/repo"));
+        {
+            auto options = backup_options{};
+            options.kind = backup_kind::incremental;
+            options.find_base = [&](uuid const& set, std::uint64_t hash) {
+                return sets.find_set(set, hash);
+            };
+            auto sink = good(directory_sink<sim_env>::create(env, sets));
+            auto job =
+                backup_job<sim_engine::traits, directory_sink<sim_env>>{b.store(), sink, options};
+            good(job.open());
+            auto chunk = good(backup_chunk::create());
+            auto more = good(job.read(chunk));
+            b.work(100, 3);
+            auto const second = take(b, backup_kind::full, "jet").set; // makes its set meanwhile
+            CHECK(code_of(retire_sets(sets, second, "jet")) == errc::in_use);
+            for (; more; more = good(job.read(chunk))) good(job.write(chunk));
+            (void)good(job.finish());
+            CHECK(good(retire_sets(sets, second, "jet")) == 0); // and now it is known
+        }
+        CHECK(has(sets_in(env), first));
+        CHECK(good(verify_repository(env, "/repo")).is_good());
+        {
+            auto given_up = good(directory_sink<sim_env>::create(env, sets));
+            given_up.abandon();
+            CHECK(sets.hold_alone().has_value());
+        }
+        good(std::move(b.db).close());
+    });
+}
+
+// Makes sets, and retires the older ones behind each full one, beside others who do the same.
+struct keeper {
+    engine<task_policies>* db;
+    sim_env env;
+    std::string_view tag;
+    unsigned seed;
+    unsigned retired = 0;
+    unsigned refused = 0;
+    static void run(void* raw) {
+        auto& self = *static_cast<keeper*>(raw);
+        auto random = std::mt19937{self.seed};
+        for (auto i = 0; i < 6; ++i) {
+            auto options = backup_options{};
+            options.kind = random() % 2 == 0 ? backup_kind::full : backup_kind::incremental;
+            options.tag = self.tag;
+            auto const made = run_backup_to(*self.db, "/repo", options);
+            if (!made) { // its base had gone, before it was held
+                if (made.error().code != errc::base_not_here) FAIL(describe(made.error()).c_str());
+                continue;
+            }
+            auto sets = good(repository<sim_env>::open(self.env, "/repo"));
+            auto const gone = retire_sets(sets, made.assume_value().set, self.tag);
+            if (gone)
+                self.retired += static_cast<unsigned>(gone.assume_value());
+            else if (gone.error().code == errc::in_use)
+                ++self.refused;
+            else
+                FAIL(describe(gone.error()).c_str());
+        }
+    }
+};
+
+TEST_CASE("backups of several into one repository leave only sets that restore", "[backup]") {
+    auto retired = 0U;
+    auto refused = 0U;
+    for (std::uint64_t seed = 1; seed <= rounds(6); ++seed) {
+        CAPTURE(seed);
+        auto tape = choice_tape{seed};
+        auto world = simulated_world{tape};
+        auto const env = world.environment();
+        world.run([&] {
+            auto b = bed<task_policies>{env};
+            b.work(40, static_cast<unsigned>(seed));
+            (void)good(run_backup_to(b.db, "/repo"));
+            auto keepers = std::array{
+                keeper{&b.db, env, "jet", static_cast<unsigned>(seed)},
+                keeper{&b.db, env, "jet", static_cast<unsigned>(seed) + 1000},
+                keeper{&b.db, env, "mine", static_cast<unsigned>(seed) + 2000},
+            };
+            auto tasks = std::vector<simulated_task>{};
+            for (auto& one : keepers)
+                tasks.push_back(good(simulated_runtime{}.spawn("keeper", &keeper::run, &one)));
+            b.work(60, static_cast<unsigned>(seed) + 1);
+            for (auto& one : tasks) one.join();
+            for (auto const& one : keepers) {
+                retired += one.retired;
+                refused += one.refused;
+            }
+            good(std::move(b.db).close());
+            auto const report = good(verify_repository(env, "/repo"));
+            for (auto const& found : report.findings)
+                FAIL(found.set << "/" << found.file << ": " << describe(found.why).c_str());
+        });
+    }
+    CHECK(retired > 3);
+    CHECK(refused > 3);
 }
 
 TEST_CASE(

@@ -7,7 +7,9 @@
 #include <atomic>
 #include <cstring>
 #include <map>
+#include <optional>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "world.hpp"
@@ -327,6 +329,38 @@ TEMPLATE_TEST_CASE(
     CHECK(code_of(s.dir.acquire_lock("jet.lock")) == errc::none);
     CHECK(code_of(s.dir.acquire_lock("jet.lock")) == errc::none);
     CHECK(listing(s.dir).contains("jet.lock"));
+}
+
+TEMPLATE_TEST_CASE(
+    "a shared lock keeps exclusive ones away, and no other shared one",
+    "[env][storage]",
+    posix_world,
+    memory_world
+) {
+    auto s = suite<TestType>{};
+    auto const take = [&](lock_how how) { return s.dir.acquire_lock("jet.lock", how); };
+    {
+        auto one = good(take(lock_how::shared));
+        auto two = std::optional{good(take(lock_how::shared))};
+        CHECK(code_of(take(lock_how::exclusive)) == errc::in_use);
+        two.reset();
+        CHECK(code_of(take(lock_how::exclusive)) == errc::in_use);
+        auto moved = std::move(one);
+        CHECK(code_of(take(lock_how::exclusive)) == errc::in_use);
+        moved = good(s.dir.acquire_lock("another.lock")); // and the first is free
+    }
+    {
+        auto held = good(take(lock_how::exclusive));
+        CHECK(code_of(take(lock_how::shared)) == errc::in_use);
+        auto shared = good(s.dir.acquire_lock("another.lock", lock_how::shared));
+        std::swap(held, shared); // each is let go of as it was taken
+        {
+            auto const gone = std::move(held);
+        }
+        CHECK(code_of(s.dir.acquire_lock("another.lock")) == errc::none);
+        CHECK(code_of(take(lock_how::shared)) == errc::in_use);
+    }
+    CHECK(code_of(take(lock_how::exclusive)) == errc::none);
 }
 
 TEMPLATE_TEST_CASE("free space is at most the total", "[env][storage]", posix_world, memory_world) {

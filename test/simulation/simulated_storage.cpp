@@ -168,6 +168,29 @@ TEST_CASE("a lock is held once, and not over a crash", "[simulation][storage]") 
     CHECK(db.acquire_lock("jet.lock").error().code == errc::in_use);
 }
 
+TEST_CASE("a shared lock is held by many, and not over a crash", "[simulation][storage]") {
+    auto disk = fresh{};
+    auto const take = [&](lock_how how) { return disk.db.acquire_lock("jet.lock", how); };
+    auto one = take(lock_how::shared);
+    auto two = take(lock_how::shared);
+    REQUIRE(one.has_value());
+    REQUIRE(two.has_value());
+    CHECK(take(lock_how::exclusive).error().code == errc::in_use);
+    {
+        auto const gone = std::move(two).value();
+    }
+    CHECK(take(lock_how::exclusive).error().code == errc::in_use);
+    disk.machine.thaw(crash_policy::all);
+    auto db = open_db(disk.machine);
+    auto const alone = db.acquire_lock("jet.lock");
+    REQUIRE(alone.has_value());
+    // The lock of the dead process lets go of nothing.
+    {
+        auto const dead = std::move(one).value();
+    }
+    CHECK(db.acquire_lock("jet.lock", lock_how::shared).error().code == errc::in_use);
+}
+
 TEST_CASE("direct calls must be aligned", "[simulation][storage]") {
     auto disk = fresh{};
     auto file = disk.db.open("f", {.mode = open_mode::create_new, .io = io_mode::direct}).value();

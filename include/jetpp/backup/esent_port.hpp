@@ -235,8 +235,10 @@ public:
             BOOST_OUTCOME_TRY(auto const report, run_in_place(store, sink, options));
             if (report.stamp_problem) return *report.stamp_problem;
             if (incremental || !keeps) return ok();
-            // The set stands, whatever comes of the older ones.
-            BOOST_OUTCOME_TRY(retire_sets(sets, report.set, esent_tag));
+            // The set stands, whatever comes of the older ones. Where somebody makes a set, they stay
+            // until the next call.
+            auto const retired = retire_sets(sets, report.set, esent_tag);
+            if (!retired && retired.error().code != errc::in_use) return retired.error();
             return ok();
         });
     }

@@ -40,6 +40,8 @@ public:
         name_ = {};
         name_.add(utc_text::compact(env_.runtime.wall()).view()).add("-received-");
         name_.add({hex.data(), hex.size()});
+        BOOST_OUTCOME_TRY(auto held, into_->hold_sets(env_));
+        held_.emplace(std::move(held));
         BOOST_OUTCOME_TRY(auto made, into_->make_set(name_));
         auto entries = array_list<directory_entry>{};
         BOOST_OUTCOME_TRY(made.list(entries));
@@ -86,6 +88,7 @@ public:
         BOOST_OUTCOME_TRY(set_->sync());
         BOOST_OUTCOME_TRY(publish_file(env_, *set_, manifest_file_name, as_bytes(got.sealed)));
         set_.reset();
+        held_.reset();
         return ok();
     }
     [[nodiscard]] file_name const& name() const noexcept { return name_; }
@@ -118,6 +121,7 @@ private:
     [[no_unique_address]] Env env_;
     repository<Env>* into_;
     file_name name_{};
+    std::optional<typename Env::lock> held_; // no set of the repository goes meanwhile
     std::optional<typename Env::directory> set_;
     std::array<writer, stream_parts_open_max> writers_{};
     array_list<file_name> made_;

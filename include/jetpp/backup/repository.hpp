@@ -5,8 +5,12 @@
 //                                      part-0001-log.jbs
 //                                      manifest.json          the set exists since this does
 // Names are hints, the headers inside rule. Nothing that was published is ever written again.
+// Locks    on jetpp.repo: whoever makes a set holds it shared, from before he looks for what the set
+//          stands on until it is published; whoever removes sets holds it alone. So a base cannot go
+//          while a set over it is made, and a set under construction is nobody's to remove.
 // Threads  one owner. Several processes may add sets at once: names are unique.
 // Owns     the open directories.
+// Source   backup rules R47 to R50.
 #pragma once
 
 #include <jetpp/backup/file_output.hpp>
@@ -20,6 +24,7 @@
 #include <jetpp/env/environment.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <new>
@@ -47,6 +52,7 @@ template <any_environment Env>
 class repository {
 public:
     using directory = typename Env::directory;
+    using lock = typename Env::lock;
 
     // Errors: not_found (no directory, or no repository), set_damaged (jetpp.repo), those of
     // storage, out_of_memory.
@@ -57,6 +63,24 @@ public:
     // Errors: as open; invalid_argument (the directory holds an instance).
     [[nodiscard]] static result<repository> open_or_create(Env env, path_view path) noexcept {
         return open(env, path, directory_how::create_if_missing);
+    }
+
+    // While it is held, no set goes. Waits for who removes sets, which takes moments.
+    // Errors: in_use (he did not end within `patience`), of storage.
+    static constexpr mono_time patience = std::chrono::seconds{10};
+    [[nodiscard]] result<lock> hold_sets(Env env) noexcept {
+        auto const still = std::uint32_t{0};
+        for (auto const until = env.runtime.now() + patience;;) {
+            auto held = root_->acquire_lock(repository_file_name, lock_how::shared);
+            auto const now = env.runtime.now();
+            if (held || held.error().code != errc::in_use || now >= until)
+                return about(std::move(held));
+            env.runtime.park(&still, 0, now + std::chrono::milliseconds{10});
+        }
+    }
+    // Nobody makes a set while it is held. Never waits. Errors: in_use, of storage.
+    [[nodiscard]] result<lock> hold_alone() noexcept {
+        return about(root_->acquire_lock(repository_file_name, lock_how::exclusive));
     }
 
     struct entry {
@@ -137,6 +161,11 @@ public:
 private:
     repository() noexcept = default;
 
+    [[nodiscard]] static result<lock> about(result<lock>&& taken) noexcept {
+        if (!taken) return taken.error().with_file(file_kind::repository);
+        return std::move(taken);
+    }
+
     [[nodiscard]] static result<repository> open(
         Env env, path_view path, directory_how how
     ) noexcept {
@@ -193,20 +222,23 @@ private:
     std::optional<directory> sets_;
 };
 
-// Adds one set to a repository.
+// Adds one set to a repository. Holds its sets from create() until the set is published or given up.
 template <any_environment Env>
 class directory_sink {
 public:
     // Lifetime: the repository outlives the sink.
-    // Errors: out_of_memory.
+    // Errors: out_of_memory; in_use (see hold_sets), of storage.
     [[nodiscard]] static result<directory_sink> create(Env env, repository<Env>& into) noexcept {
         BOOST_OUTCOME_TRY(auto part, appended_file<Env>::create(env));
-        return directory_sink{env, into, std::move(part)};
+        auto made = directory_sink{env, into, std::move(part)};
+        BOOST_OUTCOME_TRY(made.hold());
+        return made;
     }
 
     [[nodiscard]] backup_receipt receipt() const noexcept { return backup_receipt::durable; }
     [[nodiscard]] result<void> begin(set_name const& name) noexcept {
         name_ = set_directory_name(name);
+        BOOST_OUTCOME_TRY(hold());
         BOOST_OUTCOME_TRY(auto set, into_->make_set(name_));
         set_.emplace(std::move(set));
         return ok();
@@ -222,15 +254,18 @@ public:
     [[nodiscard]] result<backup_receipt> finish(const_bytes manifest) noexcept {
         BOOST_OUTCOME_TRY(set_->sync()); // the names of the parts
         BOOST_OUTCOME_TRY(publish_file(env_, *set_, manifest_file_name, manifest));
+        held_.reset();
         return receipt();
     }
     void abandon() noexcept {
         part_.drop();
-        if (!set_) return;
-        for (auto const& name : made_) (void)set_->remove(name);
-        made_.clear();
-        set_.reset();
-        into_->remove_set(name_);
+        if (set_) {
+            for (auto const& name : made_) (void)set_->remove(name);
+            made_.clear();
+            set_.reset();
+            into_->remove_set(name_);
+        }
+        held_.reset();
     }
 
     // The set as it lies there, to be read back before finish(). Requires: begin(), no open part.
@@ -245,9 +280,17 @@ private:
     directory_sink(Env env, repository<Env>& into, appended_file<Env> part) noexcept
         : env_{env}, into_{&into}, part_{std::move(part)} {}
 
+    [[nodiscard]] result<void> hold() noexcept {
+        if (held_) return ok();
+        BOOST_OUTCOME_TRY(auto held, into_->hold_sets(env_));
+        held_.emplace(std::move(held));
+        return ok();
+    }
+
     [[no_unique_address]] Env env_;
     repository<Env>* into_;
     file_name name_{};
+    std::optional<typename Env::lock> held_;
     std::optional<typename Env::directory> set_;
     appended_file<Env> part_;
     array_list<file_name> made_;

@@ -3,9 +3,11 @@
 // For callers that keep one backup and mean the newest (JetBackup with its atomic flag). What goes
 // bears the tag, lies on the way to the newest set in its history, and is no base of a set that
 // stays. A set goes manifest first, so that at each moment it is whole or is none; the youngest
-// goes first, so that nothing ever stands without its base.
+// goes first, so that nothing ever stands without its base. The repository is held alone meanwhile:
+// a set that somebody is making may stand on one that would go, and nothing says so before it is
+// published.
 // Threads  one owner. Whoever reads an old set meanwhile finds it gone.
-// Source   backup rules R49, R70.
+// Source   backup rules R49, R50, R70.
 #pragma once
 
 #include <jetpp/backup/lineage.hpp>
@@ -62,12 +64,14 @@ namespace jetpp::inline v1 {
     return going;
 }
 
-// Returns: how many went. Errors: of storage: the rest stays, and the newest set stands.
+// Returns: how many went. Errors: in_use (a set is being made: nothing went; a later call does it); of
+// storage: the rest stays, and the newest set stands.
 template <any_environment Env>
 [[nodiscard]] result<std::size_t> retire_sets(
     repository<Env>& in, uuid const& newest, std::string_view tag
 ) noexcept {
     return guarded([&]() -> result<std::size_t> {
+        BOOST_OUTCOME_TRY(auto const alone, in.hold_alone());
         BOOST_OUTCOME_TRY(auto const all, list_sets(in));
         auto const going = retirable_sets(all, newest, tag);
         for (auto const* const one : going) {

@@ -109,12 +109,13 @@ public:
     basic_memory_lock& operator=(basic_memory_lock&& other) noexcept {
         std::swap(world_, other.world_);
         std::swap(node_, other.node_);
+        std::swap(how_, other.how_);
         return *this;
     }
     ~basic_memory_lock() {
         if (!node_) return;
         auto const hold = holding{world_->names};
-        node_->locked = false;
+        node_->locked.give_back(how_);
     }
 
 private:
@@ -122,11 +123,12 @@ private:
     using world = detail::memory_world<Runtime>;
     using node = detail::memory_node<Runtime>;
 
-    basic_memory_lock(detail::counted<world> in, detail::counted<node> what) noexcept
-        : world_{std::move(in)}, node_{std::move(what)} {}
+    basic_memory_lock(detail::counted<world> in, detail::counted<node> what, lock_how how) noexcept
+        : world_{std::move(in)}, node_{std::move(what)}, how_{how} {}
 
     detail::counted<world> world_;
     detail::counted<node> node_;
+    lock_how how_ = lock_how::exclusive;
 };
 
 template <runtime Runtime>
@@ -208,12 +210,13 @@ public:
     [[nodiscard]] result<void> sync() noexcept { return ok(); }
 
     // Never waits. Errors: in_use.
-    [[nodiscard]] result<lock> acquire_lock(file_name const& name) noexcept {
+    [[nodiscard]] result<lock> acquire_lock(
+        file_name const& name, lock_how how = lock_how::exclusive
+    ) noexcept {
         auto const hold = holding{world_->names};
         BOOST_OUTCOME_TRY(auto found, find_file(name, open_mode::open_or_create));
-        if (std::exchange(found->locked, true))
-            return error{.code = errc::in_use, .os_errno = EWOULDBLOCK};
-        return lock{world_, std::move(found)};
+        if (!found->locked.take(how)) return error{.code = errc::in_use, .os_errno = EWOULDBLOCK};
+        return lock{world_, std::move(found), how};
     }
 
     [[nodiscard]] result<space_info> space() noexcept {

@@ -131,11 +131,13 @@ public:
     }
 
     // Never waits. Errors: in_use.
-    [[nodiscard]] result<lock> acquire_lock(file_name const& name) noexcept {
+    [[nodiscard]] result<lock> acquire_lock(
+        file_name const& name, lock_how how = lock_how::exclusive
+    ) noexcept {
+        auto const operation = (how == lock_how::shared ? LOCK_SH : LOCK_EX) | LOCK_NB;
         for (auto turn = 0; turn < tries_max; ++turn) {
             BOOST_OUTCOME_TRY(auto fd, open_regular(name, open_mode::open_or_create));
-            auto const locked =
-                detail::uninterrupted([&] { return ::flock(fd.get(), LOCK_EX | LOCK_NB); });
+            auto const locked = detail::uninterrupted([&] { return ::flock(fd.get(), operation); });
             if (locked != 0) {
                 auto failed = detail::last_os_error();
                 if (failed.os_errno == EWOULDBLOCK) failed.code = errc::in_use;

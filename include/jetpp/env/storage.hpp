@@ -68,6 +68,10 @@ struct open_how {
 enum class directory_how : std::uint8_t { must_exist, create_if_missing };
 enum class rename_how : std::uint8_t { replace, no_replace };
 enum class sync_how : std::uint8_t { data, full }; // fdatasync, fsync
+enum class lock_how : std::uint8_t {
+    exclusive, // nobody else holds it
+    shared,    // nobody holds it exclusively
+};
 enum class write_how : std::uint8_t {
     cached,  // durable after a later sync
     durable, // these bytes are on the device when the call returns (DSYNC)
@@ -80,6 +84,29 @@ struct geometry {
 };
 
 enum class entry_kind : std::uint8_t { file, directory, other };
+
+// Who holds a lock file, for storages that keep that themselves. Threads: one at a time.
+class lock_holders {
+public:
+    // Returns: false if it is held so that it cannot be taken so.
+    [[nodiscard]] constexpr bool take(lock_how how) noexcept {
+        if (exclusive_ || (how == lock_how::exclusive && shared_ != 0)) return false;
+        exclusive_ = how == lock_how::exclusive;
+        shared_ += how == lock_how::shared ? 1U : 0U;
+        return true;
+    }
+    // Requires: it was taken so.
+    constexpr void give_back(lock_how how) noexcept {
+        if (how == lock_how::exclusive)
+            exclusive_ = false;
+        else
+            --shared_;
+    }
+
+private:
+    std::uint32_t shared_ = 0;
+    bool exclusive_ = false;
+};
 
 struct directory_entry {
     file_name name;
@@ -132,7 +159,9 @@ concept storage_directory =
         // Replaces what is in `into`: without "." and "..", in any order.
         { d.list(into) } noexcept -> std::same_as<result<void>>;
         { d.sync() } noexcept -> std::same_as<result<void>>;
-        { d.acquire_lock(n) } noexcept -> std::same_as<result<typename D::lock>>; // in_use
+        // Never waits. Without a second argument: exclusive. Errors: in_use.
+        { d.acquire_lock(n) } noexcept -> std::same_as<result<typename D::lock>>;
+        { d.acquire_lock(n, lock_how{}) } noexcept -> std::same_as<result<typename D::lock>>;
         { d.space() } noexcept -> std::same_as<result<space_info>>;
         { d.open_dir(n, directory_how{}) } noexcept -> std::same_as<result<D>>;
         // Header and ring bytes. Zero-filled if the file is missing or of another size, else as

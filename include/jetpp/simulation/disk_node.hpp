@@ -95,7 +95,7 @@ struct disk_node {
 
     entry_kind kind = entry_kind::file;
     std::uint32_t open_count{};
-    bool locked{};
+    lock_holders locked{};
     std::string name{}; // the newest, for faults and traces
     // of a file
     file_content seen{};

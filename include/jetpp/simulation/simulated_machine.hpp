@@ -190,7 +190,7 @@ private:
         calls_ = changes_ = crash_call_ = crash_change_ = 0;
         for (auto& [id, node] : disk_.nodes()) {
             node.open_count = 0;
-            node.locked = false;
+            node.locked = {};
         }
         rings_.clear();
         disk_.ring_copies().clear();

@@ -85,13 +85,19 @@ class simulated_lock : public simulated_handle {
 public:
     simulated_lock() noexcept = default;
     simulated_lock(simulated_lock&&) noexcept = default;
-    simulated_lock& operator=(simulated_lock&&) noexcept = default;
+    simulated_lock& operator=(simulated_lock&& other) noexcept {
+        simulated_handle::operator=(std::move(other));
+        std::swap(how_, other.how_);
+        return *this;
+    }
     ~simulated_lock();
 
 private:
     friend class simulated_directory;
-    explicit simulated_lock(simulated_handle&& opened) noexcept
-        : simulated_handle{std::move(opened)} {}
+    simulated_lock(simulated_handle&& opened, lock_how how) noexcept
+        : simulated_handle{std::move(opened)}, how_{how} {}
+
+    lock_how how_ = lock_how::exclusive;
 };
 
 class simulated_ring {
@@ -135,7 +141,9 @@ public:
     [[nodiscard]] result<void> remove(file_name const& name) noexcept;
     [[nodiscard]] result<void> list(array_list<directory_entry>& into) noexcept;
     [[nodiscard]] result<void> sync() noexcept;
-    [[nodiscard]] result<lock> acquire_lock(file_name const& name) noexcept;
+    [[nodiscard]] result<lock> acquire_lock(
+        file_name const& name, lock_how how = lock_how::exclusive
+    ) noexcept;
     [[nodiscard]] result<space_info> space() noexcept;
     [[nodiscard]] result<simulated_directory> open_dir(
         file_name const& name, directory_how how

@@ -287,7 +287,7 @@ struct memory_node : counts<Runtime> {
     }
 
     entry_kind const kind;
-    bool locked = false;        // under names
+    lock_holders locked{};      // under names
     array_list<child> children; // under names
     basic_mutex<Runtime> latch;
     memory_content<Runtime> content; // under latch

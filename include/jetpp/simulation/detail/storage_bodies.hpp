@@ -41,7 +41,7 @@ inline void simulated_handle::release() noexcept {
 }
 
 inline simulated_lock::~simulated_lock() {
-    if (is_of_this_life()) machine_->disk_.node(node_).locked = false;
+    if (is_of_this_life()) machine_->disk_.node(node_).locked.give_back(how_);
 }
 
 inline simulated_ring::~simulated_ring() {
@@ -395,7 +395,9 @@ inline result<void> simulated_directory::sync() noexcept {
     return ok();
 }
 
-inline result<simulated_lock> simulated_directory::acquire_lock(file_name const& name) noexcept {
+inline result<simulated_lock> simulated_directory::acquire_lock(
+    file_name const& name, lock_how how
+) noexcept {
     if (!is_open()) return detail::closed_handle;
     BOOST_OUTCOME_TRY(
         auto opened,
@@ -403,10 +405,9 @@ inline result<simulated_lock> simulated_directory::acquire_lock(file_name const&
             storage_call::acquire_lock, name, entry_kind::file, open_mode::open_or_create
         )
     );
-    auto& node = machine_->disk_.node(opened.node_);
-    if (node.locked) return error{.code = errc::in_use, .os_errno = 11};
-    node.locked = true;
-    return simulated_lock{std::move(opened)};
+    if (!machine_->disk_.node(opened.node_).locked.take(how))
+        return error{.code = errc::in_use, .os_errno = 11};
+    return simulated_lock{std::move(opened), how};
 }
 
 inline result<space_info> simulated_directory::space() noexcept {
