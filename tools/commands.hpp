@@ -131,6 +131,15 @@ struct list_request {
 };
 void list_repository(list_request const& request);
 
+struct prune_request {
+    std::string repository{};
+    std::size_t keep = 0;
+    bool orphans = false;
+    bool dry_run = false;
+    bool json = false;
+};
+void prune(prune_request const& request);
+
 // Both: of an instance, a repository or a set.
 void print_info(std::string const& path);
 struct verify_request {

@@ -329,6 +329,27 @@ void add_log_commands(
     marking.add_option("LABEL", to_mark.label, "up to 255 bytes of UTF-8")->required();
 }
 
+void add_prune(CLI::App& app, prune_request& request) {
+    auto& command = *add_command(
+        app, "prune", "remove old sets, and none that what stays needs", request, prune
+    );
+    command.add_option("REPO", request.repository, "a repository")->required();
+    command
+        .add_option(
+            "--keep",
+            request.keep,
+            "of each timeline, so many full or copy sets stay, whatever is younger, and what they "
+            "need"
+        )
+        ->required()
+        ->check(CLI::PositiveNumber);
+    command.add_flag(
+        "--orphans", request.orphans, "backups that were never finished go too, resumable or not"
+    );
+    command.add_flag("--dry-run", request.dry_run, "only print what would go");
+    command.add_flag("--json", request.json, "the report as one JSON object");
+}
+
 int run(int argc, char** argv) {
     auto app = CLI::App{"jetpp - a transactional storage engine", "jetpp"};
     app.require_subcommand(1);
@@ -344,6 +365,7 @@ int run(int argc, char** argv) {
     auto to_mark = point_request{};
     auto to_restore = restore_request{};
     auto to_list = list_request{};
+    auto to_prune = prune_request{};
     auto to_read = key_request{};
     auto to_verify = verify_request{};
     auto to_describe = std::string{};
@@ -354,6 +376,7 @@ int run(int argc, char** argv) {
     add_backup(app, to_back_up);
     add_log_commands(app, to_truncate, to_unpin, to_mark);
     add_restore(app, to_restore, to_read);
+    add_prune(app, to_prune);
     auto& listing = *add_command(
         app,
         "list",

@@ -1,8 +1,10 @@
-// test/backup/chains.cpp - random chains of sets, under writers, restore what the model says.
+// test/backup/chains.cpp - random chains of sets, under writers, restore what the model says; and
+// again when the old ones were pruned.
 //
 // All on the simulated machine: between two sets the instance may lose its power, and with it
 // whatever nobody synced.
 #include <jetpp/backup.hpp>
+#include <jetpp/backup/prune_sets.hpp>
 #include <jetpp/restore.hpp>
 #include <jetpp/simulation/simulated_world.hpp>
 
@@ -37,6 +39,7 @@ void wipe(env_type env, path_view path) {
     good(where.list(entries));
     for (auto const& entry : entries)
         if (entry.kind == entry_kind::file) good(where.remove(entry.name));
+    good(where.sync()); // or the next loss of power brings them back
 }
 
 // One life of an instance under random work, with backups taken in between and in its midst.
@@ -49,7 +52,7 @@ public:
     void run(int steps) {
         world_.run([&] {
             open("/db");
-            attach("main");
+            if (databases_.empty()) attach("main");
         });
         for (auto i = 0; i < steps; ++i) {
             if (random_() % 8 == 0) lose_power();
@@ -72,6 +75,41 @@ public:
     template <class Work>
     void in_world(Work&& work) {
         world_.run(work);
+    }
+
+    // Sets go; each moment that the oldest pages kept reach can be had as before.
+    // Returns: how many went.
+    std::size_t prune(std::size_t keep) {
+        auto sets = good(repository<env_type>::open(env_, "/repo"));
+        auto const before = good(list_sets(sets));
+        auto const report = good(prune_sets(sets, {.keep = keep}));
+        auto const after = good(list_sets(sets));
+        CHECK(after.size() == report.kept);
+        CHECK(after.size() + report.gone.size() == before.size());
+        auto bases = std::vector<backup_manifest const*>{};
+        for (auto const& one : before)
+            if (one.manifest.kind == backup_kind::full || one.manifest.kind == backup_kind::copy)
+                bases.push_back(&one.manifest);
+        std::sort(bases.begin(), bases.end(), [](auto const* a, auto const* b) {
+            return b->end_lsn < a->end_lsn;
+        });
+        if (!bases.empty()) {
+            auto const first = bases[std::min(keep, bases.size()) - 1]->copy_end_lsn;
+            auto end = first;
+            for (auto const& one : before) end = later(end, one.manifest.end_lsn);
+            for (auto i = 0; i < 50; ++i) {
+                auto const limit = lsn{first.value + random_() % (end.value + 1 - first.value)};
+                if (limit < first || !can_be_had(before, limit)) continue;
+                CAPTURE(limit.value);
+                CHECK(can_be_had(after, limit));
+            }
+        }
+        std::erase_if(sets_, [&](taken_set const& set) {
+            return std::any_of(report.gone.begin(), report.gone.end(), [&](pruned_set const& one) {
+                return one.set == set.report.set;
+            });
+        });
+        return report.gone.size();
     }
 
     void check(taken_set const& set) const {
@@ -110,6 +148,15 @@ public:
     }
 
 private:
+    [[nodiscard]] static bool can_be_had(std::vector<catalogued_set> const& sets, lsn limit) {
+        auto all = std::vector<planned_set>{};
+        for (auto const& one : sets) all.push_back({&one.manifest, one.hash});
+        auto trouble = plan_trouble{};
+        for (std::size_t head = 0; head < all.size(); ++head)
+            if (plan_restore(all, head, limit, trouble)) return true;
+        return false;
+    }
+
     void step() {
         work(20 + static_cast<unsigned>(random_() % 200));
         switch (random_() % 10) {
@@ -275,6 +322,8 @@ private:
             auto const legal = code == errc::full_backup_required || code == errc::log_gap ||
                                code == errc::circular_logging || code == errc::base_not_here;
             if (!legal) FAIL(describe(done.error()).c_str());
+            // All that the marks of the databases name lies in the one repository.
+            if (code == errc::base_not_here) CHECK(options.kind == backup_kind::pages);
             return;
         }
         auto made = taken_set{done.value(), rows_, {}};
@@ -309,6 +358,7 @@ TEST_CASE("every set of a random chain restores to the rows of its end", "[backu
     auto const chains = rounds(12);
     auto restored = 0;
     auto crashes = 0;
+    auto pruned = std::size_t{0};
     for (auto seed = 1U; seed <= chains; ++seed) {
         auto life = chain{seed, seed % 4 != 0};
         CAPTURE(seed);
@@ -322,8 +372,13 @@ TEST_CASE("every set of a random chain restores to the rows of its end", "[backu
             });
             ++restored;
         }
+        // The old ones go, the others stand, and the next ones find what they stand on.
+        life.in_world([&] { pruned += life.prune(1 + random() % 3); });
+        life.run(3);
+        for (auto const& set : life.sets()) life.in_world([&] { life.check(set); });
         crashes += life.crashes();
     }
+    CHECK(pruned > chains);
     CHECK(crashes > static_cast<int>(chains) / 2);
     CHECK(restored > static_cast<int>(chains) * 3);
 }

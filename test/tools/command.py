@@ -718,6 +718,25 @@ class CommandTest(unittest.TestCase):
         self.assertEqual(self.scan(directory), lines_of(rows))
         self.run_jetpp("verify", directory)
 
+    def test_old_sets_go_and_what_stays_restores(self):
+        directory, repo = self.path("db"), self.path("repo")
+        for i, kind in enumerate((None, "--incremental", None, "--incremental", "--copy")):
+            self.load(directory, [(b"row-%d" % i, b"%d" % i)])
+            self.run_jetpp("backup", directory, repo, *([kind] if kind else []))
+        state = self.scan(directory)
+        self.run_jetpp("prune", repo, status=2)
+        self.run_jetpp("prune", repo, "--keep", "0", status=2)
+        dry = json.loads(self.run_jetpp("prune", repo, "--keep", "1", "--dry-run", "--json").stdout)
+        self.assertEqual([one["kind"] for one in dry["gone"]], ["incremental", "full"])
+        self.assertEqual(len(os.listdir(os.path.join(repo, "sets"))), 5)
+        said = self.run_jetpp("prune", repo, "--keep", "1").stdout
+        self.assertIn(b"2 sets of " + dry["bytes"].encode() + b" bytes went, 3 stay", said)
+        self.assertEqual(len(os.listdir(os.path.join(repo, "sets"))), 3)
+        self.run_jetpp("verify", repo)
+        self.run_jetpp("restore", repo, self.path("back"))
+        self.assertEqual(self.scan(self.path("back")), state)
+        self.run_jetpp("backup", directory, repo, "--incremental")
+
     def test_a_point_in_the_log_has_a_name(self):
         directory = self.path("db")
         self.load(directory, [(b"a", b"1")])

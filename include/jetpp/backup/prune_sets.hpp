@@ -1,0 +1,191 @@
+// jetpp/backup/prune_sets.hpp - old sets go, and nothing that what stays needs.
+//
+//     full  incr  incr  full  incr  copy  pages  full  incr       keep 2: everything from the copy
+//     ----------- go -----------  |---------- stay ---------      on; a set before it stays only if
+//                                                                 a plan of those that stay needs it
+// Of each timeline stay: the newest `keep` sets with all pages, whatever ends later than the oldest
+// of them, what the next incremental and differential must find (rule R23), and all that the plans
+// of these name. So every moment from the oldest of those pages on can be had afterwards as before.
+// What cannot be read stays: nobody knows what it is.
+// A set goes manifest first, so that at each moment it is whole or is none; the youngest goes
+// first, so that nothing ever stands without its base. The repository is held alone meanwhile.
+// Threads  one owner. Whoever reads a set that goes finds it gone.
+// Source   backup rules R30, R49, R50.
+#pragma once
+
+#include <jetpp/backup/lineage.hpp>
+#include <jetpp/backup/repository.hpp>
+#include <jetpp/backup/restore_plan.hpp>
+#include <jetpp/backup/set_catalogue.hpp>
+#include <jetpp/core/result.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace jetpp::inline v1 {
+
+struct prune_options {
+    std::size_t keep = 0; // sets with all pages, of each timeline; at least 1
+    // Directories without a manifest too. None of them is being made, for the repository is held
+    // alone; but a backup that was interrupted can no longer be gone on with.
+    bool orphans = false;
+    bool dry_run = false; // say what would go
+};
+
+struct pruned_set {
+    std::string name{}; // of its directory
+    uuid set{};
+    backup_kind kind{};
+    std::uint64_t bytes{}; // of its parts
+};
+
+struct prune_report {
+    std::vector<pruned_set> gone{};      // in the order in which they went
+    std::vector<std::string> orphans{};  // directories without a manifest that went
+    std::vector<std::string> damaged{};  // their manifests cannot be read: they stay
+    std::uint64_t bytes{};               // of what went, orphans left out
+    std::size_t kept{};                  // sets that stay, damaged ones left out
+};
+
+namespace detail {
+
+class pruning {
+public:
+    // May throw.
+    pruning(std::span<planned_set const> sets, std::size_t keep)
+        : sets_{sets}, stays_(sets.size(), false) {
+        for (std::size_t i = 0; i < sets.size(); ++i)
+            stays_[i] = !sets[i].usable || younger_bases(i) < keep || continues_a_chain(i);
+        for (std::size_t i = 0; i < sets.size(); ++i)
+            if (stays_[i]) keep_what_it_needs(i);
+    }
+    [[nodiscard]] bool stays(std::size_t i) const { return stays_[i]; }
+
+private:
+    [[nodiscard]] backup_manifest const& at(std::size_t i) const { return *sets_[i].manifest; }
+    [[nodiscard]] bool is_on_timeline_of(std::size_t i, std::size_t other) const {
+        return sets_[other].usable && at(i).instance == at(other).instance &&
+               at(i).timeline == at(other).timeline;
+    }
+    [[nodiscard]] static bool is_base(backup_manifest const& m) noexcept {
+        return m.has_pages() && m.kind != backup_kind::pages;
+    }
+    [[nodiscard]] std::size_t younger_bases(std::size_t i) const {
+        auto count = std::size_t{0};
+        for (std::size_t j = 0; j < sets_.size(); ++j)
+            if (j != i && is_on_timeline_of(i, j) && is_base(at(j)) && at(i).end_lsn < at(j).end_lsn)
+                ++count;
+        return count;
+    }
+    // A backup that is still to come looks for the set that its databases' marks name.
+    [[nodiscard]] bool continues_a_chain(std::size_t i) const {
+        auto const kind = at(i).kind;
+        if (kind != backup_kind::full && kind != backup_kind::incremental) return false;
+        for (std::size_t j = 0; j < sets_.size(); ++j)
+            if (j != i && is_on_timeline_of(i, j) && at(j).kind == kind &&
+                at(i).end_lsn < at(j).end_lsn)
+                return false;
+        return true;
+    }
+
+    void keep_what_it_needs(std::size_t i) {
+        if (!sets_[i].usable) return;
+        auto trouble = plan_trouble{};
+        auto left = std::vector<planned_set>{sets_.begin(), sets_.end()};
+        for (std::size_t j = 0; j < left.size(); ++j)
+            left[j].usable = left[j].usable && stays_[j];
+        if (plan_restore(left, i, at(i).end_lsn, trouble)) return;
+        auto const plan = plan_restore(sets_, i, at(i).end_lsn, trouble);
+        if (plan) {
+            for (auto const j : plan.assume_value().pages) add(j);
+            for (auto const& slice : plan.assume_value().log) add(slice.set);
+            return;
+        }
+        // It restores together with sets that lie elsewhere: what it names stays.
+        for (auto const& named : at(i).bases)
+            for (std::size_t j = 0; j < sets_.size(); ++j)
+                if (sets_[j].usable && at(j).set == named.set) add(j);
+    }
+    void add(std::size_t i) {
+        if (stays_[i]) return;
+        stays_[i] = true;
+        keep_what_it_needs(i);
+    }
+
+    std::span<planned_set const> sets_;
+    std::vector<bool> stays_;
+};
+
+} // namespace detail
+
+// Which of them may go: their places, in the order in which they shall. May throw.
+// Requires: keep != 0.
+[[nodiscard]] inline std::vector<std::size_t> prunable_sets(
+    std::span<planned_set const> sets, std::size_t keep
+) {
+    auto const found = detail::pruning{sets, keep};
+    auto going = std::vector<std::size_t>{};
+    for (std::size_t i = 0; i < sets.size(); ++i)
+        if (!found.stays(i)) going.push_back(i);
+    std::sort(going.begin(), going.end(), [&](std::size_t a, std::size_t b) {
+        return sets[b].manifest->end_lsn < sets[a].manifest->end_lsn;
+    });
+    return going;
+}
+
+// Errors: invalid_argument (keep is 0); in_use (a set is being made: nothing went); of storage: what
+// went before stays gone, and each set that is left is whole.
+template <any_environment Env>
+[[nodiscard]] result<prune_report> prune_sets(
+    repository<Env>& in, prune_options const& options
+) noexcept {
+    return guarded([&]() -> result<prune_report> {
+        if (options.keep == 0) return error{.code = errc::invalid_argument};
+        auto alone = std::optional<typename repository<Env>::lock>{};
+        if (!options.dry_run) {
+            BOOST_OUTCOME_TRY(auto held, in.hold_alone());
+            alone.emplace(std::move(held));
+        }
+        BOOST_OUTCOME_TRY(auto const all, list_sets(in));
+        auto planned = std::vector<planned_set>{};
+        for (auto const& one : all)
+            planned.push_back({&one.manifest, one.hash, !one.problem.has_value()});
+        auto report = prune_report{};
+        for (auto const& one : all)
+            if (one.problem) report.damaged.emplace_back(one.name.view());
+        auto const going = prunable_sets(planned, options.keep);
+        report.kept = all.size() - going.size() - report.damaged.size();
+        for (auto const i : going) {
+            auto const& one = all[i];
+            if (!options.dry_run) {
+                BOOST_OUTCOME_TRY(in.withdraw_set(one.name));
+            }
+            auto gone = pruned_set{
+                .name = std::string{one.name.view()},
+                .set = one.manifest.set,
+                .kind = one.manifest.kind,
+            };
+            for (auto const& part : one.manifest.parts) gone.bytes += part.summary.bytes;
+            report.bytes += gone.bytes;
+            report.gone.push_back(std::move(gone));
+        }
+        if (!options.orphans) return report;
+        BOOST_OUTCOME_TRY(auto const entries, in.list());
+        for (auto const& one : entries) {
+            if (one.has_manifest) continue;
+            if (!options.dry_run) {
+                BOOST_OUTCOME_TRY(in.withdraw_set(one.name));
+            }
+            report.orphans.emplace_back(one.name.view());
+        }
+        return report;
+    });
+}
+
+} // namespace jetpp::inline v1

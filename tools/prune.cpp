@@ -1,0 +1,74 @@
+// jetpp prune: old sets go, and nothing that what stays needs.
+#include <jetpp/backup/prune_sets.hpp>
+
+#include <cstdio>
+#include <string>
+
+#include "commands.hpp"
+#include "escape.hpp"
+#include "failure.hpp"
+#include "place.hpp"
+#include "set_paths.hpp"
+#include <nlohmann/json.hpp>
+
+namespace jetpp_tool {
+
+namespace {
+
+void print(jetpp::prune_report const& report, bool dry_run) {
+    auto const* const verb = dry_run ? "would go" : "went";
+    for (auto const& one : report.gone)
+        std::printf("%s %s, %llu bytes\n", escaped(one.name).c_str(), verb, number(one.bytes));
+    for (auto const& name : report.orphans)
+        std::printf("%s %s, it was never finished\n", escaped(name).c_str(), verb);
+    for (auto const& name : report.damaged)
+        std::printf("%s stays, its manifest cannot be read\n", escaped(name).c_str());
+    std::printf(
+        "%zu sets of %llu bytes %s, %zu stay\n",
+        report.gone.size(),
+        number(report.bytes),
+        verb,
+        report.kept
+    );
+}
+
+[[nodiscard]] nlohmann::ordered_json json_of(jetpp::prune_report const& report, bool dry_run) {
+    auto all = nlohmann::ordered_json::object();
+    all["dry_run"] = dry_run;
+    all["gone"] = nlohmann::ordered_json::array();
+    for (auto const& one : report.gone) {
+        auto set = nlohmann::ordered_json::object();
+        set["set"] = jetpp_tool::text_of(one.set);
+        set["name"] = escaped(one.name);
+        set["kind"] = jetpp::name_of(one.kind);
+        set["bytes"] = std::to_string(one.bytes);
+        all["gone"].push_back(set);
+    }
+    all["orphans"] = nlohmann::ordered_json::array();
+    for (auto const& name : report.orphans) all["orphans"].push_back(escaped(name));
+    all["damaged"] = nlohmann::ordered_json::array();
+    for (auto const& name : report.damaged) all["damaged"].push_back(escaped(name));
+    all["bytes"] = std::to_string(report.bytes);
+    all["kept"] = report.kept;
+    return all;
+}
+
+} // namespace
+
+void prune(prune_request const& request) {
+    auto sets = value_of(repository::open({}, request.repository), request.repository);
+    auto const report = value_of(
+        jetpp::prune_sets(
+            sets,
+            {.keep = request.keep, .orphans = request.orphans, .dry_run = request.dry_run}
+        ),
+        request.repository
+    );
+    if (request.json)
+        std::printf("%s\n", json_of(report, request.dry_run).dump().c_str());
+    else
+        print(report, request.dry_run);
+    if (std::fflush(stdout) != 0) fail("standard output", "cannot be written");
+}
+
+} // namespace jetpp_tool
