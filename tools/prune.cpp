@@ -38,7 +38,7 @@ void print(jetpp::prune_report const& report, bool dry_run) {
     all["gone"] = nlohmann::ordered_json::array();
     for (auto const& one : report.gone) {
         auto set = nlohmann::ordered_json::object();
-        set["set"] = jetpp_tool::text_of(one.set);
+        set["set"] = jetpp::text_of(one.set);
         set["name"] = escaped(one.name);
         set["kind"] = jetpp::name_of(one.kind);
         set["bytes"] = std::to_string(one.bytes);
