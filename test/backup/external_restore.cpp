@@ -3,7 +3,11 @@
 #include <jetpp/simulation/simulated_world.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <random>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "../budget.hpp"
 #include "external_bed.hpp"
@@ -14,7 +18,7 @@ using namespace jetpp;
 
 using traits = engine<bed_policies>::traits;
 using session_type = external_backup<traits>;
-using env_type = bed<>::environment_type;
+using sim_traits = engine<sim_policies>::traits;
 
 copied_files take_full(session_type& session) {
     auto files = copied_files{};
@@ -26,14 +30,16 @@ copied_files take_full(session_type& session) {
 }
 
 // Every file of a directory but its lock.
-copied_files files_in(env_type env, path_view where) {
+template <class Env>
+copied_files files_in(Env env, path_view where) {
     auto directory = good(env.storage.open_dir(where, directory_how::must_exist));
     auto entries = array_list<directory_entry>{};
     good(directory.list(entries));
     auto all = copied_files{};
     for (auto const& one : entries) {
-        if (one.name == lock_file_name) continue;
-        auto file = good(directory.open(one.name, {.mode = open_mode::read_only}));
+        if (one.name == lock_file_name || one.kind != entry_kind::file) continue;
+        auto file =
+            good(directory.open(one.name, {.mode = open_mode::read_only, .io = io_mode::buffered}));
         auto content = std::string(good(file.size()), '\0');
         good(read_full(file, {reinterpret_cast<std::byte*>(content.data()), content.size()}, 0));
         all[std::string{one.name.view()}] = std::move(content);
@@ -233,7 +239,8 @@ TEST_CASE("generations that were asked for are those that are there", "[backup][
     };
     CHECK(code(high + 1, high + 1) == errc::log_gap);
     CHECK(code(low, high + 1) == errc::log_gap);
-    CHECK(code(low, high - 1) == errc::unsupported); // more would come back than was asked for
+    CHECK(code(low, low) == errc::target_before_set_end); // pages are younger than that
+    CHECK(files_in(b.env, "/new") == files);
     CHECK(code(low, high) == errc::none);
     expect_rows(b.env, "/new", b.expected);
 }
@@ -346,31 +353,189 @@ TEST_CASE("log of a twin that went its own way is refused", "[backup][external]"
     CHECK(code_of(external_restore<traits>(b.env, "/mixed")) == errc::set_mixed);
 }
 
-using sim_traits = engine<sim_policies>::traits;
+// A full session and three of log, and every commit between: where it stands, and the rows behind it.
+struct told_history {
+    struct moment {
+        lsn at{};
+        wall_time before{}; // the clock then
+        model rows;
+    };
+    copied_files files;
+    std::vector<moment> moments; // commits behind the copy of the pages
+    lsn copy_end{};
+    lsn end{}; // of the last session
+    std::vector<std::string> segments;
+    lsn point{};
+    model at_point;
+};
 
-TEST_CASE(
-    "a restore cut at any storage call goes on when it is called again", "[backup][external][crash]"
-) {
-    auto tape = choice_tape{4};
+void let_pass(std::chrono::nanoseconds time) {
+    auto const still = std::uint32_t{0};
+    auto runtime = simulated_runtime{};
+    auto const until = runtime.now() + time;
+    while (runtime.now() < until) runtime.park(&still, 0, until);
+}
+
+told_history tell_history(simulated_environment const& env, unsigned rows_a_session) {
+    auto told = told_history{};
+    auto b = bed<sim_policies>{env};
+    b.work(60, 1);
+    auto session = external_backup<sim_traits>{b.db};
+    good(session.begin());
+    copy_databases(session, told.files);
+    copy_logs(session, told.files);
+    told.copy_end = good(session.end(external_end::normal)).bounds.copy_end_lsn;
+    for (auto turn = 0U; turn < 3; ++turn) {
+        for (auto i = 0U; i < rows_a_session; ++i) {
+            let_pass(std::chrono::seconds{1});
+            auto const key = "k" + std::to_string(i % 5);
+            auto const value = std::to_string(turn) + "-" + std::to_string(i);
+            auto moment = told_history::moment{};
+            moment.before = simulated_runtime{}.wall();
+            let_pass(std::chrono::seconds{1});
+            b.expected[key] = value;
+            moment.at = good(b.db.put(b.rows, key, value, durability::device)).at;
+            moment.rows = b.expected;
+            told.moments.push_back(std::move(moment));
+            if (turn == 1 && i == 0) {
+                told.point = good(b.db.mark_restore_point("half way"));
+                told.at_point = b.expected;
+            }
+            if (turn != 1) (void)good(b.db.mark_restore_point("often"));
+        }
+        if (turn == 1) { // somebody is unfinished over the end of a session
+            auto tx = good(b.db.begin());
+            good(tx.put(b.rows, "loser", "never"));
+            good(session.begin(backup_kind::incremental));
+            copy_logs(session, told.files);
+            (void)good(session.end(external_end::normal));
+            std::move(tx).rollback();
+            continue;
+        }
+        good(session.begin(backup_kind::incremental));
+        copy_logs(session, told.files);
+        told.end = good(session.end(external_end::normal)).bounds.end_lsn;
+    }
+    good(std::move(b.db).close());
+    for (auto const& [name, content] : told.files)
+        if (parse_segment_name(name)) told.segments.push_back(name);
+    return told;
+}
+
+TEST_CASE("a session's files come back as they stood at a target", "[backup][external]") {
+    auto tape = choice_tape{31};
     auto world = simulated_world{tape};
     auto const env = world.environment();
-    auto expected = model{};
-    auto files = copied_files{};
     world.run([&] {
-        auto b = bed<sim_policies>{env};
-        b.work(60, 1);
-        auto session = external_backup<sim_traits>{b.db};
-        good(session.begin());
-        b.work(20, 2);
-        copy_databases(session, files);
-        copy_logs(session, files);
-        (void)good(session.end(external_end::normal));
-        expected = b.expected;
-        good(std::move(b.db).close());
-        lay_down(env, "/new", files);
+        auto const told = tell_history(env, 4);
+        REQUIRE(told.segments.size() >= 4);
+        auto number = 0;
+        // Restores to a directory of its own. Returns: how that ended, and the rows.
+        auto const restore = [&](external_restore_options const& options, model const* expected) {
+            auto const where = "/to" + std::to_string(number++);
+            lay_down(env, path_view{where.c_str()}, told.files);
+            auto done = external_restore<sim_traits>(env, path_view{where.c_str()}, options);
+            if (expected == nullptr) {
+                CHECK(files_in(env, path_view{where.c_str()}) == told.files);
+                return done;
+            }
+            auto const report = good(std::move(done));
+            // What stood behind is there, whole, and nowhere else.
+            auto const kept = segments_in(env, path_view{where.c_str()});
+            auto aside = copied_files{};
+            if (!report.moved_aside.empty()) {
+                auto const there = where + "/" + report.moved_aside;
+                aside = files_in(env, path_view{there.c_str()});
+            }
+            auto const last =
+                generation_of({report.fork_lsn.value - 1}, small_engine.segment_bytes);
+            for (auto const& name : told.segments) {
+                auto const behind = *parse_segment_name(name) > last;
+                if (behind != (aside.count(name) != 0)) FAIL(name << " is not where it belongs");
+                if (!behind) continue; // it was taken up, and is not needed any more
+                CHECK(std::find(kept.begin(), kept.end(), name) == kept.end());
+                CHECK(aside.at(name) == told.files.at(name));
+            }
+            auto rows = *expected;
+            for (auto life = 0; life < 2; ++life) { // and it lives on
+                auto db =
+                    good(engine<sim_policies>::open(path_view{where.c_str()}, small_engine, env));
+                CHECK(db.core().store.timeline() == report.timeline);
+                if (rows_of(db, "main", "rows") != rows)
+                    FAIL("the rows are not those of the target");
+                auto const value = std::to_string(life);
+                (void)good(db.put(good(db.open_tree("main", "rows")), "new", value));
+                rows["new"] = value;
+                good(std::move(db).close());
+            }
+            return result<external_restore_report>{report};
+        };
+        auto const& all = told.moments;
+        for (std::size_t i = 0; i < all.size(); ++i) {
+            CAPTURE(i);
+            (void)restore({.to_lsn = all[i].at}, &all[i].rows);
+            if (i == 0) continue;
+            (void)restore({.to_lsn = lsn{all[i].at.value - 1}}, &all[i - 1].rows);
+            (void)restore({.to_time = all[i].before}, &all[i - 1].rows);
+        }
+        // A label; the end of a generation; the end of all.
+        CHECK(restore({.to_point = "half way"}, &told.at_point).value().fork_lsn > told.point);
+        auto const at_label = "half way@" + std::to_string(told.point.value);
+        (void)restore({.to_point = at_label}, &told.at_point);
+        for (std::size_t i = 1; i < told.segments.size(); ++i) {
+            auto const generation = *parse_segment_name(told.segments[i]);
+            auto const end = lsn{(generation + 1) * small_engine.segment_bytes};
+            if (end < told.copy_end) continue;
+            auto const* rows = static_cast<model const*>(nullptr);
+            for (auto const& one : all)
+                if (one.at < end) rows = &one.rows;
+            if (rows == nullptr) continue;
+            auto const report = restore({.generation_high = generation}, rows).value();
+            CHECK(report.moved_aside.empty() == (i + 1 == told.segments.size()));
+        }
+        CHECK(restore({}, &all.back().rows).value().reached == told.end);
+        CHECK(
+            restore({.to_lsn = lsn{told.end.value - 1}}, &all.back().rows).value().reached ==
+            told.end
+        );
+
+        auto const refused = [&](external_restore_options const& options) {
+            return restore(options, nullptr).error();
+        };
+        CHECK(
+            refused({.to_lsn = lsn{told.copy_end.value - 2}}).code == errc::target_before_set_end
+        );
+        CHECK(refused({.to_lsn = lsn{1}}).at == lsn{told.copy_end.value - 1});
+        CHECK(refused({.to_lsn = told.end}).code == errc::target_not_reached);
+        CHECK(refused({.to_lsn = told.end}).at == told.end);
+        auto const late = wall_time{all.back().before.ns + 3'600'000'000'000};
+        CHECK(refused({.to_time = late}).code == errc::target_not_reached); // nobody witnesses it
+        CHECK(refused({.to_time = wall_time{}}).code == errc::target_before_set_end);
+        CHECK(refused({.to_point = "nowhere"}).code == errc::not_found);
+        CHECK(refused({.to_point = "often"}).code == errc::ambiguous_label);
+        CHECK(
+            refused({.to_lsn = all[1].at, .to_point = "half way"}).code == errc::invalid_argument
+        );
+        // A segment that is missing behind the target is nobody's loss.
+        auto holed = told.files;
+        holed.erase(told.segments[told.segments.size() - 2]);
+        lay_down(env, "/holed", holed);
+        CHECK(code_of(external_restore<sim_traits>(env, "/holed")) == errc::log_gap);
+        CHECK(
+            code_of(external_restore<sim_traits>(env, "/holed", {.to_lsn = all[0].at})) ==
+            errc::none
+        );
+        expect_rows<sim_policies>(env, "/holed", all[0].rows);
     });
+}
+
+// Calls it again after a crash at every third storage call, another third for each policy.
+void cut_at_any_call(
+    simulated_world& world, external_restore_options const& options, model const& expected
+) {
+    auto const env = world.environment();
     auto const before = world.machine().save();
-    world.run([&] { (void)good(external_restore<sim_traits>(env, "/new")); });
+    world.run([&] { (void)good(external_restore<sim_traits>(env, "/new", options)); });
     auto const calls = world.machine().calls();
     world.machine().restore(before);
     auto const first = world.machine().calls();
@@ -382,12 +547,12 @@ TEST_CASE(
             if (n % 3 != static_cast<std::uint64_t>(policy) % 3) continue;
             world.machine().restore(before);
             world.machine().crash_at(n);
-            world.run([&] { (void)external_restore<sim_traits>(env, "/new"); });
+            world.run([&] { (void)external_restore<sim_traits>(env, "/new", options); });
             world.machine().thaw(policy);
             auto problem = std::string{};
             auto rows = model{};
             world.run([&] {
-                auto const repeated = external_restore<sim_traits>(env, "/new");
+                auto const repeated = external_restore<sim_traits>(env, "/new", options);
                 if (repeated)
                     ++again;
                 else if (repeated.error().code == errc::would_overwrite)
@@ -409,6 +574,45 @@ TEST_CASE(
     }
     CHECK(again > 100);
     CHECK(done > 3);
+}
+
+TEST_CASE(
+    "a restore cut at any storage call goes on when it is called again", "[backup][external][crash]"
+) {
+    auto tape = choice_tape{4};
+    auto world = simulated_world{tape};
+    auto const env = world.environment();
+    auto expected = model{};
+    world.run([&] {
+        auto files = copied_files{};
+        auto b = bed<sim_policies>{env};
+        b.work(60, 1);
+        auto session = external_backup<sim_traits>{b.db};
+        good(session.begin());
+        b.work(20, 2);
+        copy_databases(session, files);
+        copy_logs(session, files);
+        (void)good(session.end(external_end::normal));
+        expected = b.expected;
+        good(std::move(b.db).close());
+        lay_down(env, "/new", files);
+    });
+    cut_at_any_call(world, {}, expected);
+}
+
+// The witness of a time goes aside with the log behind it: who goes on must not look for it again.
+TEST_CASE(
+    "a restore to a time, cut at any storage call, goes on to it", "[backup][external][crash]"
+) {
+    auto tape = choice_tape{5};
+    auto world = simulated_world{tape};
+    auto told = told_history{};
+    world.run([&] {
+        told = tell_history(world.environment(), 2);
+        lay_down(world.environment(), "/new", told.files);
+    });
+    // The last of the first session of log, and a moment inside of the second one's.
+    cut_at_any_call(world, {.to_time = told.moments[2].before}, told.moments[1].rows);
 }
 
 } // namespace jetpp_test::external_restore_cases

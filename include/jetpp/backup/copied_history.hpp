@@ -1,5 +1,5 @@
 // jetpp/backup/copied_history.hpp - what the log of a copy says on the way: which databases there are
-// at its end, who is unfinished, and where it ends.
+// at its end, who is unfinished, and where it ends. The end may be set: what begins there does not count.
 //
 // Threads  one owner.
 // Source   backup rules R32, R68.
@@ -19,11 +19,13 @@ namespace jetpp::inline v1 {
 class copied_history {
 public:
     // `begin_lsn`: where the session must have begun; 0: not to be looked for.
-    copied_history(lsn log_start, lsn begin_lsn, uuid const& set) noexcept
-        : analysis_{log_start}, begin_lsn_{begin_lsn}, set_{set} {}
+    // `limit`: nothing counts that begins there; 0: all of it does.
+    copied_history(lsn log_start, lsn begin_lsn, uuid const& set, lsn limit) noexcept
+        : analysis_{log_start}, begin_lsn_{begin_lsn}, limit_{limit ? limit : max_lsn}, set_{set} {}
 
     // Errors: set_mixed (at: where the begin record ought to be), those of log_analysis.
     [[nodiscard]] result<void> see_record(log_record const& logged) noexcept {
+        if (logged.at >= limit_) return ok();
         end_ = logged.at + logged.length;
         if (logged.at == begin_lsn_) {
             auto const* const begun = logged.template as<record::backup_begin>();
@@ -55,6 +57,7 @@ private:
 
     log_analysis analysis_;
     lsn begin_lsn_{};
+    lsn limit_{};
     uuid set_{};
     bool begun_ = false;
     segment_header last_{};

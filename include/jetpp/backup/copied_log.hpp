@@ -3,8 +3,9 @@
 //
 // Walks forwards from the segment that holds log_start: each next one names its predecessor by
 // generation and nonce, and that one's segment_end names it, or it cuts it. Generations may jump.
-// Segments of other timelines are none of ours; older ones serve other plans. A segment of ours
-// that the walk does not reach means that one in between is missing.
+// Segments of other timelines are none of ours; older ones serve other plans, and so do those behind
+// the last that is wanted. Another one of ours that the walk does not reach means that one in between
+// is missing.
 // Threads  one owner.
 // Owns     the list.
 // Source   backup rules R17 to R19, R22, R68.
@@ -33,13 +34,15 @@ class copied_log {
     static constexpr std::size_t piece_bytes = std::size_t{512} << 10;
 
 public:
+    // `through`: the last generation that is wanted; 0: all that are there.
     // Errors: log_gap (at: the first LSN that is missing), of storage, out_of_memory.
     [[nodiscard]] static result<copied_log> find(
         Env env,
         typename Env::directory& where,
         uuid const& instance,
         timeline_id timeline,
-        lsn log_start
+        lsn log_start,
+        std::uint64_t through = 0
     ) noexcept {
         auto made = copied_log{};
         BOOST_OUTCOME_TRY(auto listing, log_directory<Env>::list(env, where));
@@ -52,12 +55,16 @@ public:
         for (auto const& one : listing.segments()) {
             made.highest_ = std::max(made.highest_, one.generation);
             if (!ours(one)) continue;
-            highest = one.generation;
             auto const size = one.header.segment_bytes;
             auto const holds_start = one.generation == generation_of(log_start, size);
             auto const follows = !made.chain_.empty() &&
                                  one.header.previous_generation == made.chain_.back().generation &&
                                  one.header.previous_nonce == made.chain_.back().nonce;
+            if (through != 0 && one.generation > through && !holds_start) {
+                if (follows) made.last_cut_ = one.header.cut;
+                continue;
+            }
+            highest = one.generation;
             if (!holds_start && !follows) continue;
             if (!made.chain_.push_back(one.header)) return error{.code = errc::out_of_memory};
         }
@@ -74,19 +81,33 @@ public:
     // Of any timeline.
     [[nodiscard]] std::uint64_t highest_generation() const noexcept { return highest_; }
 
+    // Segments that begin at the limit or behind it are not wanted.
+    void keep_below(lsn limit) noexcept {
+        while (chain_.size() > 1 && chain_.back().first() >= limit) {
+            last_cut_ = chain_.back().cut;
+            chain_.pop_back();
+        }
+    }
+    // The last segment ends there, whatever stands behind: its successor said so, and may be gone.
+    void cut_last(lsn at) noexcept { last_cut_ = at; }
+
+    struct reach {
+        lsn end{};  // behind the last record
+        lsn next{}; // the first address behind the last segment, if that is whole; else `end`
+    };
     // Reads and proves all of it. The visitor sees each record, and each segment behind its first
-    // bytes; progress(bytes) -> result<void>. Returns: where it ends, the first address behind.
+    // bytes; progress(bytes) -> result<void>.
     // Errors: log_damaged, log_gap, of storage, of visitor and progress.
     template <class Visitor, class Progress>
-    [[nodiscard]] result<lsn> walk(
+    [[nodiscard]] result<reach> walk(
         typename Env::directory& where, std::size_t page_size, Visitor& visitor, Progress&& progress
     ) const noexcept {
         BOOST_OUTCOME_TRY(auto checker, segment_checker::create(page_size));
         BOOST_OUTCOME_TRY(auto room, aligned_buffer::create(piece_bytes));
-        auto end = lsn{};
+        auto reached = reach{};
         for (std::size_t i = 0; i < chain_.size(); ++i) {
             auto const last = i + 1 == chain_.size();
-            auto const cut = last ? no_lsn : chain_[i + 1].cut;
+            auto const cut = last ? last_cut_ : chain_[i + 1].cut;
             BOOST_OUTCOME_TRY(
                 walk_one(where, chain_[i], cut, checker, room.all(), visitor, progress)
             );
@@ -97,9 +118,11 @@ public:
                 (closing->next_generation != chain_[i + 1].generation ||
                  closing->next_nonce != chain_[i + 1].nonce))
                 return gap({closing->next_generation * segment_bytes()});
-            if (last) end = {closing->next_generation * segment_bytes()};
+            reached.end = checker.end();
+            reached.next =
+                closing ? lsn{closing->next_generation * segment_bytes()} : checker.end();
         }
-        return end;
+        return reached;
     }
 
 private:
@@ -153,6 +176,7 @@ private:
 
     array_list<segment_header> chain_;
     std::uint64_t highest_ = 0;
+    lsn last_cut_{}; // where the last one ends by what its successor says; 0: it must be closed
 };
 
 } // namespace jetpp::inline v1

@@ -11,18 +11,21 @@
 // Nothing in the directory changes before all of it was proved. What stands there when the journal
 // goes is the picture of an instance that crashed when the session ended. After a crash the same call
 // goes on; once the journal is gone any engine's recovery does.
-// The result is the instance as it stood when the last session given ended: every transaction whose
-// commit lies below that end, none else, on a timeline of its own.
+// The result is the instance as it stood when the last session given ended, or at a target: every
+// transaction whose commit lies below that, none else, on a timeline of its own. Segments behind the
+// target go aside, into jet.abandoned-<timeline>/, for no recovery may take them for what follows.
 // Threads  one owner; blocks.
-// Source   backup rules R35, R37, R41, R43, R68; ESE's JetExternalRestore.
+// Source   backup rules R31, R35, R37, R41, R43, R68; ESE's JetExternalRestore.
 #pragma once
 
 #include <jetpp/backup/copied_database.hpp>
 #include <jetpp/backup/copied_history.hpp>
 #include <jetpp/backup/copied_log.hpp>
+#include <jetpp/backup/files_aside.hpp>
 #include <jetpp/backup/restore_fork.hpp>
 #include <jetpp/backup/restore_journal.hpp>
 #include <jetpp/backup/restore_settle.hpp>
+#include <jetpp/backup/target_search.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/recovery/instance.hpp>
 
@@ -50,9 +53,15 @@ struct mapped_database {
 
 struct external_restore_options {
     std::vector<mapped_database> databases{}; // empty: all, under their names
-    // Which segments are meant to be there, the first and the last; 0: as many as are found.
+    // Which segments are meant to be there, the first and the last; 0: as many as are found. Log behind
+    // the last does not count.
     std::uint64_t generation_low = 0;
     std::uint64_t generation_high = 0;
+    // At most one of the three. Without any: the end of the log. A restore that goes on after a crash
+    // goes on to the target it had.
+    std::optional<lsn> to_lsn{};        // all records that begin at or below it
+    std::optional<wall_time> to_time{}; // up to just before the first commit that is later
+    std::string to_point{};             // through the record of that label: L, or L@LSN
     std::size_t buffer_bytes = std::size_t{64} << 20; // of the recovery
     // Bytes that were read and proved since the last call. An error ends the restore with it.
     std::function<result<void>(std::uint64_t)> on_read{};
@@ -65,7 +74,8 @@ struct external_restore_report {
     timeline_id timeline{}; // the new one
     lsn fork_lsn{};
     std::uint64_t databases{};
-    std::uint64_t pages{}; // proved
+    std::uint64_t pages{};     // proved
+    std::string moved_aside{}; // where segments behind the target are now; empty: there were none
     recovery_report recovery{};
     std::chrono::nanoseconds laying{}; // until recovery began
     std::chrono::nanoseconds took{};
@@ -88,6 +98,7 @@ public:
     [[nodiscard]] result<external_restore_report> run() {
         auto const began = env_.runtime.now();
         BOOST_OUTCOME_TRY(check_map());
+        BOOST_OUTCOME_TRY(check_target());
         BOOST_OUTCOME_TRY(enter());
         BOOST_OUTCOME_TRY(look());
         BOOST_OUTCOME_TRY(lay());
@@ -162,6 +173,13 @@ private:
         }
         return ok();
     }
+    // Errors: invalid_argument (more than one).
+    [[nodiscard]] result<void> check_target() const noexcept {
+        auto const given = (options_->to_lsn ? 1 : 0) + (options_->to_time ? 1 : 0) +
+                           (options_->to_point.empty() ? 0 : 1);
+        if (given > 1) return error{.code = errc::invalid_argument};
+        return ok();
+    }
     // The newer slot. Errors: would_overwrite (of another restore), bad_header.
     [[nodiscard]] result<restore_journal> read_journal() noexcept {
         auto const read = read_restore_journal<env>(*directory_);
@@ -186,27 +204,10 @@ private:
         if (copies_.empty()) return error{.code = errc::not_found, .file = file_kind::database};
         BOOST_OUTCOME_TRY(agree());
         auto const& first = copies_.front();
-        BOOST_OUTCOME_TRY(
-            auto const found,
-            copied_log<env>::find(
-                env_, *directory_, first.header.instance, parent(), first.log_start
-            )
-        );
-        BOOST_OUTCOME_TRY(check_generations(found.segments()));
-        auto const begin_lsn = first.trailer ? first.trailer->begin_lsn : no_lsn;
-        log_.emplace(first.log_start, begin_lsn, first.set);
         auto const progress = [&](std::uint64_t n) -> result<void> {
             return options_->on_read ? options_->on_read(n) : result<void>{ok()};
         };
-        BOOST_OUTCOME_TRY(
-            report_.reached, found.walk(*directory_, Traits::page_size, *log_, progress)
-        );
-        highest_ = {found.highest_generation() * found.segment_bytes()};
-        for (auto const& one : copies_)
-            if (report_.reached < one.copy_end)
-                return error{
-                    .code = errc::log_gap, .file = file_kind::log_segment, .at = report_.reached
-                };
+        BOOST_OUTCOME_TRY(look_at_log(progress));
         BOOST_OUTCOME_TRY(log_->finish());
         report_.set = first.set;
         report_.last_commit = log_->analysis().last_commit();
@@ -216,6 +217,107 @@ private:
             report_.pages += pages;
         }
         return ok();
+    }
+
+    // Which log counts, proved.
+    template <class Progress>
+    [[nodiscard]] result<void> look_at_log(Progress const& progress) {
+        auto const& first = copies_.front();
+        auto const drawn = journal_ && journal_->timeline.value != 0;
+        // The segments are not yet known, but each is as long as the first.
+        auto const through = drawn ? no_lsn : options_->to_lsn.value_or(no_lsn);
+        BOOST_OUTCOME_TRY(auto found, find_log(through));
+        auto limit = no_lsn;
+        if (drawn) {
+            // Headers may name the new timeline already, and what stood behind may be aside.
+            limit = journal_->fork_lsn;
+            found.keep_below(limit);
+            found.cut_last(limit);
+        } else {
+            BOOST_OUTCOME_TRY(check_generations(found.segments()));
+            BOOST_OUTCOME_TRY(limit, find_limit(found, progress));
+            if (limit) found.keep_below(limit);
+        }
+        auto earliest = lsn{};
+        for (auto const& one : copies_) earliest = later(earliest, one.copy_end);
+        auto const about = [](errc code, lsn at) {
+            return error{.code = code, .file = file_kind::log_segment, .at = at};
+        };
+        auto const high = options_->generation_high;
+        auto const too_early =
+            limit ? limit < earliest
+                  : high != 0 && high < generation_of({earliest.value - 1}, found.segment_bytes());
+        if (too_early) return about(errc::target_before_set_end, {earliest.value - 1});
+        auto const begin_lsn = first.trailer ? first.trailer->begin_lsn : no_lsn;
+        log_.emplace(first.log_start, begin_lsn, first.set, limit);
+        BOOST_OUTCOME_TRY(
+            auto const there, found.walk(*directory_, Traits::page_size, *log_, progress)
+        );
+        if (limit > there.next) return about(errc::target_not_reached, there.next);
+        report_.reached = log_->end() == there.end ? there.next : log_->end();
+        if (report_.reached < earliest) return about(errc::log_gap, report_.reached);
+        highest_ = {found.highest_generation() * found.segment_bytes()};
+        return ok();
+    }
+    [[nodiscard]] result<copied_log<env>> find_log(lsn through) {
+        auto const& first = copies_.front();
+        auto const find = [&](std::uint64_t last) {
+            return copied_log<env>::find(
+                env_, *directory_, first.header.instance, parent(), first.log_start, last
+            );
+        };
+        auto last = options_->generation_high;
+        if (journal_ && journal_->fork_lsn) through = {journal_->fork_lsn.value - 1};
+        if (through) {
+            BOOST_OUTCOME_TRY(auto const start, find(1)); // the segment of log_start alone
+            auto const wanted = generation_of(through, start.segment_bytes());
+            last = last == 0 ? wanted : std::min(last, wanted);
+        }
+        return find(last);
+    }
+    // Returns: the LSN that nothing restored may reach; 0: all counts that is there.
+    // Errors: target_not_reached, not_found, ambiguous_label, those of the walk.
+    template <class Progress>
+    [[nodiscard]] result<lsn> find_limit(copied_log<env> const& found, Progress const& progress) {
+        if (options_->to_lsn) return *options_->to_lsn + 1;
+        if (options_->to_time) {
+            auto search = time_search{*options_->to_time};
+            BOOST_OUTCOME_TRY(auto const end, search_log(found, progress, [&](log_record const& r) {
+                                  return search.is_later(r);
+                              }));
+            if (!end) return search.limit;
+            return error{
+                .code = errc::target_not_reached, .file = file_kind::log_segment, .at = *end
+            };
+        }
+        if (options_->to_point.empty()) return no_lsn;
+        auto search = label_search{restore_label::parse(options_->to_point)};
+        BOOST_OUTCOME_TRY(search_log(found, progress, [&](log_record const& r) {
+            search.see(r);
+            return false;
+        }));
+        return search.limit();
+    }
+    // Returns: nothing if f said yes to a record; else where the log ends.
+    template <class Progress, class F>
+    [[nodiscard]] result<std::optional<lsn>> search_log(
+        copied_log<env> const& found, Progress const& progress, F&& f
+    ) {
+        struct visitor {
+            F* says_yes;
+            bool is_found = false;
+            [[nodiscard]] result<void> see_record(log_record const& record) {
+                if (!(*says_yes)(record)) return ok();
+                is_found = true;
+                return error{.code = errc::cancelled};
+            }
+            void see_segment(segment_header const&) noexcept {}
+        };
+        auto visits = visitor{&f};
+        auto const done = found.walk(*directory_, Traits::page_size, visits, progress);
+        if (visits.is_found) return std::optional<lsn>{};
+        if (!done) return done.error();
+        return std::optional{done.assume_value().next};
     }
 
     // Of the timeline that was copied: an adopted header names the next one already.
@@ -242,8 +344,7 @@ private:
             if (one.header.database == id) return &one;
         return nullptr;
     }
-    // The log is taken as it is found: where that is not what was asked for, it is said.
-    // Errors: log_gap (one is missing), unsupported (log beyond the last one that is wanted).
+    // Errors: log_gap (one is missing).
     [[nodiscard]] result<void> check_generations(std::span<segment_header const> chain
     ) const noexcept {
         auto const low = options_->generation_low;
@@ -257,8 +358,8 @@ private:
         if (low > chain.front().generation)
             return about(errc::log_gap, first(chain.front().generation));
         if (high == 0) return ok();
-        if (high > chain.back().generation) return about(errc::log_gap, first(high));
-        if (high < chain.back().generation) return about(errc::unsupported, first(high + 1));
+        if (high > chain.back().generation && !options_->to_lsn)
+            return about(errc::log_gap, first(high));
         return ok();
     }
 
@@ -328,6 +429,7 @@ private:
         BOOST_OUTCOME_TRY(file->write(note));
         BOOST_OUTCOME_TRY(directory_->sync());
         BOOST_OUTCOME_TRY(remove_leftovers(fork));
+        BOOST_OUTCOME_TRY(set_aside(fork));
         for (auto& one : copies_) {
             if (one.is_adopted()) continue;
             BOOST_OUTCOME_TRY(file_type::accept(*directory_, one));
@@ -354,9 +456,30 @@ private:
                                          : one.name.view().starts_with("jet.") &&
                                                one.name != restore_journal_name &&
                                                one.name != lock_file_name;
-            if (!gone) continue;
+            if (!gone || one.kind != entry_kind::file) continue;
             BOOST_OUTCOME_TRY(directory_->remove(one.name));
         }
+        return ok();
+    }
+    // Segments of the history that was left, behind the one in which it was left.
+    [[nodiscard]] result<void> set_aside(restore_fork const& fork) {
+        BOOST_OUTCOME_TRY(auto listing, log_directory<env>::list(env_, *directory_));
+        BOOST_OUTCOME_TRY(listing.read_from(*directory_, 0));
+        auto const& last = log_->last_segment();
+        auto const is_behind = [&](log_segment const& one) noexcept {
+            if (one.generation <= last.generation) return false;
+            return !one.is_sound() ||
+                   (one.header.instance == last.instance && one.header.timeline == last.timeline);
+        };
+        auto const aside = abandoned_name(fork.timeline);
+        BOOST_OUTCOME_TRY(move_aside(*directory_, aside, [&](directory_entry const& one) noexcept {
+            auto const generation = parse_segment_name(one.name.view());
+            auto const* const found = generation ? listing.find(*generation) : nullptr;
+            return found != nullptr && is_behind(*found);
+        }));
+        // Of this call, or of the one it goes on with.
+        if (directory_->open_dir(aside, directory_how::must_exist))
+            report_.moved_aside = std::string{aside.view()};
         return ok();
     }
 
@@ -407,8 +530,9 @@ private:
 
 // Requires: Traits has the page size and the checksum of the copies.
 // Errors: invalid_argument, unsafe_name (the map); not_found (no copy is there, or an entry of the map
-// means no database), unsupported (log beyond the generations that are wanted), would_overwrite (an instance, or something else, is), in_use,
-// page_size_mismatch, checksum_mismatch; set_mixed (header and trailer, databases, or copies and log
+// means no database; nothing bears the label), would_overwrite (an instance, or something else, is),
+// in_use; target_before_set_end (at: the earliest LSN that can be had), target_not_reached (at: where
+// the log ends), ambiguous_label; page_size_mismatch, checksum_mismatch; set_mixed (header and trailer, databases, or copies and log
 // are of different sessions), incomplete_copy (no trailer, or a bad one), set_damaged (header),
 // page_damaged, log_gap, log_damaged; database_not_in_sets, database_missing (another name),
 // history_break: nothing was changed. Those of recovery: put the files back and call again.

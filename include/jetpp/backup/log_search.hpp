@@ -1,9 +1,6 @@
 // jetpp/backup/log_search.hpp - where in the log a time or a label stands.
 //
-// A time T means: just before the first commit in log order that is later than T. That something
-// later was logged must be seen, or nobody knows whether more commits of T were to come; a time
-// mark tells as well as a commit, since times never fall in log order.
-// A label means: through the record that bears it. Labels may repeat; then the LSN is told with it.
+// What they mean is target_search.hpp; this walks the log of the sets until it is known.
 // Threads  one owner.
 // Source   backup rule R31.
 #pragma once
@@ -11,6 +8,7 @@
 #include <jetpp/backup/log_walker.hpp>
 #include <jetpp/backup/restore_plan.hpp>
 #include <jetpp/backup/set_pool.hpp>
+#include <jetpp/backup/target_search.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/env/runtime.hpp>
 
@@ -25,23 +23,6 @@
 #include <vector>
 
 namespace jetpp::inline v1 {
-
-// A label, and perhaps which of those that bear it: L or L@LSN.
-struct restore_label {
-    std::string said; // which may be a label with an @ in it
-    std::string text;
-    std::optional<lsn> at{};
-
-    // "L@LSN" where LSN is a number. Throws: std::bad_alloc.
-    [[nodiscard]] static restore_label parse(std::string_view said) {
-        auto const at = said.rfind('@');
-        if (at == std::string_view::npos || at == 0)
-            return {std::string{said}, std::string{said}, {}};
-        auto const number = detail::parse_decimal(said.substr(at + 1));
-        if (!number) return {std::string{said}, std::string{said}, {}};
-        return {std::string{said}, std::string{said.substr(0, at)}, lsn{*number}};
-    }
-};
 
 namespace detail {
 
@@ -89,7 +70,6 @@ public:
     // Returns: the LSN that nothing restored may reach.
     // Errors: target_not_reached (at: the end of the log), those of log_walker.
     [[nodiscard]] result<lsn> limit_of(wall_time time) {
-        auto limit = no_lsn;
         BOOST_OUTCOME_TRY(auto slices, log_of_lineage(pool_->planned(), head_));
         // Whole slices below a commit that is early enough need not be read.
         auto known = no_lsn;
@@ -102,48 +82,25 @@ public:
                 return slice.to > known;
             });
         slices.erase(slices.begin(), first);
+        auto search = time_search{time};
         BOOST_OUTCOME_TRY(auto const found, walk(slices, [&](log_record const& record) {
-                              auto wall = wall_time{};
-                              if (auto const* commit = record.template as<record::commit>())
-                                  wall = commit->wall;
-                              if (auto const* mark = record.template as<record::time_mark>())
-                                  wall = mark->wall;
-                              limit = record.at;
-                              return wall > time;
+                              return search.is_later(record);
                           }));
         if (!found) return not_reached();
-        return limit;
+        return search.limit;
     }
 
     // Errors: not_found (nothing bears the label), ambiguous_label (at: the first that does;
     // labelled() has them all), those of log_walker.
     [[nodiscard]] result<lsn> limit_of(restore_label const& label) {
-        labelled_.clear();
-        auto literal = std::vector<lsn>{};
+        auto search = label_search{label};
         BOOST_OUTCOME_TRY(auto const slices, log_of_lineage(pool_->planned(), head_));
         BOOST_OUTCOME_TRY(walk(slices, [&](log_record const& record) {
-            auto const* const point = record.template as<record::restore_point>();
-            if (point == nullptr) return false;
-            if (as_text(point->label) == label.text) labelled_.push_back(record.at);
-            if (as_text(point->label) == label.said) literal.push_back(record.at);
+            search.see(record);
             return false;
         }));
-        if (!literal.empty()) {
-            labelled_ = std::move(literal);
-        } else if (label.at) {
-            for (auto const at : labelled_)
-                if (at == *label.at) return at + 1;
-            return error{.code = errc::not_found, .file = file_kind::log_segment, .at = *label.at};
-        }
-        if (labelled_.empty())
-            return error{.code = errc::not_found, .file = file_kind::log_segment};
-        if (labelled_.size() > 1)
-            return error{
-                .code = errc::ambiguous_label,
-                .file = file_kind::log_segment,
-                .at = labelled_.front()
-            };
-        return labelled_.front() + 1;
+        labelled_ = search.labelled();
+        return search.limit();
     }
     [[nodiscard]] std::vector<lsn> const& labelled() const noexcept { return labelled_; }
     // Of the set whose log could not be read.

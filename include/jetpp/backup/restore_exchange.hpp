@@ -17,6 +17,7 @@
 // Source   backup rules R35, R43.
 #pragma once
 
+#include <jetpp/backup/files_aside.hpp>
 #include <jetpp/backup/restore_journal.hpp>
 #include <jetpp/core/array_list.hpp>
 #include <jetpp/core/bytes.hpp>
@@ -36,7 +37,6 @@
 namespace jetpp::inline v1 {
 
 inline constexpr std::string_view restore_staging_prefix{".restore-"};
-inline constexpr std::string_view abandoned_prefix{"jet.abandoned-"};
 
 // What a roll-forward of a live instance notes of itself.
 struct live_plan {
@@ -97,8 +97,7 @@ public:
         return name.add(restore_staging_prefix).add({hex.data(), hex.size()});
     }
     [[nodiscard]] static file_name abandoned_name(timeline_id timeline) noexcept {
-        auto name = file_name{};
-        return name.add(abandoned_prefix).add_hex16(timeline.value);
+        return jetpp::abandoned_name(timeline);
     }
 
     // What was restored into staging_name(plan.staging) is whole and synced.
@@ -250,34 +249,12 @@ private:
         directory& staged, file_name const& aside_name
     ) noexcept {
         auto entries = array_list<directory_entry>{};
-        auto old = array_list<directory_entry>{};
         BOOST_OUTCOME_TRY(staged.list(entries));
-        BOOST_OUTCOME_TRY(directory_->list(old));
-        auto const is_in_the_way = [&](directory_entry const& one) {
+        return move_aside(*directory_, aside_name, [&](directory_entry const& one) noexcept {
             for (auto const& entry : entries)
                 if (!stays(one) && entry.name == one.name) return true;
             return false;
-        };
-        auto aside = std::optional<directory>{};
-        for (auto const& one : old) {
-            if (!is_in_the_way(one)) continue;
-            if (!aside) {
-                BOOST_OUTCOME_TRY(
-                    auto made, directory_->open_dir(aside_name, directory_how::create_if_missing)
-                );
-                aside.emplace(std::move(made));
-                BOOST_OUTCOME_TRY(directory_->sync());
-            }
-            auto const linked = directory_->link(one.name, *aside, one.name);
-            if (!linked && linked.error().code != errc::already_exists) return linked.error();
-        }
-        if (!aside) return ok();
-        BOOST_OUTCOME_TRY(aside->sync());
-        for (auto const& one : old) {
-            if (!is_in_the_way(one)) continue;
-            BOOST_OUTCOME_TRY(directory_->remove(one.name));
-        }
-        return directory_->sync();
+        });
     }
 
     [[nodiscard]] result<bool> is_empty() noexcept {
