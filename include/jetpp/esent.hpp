@@ -439,17 +439,22 @@ namespace detail {
     auto place = to.substr(0, to.size() - last(to).size());
     while (place.size() > 1 && place.back() == '/') place.remove_suffix(1);
     while (where.size() > 1 && where.back() == '/') where.remove_suffix(1);
-    if (!place.empty() && place != where) return JET_errFeatureNotAvailable;
-    into.push_back({.from = std::string{last(one.szDatabaseName)}, .to = std::string{last(to)}});
+    auto const elsewhere = !place.empty() && place != where;
+    into.push_back(
+        {.from = std::string{last(one.szDatabaseName)},
+         .to = std::string{last(to)},
+         .lies_in = elsewhere ? std::string{place} : std::string{}}
+    );
     return JET_errSuccess;
 }
 
 } // namespace detail
 
-// The caller has put databases and log back into one directory, which all paths name, that of the
-// instance. Without a map all are brought back under their names; with one, those it names, by the
-// last part of the old path, under the last part of the new one: another directory is
-// JET_errFeatureNotAvailable. genLow and genHigh must be what is there; 0: whatever is.
+// szLogPath and szCheckpointFilePath name the directory of the instance. Databases and log may have
+// been put back there, the log into szBackupLogPath, a database where the map says: what lies elsewhere
+// is copied in. Without a map all that lie there are brought back under their names; with one, those
+// it names, by the last part of the old path, under the last part of the new one. genLow must be there;
+// log behind genHigh does not count; 0: as much as is there.
 [[nodiscard]] inline JET_ERR JetExternalRestore(
     char const* szCheckpointFilePath,
     char const* szLogPath,
@@ -464,7 +469,6 @@ namespace detail {
         auto* const port = esent_registry::get().find(only);
         auto const same = szLogPath != nullptr && szBackupLogPath != nullptr &&
                           szCheckpointFilePath != nullptr &&
-                          std::string_view{szLogPath} == szBackupLogPath &&
                           std::string_view{szLogPath} == szCheckpointFilePath;
         if (!same || crstfilemap < 0 || genLow < 0 || genHigh < genLow ||
             (crstfilemap != 0 && rgrstmap == nullptr))
@@ -474,6 +478,7 @@ namespace detail {
             .generation_low = static_cast<std::uint64_t>(genLow),
             .generation_high = static_cast<std::uint64_t>(genHigh),
         };
+        if (std::string_view{szLogPath} != szBackupLogPath) which.log_lies_in = szBackupLogPath;
         for (std::int32_t i = 0; i < crstfilemap; ++i) {
             auto const mapped = detail::map_entry(rgrstmap[i], szLogPath, which.databases);
             if (mapped != JET_errSuccess) return mapped;

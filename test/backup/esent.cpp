@@ -142,13 +142,14 @@ TEST_CASE("an external restore tells how far it is, and leaves an instance", "[b
     current = &log;
     CHECK(JetBeginExternalBackup(0) == JET_errNotInitialized);
     CHECK(JetExternalRestore("/new", "/other", nullptr, 0, "/new", 0, 0, nullptr) == -1003);
+    CHECK(JetExternalRestore("/new", "/new", nullptr, 0, "/other", 0, 0, nullptr) == -1811);
     auto const mapped = [](char const* from, char const* to) {
         auto const map = JET_RSTMAP{from, to};
         return JetExternalRestore("/new", "/new", &map, 1, "/new", 0, 0, nullptr);
     };
     CHECK(mapped("main", nullptr) == JET_errDatabaseInvalidName);
     CHECK(mapped("", "main") == JET_errInvalidParameter);
-    CHECK(mapped("main", "/other/main") == -1001); // another directory
+    CHECK(mapped("main", "/other/main") == -1811); // no such directory
     CHECK(mapped("main", "elsewhere") == -1811);   // no such file was put back
     CHECK(mapped("other", "main") == -1811);       // the log knows no such database
     CHECK(JetExternalRestore("/new", "/new", nullptr, 1, "/new", 0, 0, nullptr) == -1003);
@@ -161,6 +162,28 @@ TEST_CASE("an external restore tells how far it is, and leaves an instance", "[b
         CHECK(log.heard[i - 1].second <= log.heard[i].second);
     expect_rows(b.env, "/new", b.expected);
     CHECK(JetExternalRestore("/new", "/new", nullptr, 0, "/new", 0, 0, nullptr) == -504);
+}
+
+TEST_CASE("an external restore takes files from where its paths say", "[backup][esent]") {
+    auto b = bed{};
+    b.work(300, 5);
+    auto files = copied_files{};
+    {
+        auto const known = known_engine{b.db};
+        files = take_full(JET_bitBackupEndNormal);
+    }
+    auto log = files;
+    auto pages = copied_files{};
+    auto moved = log.extract("main");
+    moved.key() = "books";
+    pages.insert(std::move(moved));
+    lay_down(b.env, "/pages", pages);
+    lay_down(b.env, "/log", log);
+    auto const place = esent_place<engine_type>{"/home", b.env};
+    auto const map = JET_RSTMAP{"/was/there/main", "/pages/books"};
+    CHECK(JetExternalRestore("/home", "/home", &map, 1, "/log", 0, 0, nullptr) == JET_errSuccess);
+    auto db = good(engine_type::open("/home", small_engine, b.env));
+    CHECK(rows_of(db, "books", "rows") == b.expected);
 }
 
 TEST_CASE("JetBackup makes sets, and JetRestore brings the newest back", "[backup][esent]") {

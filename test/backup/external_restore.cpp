@@ -615,4 +615,80 @@ TEST_CASE(
     cut_at_any_call(world, {.to_time = told.moments[2].before}, told.moments[1].rows);
 }
 
+// Databases in one directory, log in another: the instance comes to be in a third.
+TEST_CASE("files that lie elsewhere are copied in, and stay as they are", "[backup][external]") {
+    auto b = bed{};
+    b.work(700, 51);
+    auto session = session_type{b.db};
+    auto const files = take_full(session);
+    auto log = files;
+    auto pages = copied_files{};
+    pages.insert(log.extract("main"));
+    lay_down(b.env, "/log", log);
+    lay_down(b.env, "/pages", pages);
+    auto const options = external_restore_options{
+        .databases = {{.from = "main", .to = "main", .lies_in = "/pages"}}, .log_lies_in = "/log"
+    };
+    auto const report = good(external_restore<traits>(b.env, "/home", options));
+    CHECK(report.databases == 1);
+    expect_rows(b.env, "/home", b.expected);
+    CHECK(files_in(b.env, "/log") == log);
+    CHECK(files_in(b.env, "/pages") == pages);
+    CHECK(code_of(external_restore<traits>(b.env, "/home", options)) == errc::would_overwrite);
+    // The log alone elsewhere, and less of it than there is.
+    lay_down(b.env, "/half", pages);
+    CHECK(code_of(external_restore<traits>(b.env, "/half", {.log_lies_in = "/log"})) == errc::none);
+    expect_rows(b.env, "/half", b.expected);
+
+    // What does not come to anything leaves nothing.
+    auto harmed = pages;
+    flip(harmed["main"], database_header_area_bytes + 3 * 4096 + 77);
+    lay_down(b.env, "/harmed", harmed);
+    auto wrong = options;
+    wrong.databases[0].lies_in = "/harmed";
+    CHECK(code_of(external_restore<traits>(b.env, "/none", wrong)) == errc::page_damaged);
+    CHECK(files_in(b.env, "/none").empty());
+    wrong.databases[0].lies_in = "/nowhere";
+    CHECK(code_of(external_restore<traits>(b.env, "/none", wrong)) == errc::not_found);
+    CHECK(files_in(b.env, "/none").empty());
+    // Nothing that is there is replaced; what is the same already is taken.
+    lay_down(b.env, "/taken", {{"main", "a file of somebody"}});
+    CHECK(code_of(external_restore<traits>(b.env, "/taken", options)) == errc::would_overwrite);
+    CHECK(files_in(b.env, "/taken") == copied_files{{"main", "a file of somebody"}});
+    lay_down(b.env, "/same", files);
+    CHECK(code_of(external_restore<traits>(b.env, "/same", options)) == errc::none);
+    expect_rows(b.env, "/same", b.expected);
+}
+
+TEST_CASE(
+    "a restore of files that lie elsewhere, cut at any storage call, goes on",
+    "[backup][external][crash]"
+) {
+    auto tape = choice_tape{6};
+    auto world = simulated_world{tape};
+    auto told = told_history{};
+    world.run([&] {
+        told = tell_history(world.environment(), 2);
+        auto log = told.files;
+        auto pages = copied_files{};
+        pages.insert(log.extract("main"));
+        lay_down(world.environment(), "/log", log);
+        lay_down(world.environment(), "/pages", pages);
+    });
+    cut_at_any_call(
+        world,
+        {.databases = {{.from = "main", .to = "main", .lies_in = "/pages"}},
+         .log_lies_in = "/log",
+         .to_lsn = told.moments[2].at},
+        told.moments[2].rows
+    );
+    world.run([&] {
+        auto log = told.files;
+        auto pages = copied_files{};
+        pages.insert(log.extract("main"));
+        CHECK(files_in(world.environment(), "/log") == log);
+        CHECK(files_in(world.environment(), "/pages") == pages);
+    });
+}
+
 } // namespace jetpp_test::external_restore_cases

@@ -82,6 +82,7 @@ public:
             auto sum = std::uint64_t{0};
             auto options = external_restore_options{
                 .databases = which.databases,
+                .log_lies_in = which.log_lies_in,
                 .generation_low = which.generation_low,
                 .generation_high = which.generation_high,
             };

@@ -69,6 +69,7 @@ public:
         std::vector<mapped_database> databases; // empty: all
         std::uint64_t generation_low = 0;       // 0: what is there
         std::uint64_t generation_high = 0;
+        std::string log_lies_in{}; // empty: where the rest is
     };
     virtual result<void> restore_external(
         path_view where, external_files const& which, progress const& on_progress

@@ -3,7 +3,8 @@
 // The caller has put the files back: databases, and every segment of the session, and of later ones,
 // into one directory, with nothing else, under the names that the session listed. With a map, those
 // databases alone that it names, under the names that it gives them; others are left as they lie, and
-// the new timeline does not know them.
+// the new timeline does not know them. What lies in other directories is copied in first, and stays
+// there as it is.
 //
 //     look, prove everything -> journal -> headers accepted, trailers cut -> new timeline
 //       -> journal removed -> recovery (redo, undo) -> settled, clean
@@ -18,6 +19,7 @@
 // Source   backup rules R31, R35, R37, R41, R43, R68; ESE's JetExternalRestore.
 #pragma once
 
+#include <jetpp/backup/bring_in.hpp>
 #include <jetpp/backup/copied_database.hpp>
 #include <jetpp/backup/copied_history.hpp>
 #include <jetpp/backup/copied_log.hpp>
@@ -25,6 +27,7 @@
 #include <jetpp/backup/restore_fork.hpp>
 #include <jetpp/backup/restore_journal.hpp>
 #include <jetpp/backup/restore_settle.hpp>
+#include <jetpp/backup/sink.hpp>
 #include <jetpp/backup/target_search.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/recovery/instance.hpp>
@@ -46,13 +49,16 @@ namespace jetpp::inline v1 {
 
 // A database that shall be brought back.
 struct mapped_database {
-    uuid id{};          // nil: by its name
-    std::string from{}; // as the log calls it at its end; empty: by its id
-    std::string to{};   // as its file is called here, and the database from now on
+    uuid id{};             // nil: by its name
+    std::string from{};    // as the log calls it at its end; empty: by its id
+    std::string to{};      // as its file is called here, and the database from now on
+    std::string lies_in{}; // the directory where that file is; empty: here
 };
 
 struct external_restore_options {
     std::vector<mapped_database> databases{}; // empty: all, under their names
+    // The directory where the segments are; empty: here. Databases without a map are here.
+    std::string log_lies_in{};
     // Which segments are meant to be there, the first and the last; 0: as many as are found. Log behind
     // the last does not count.
     std::uint64_t generation_low = 0;
@@ -100,7 +106,15 @@ public:
         BOOST_OUTCOME_TRY(check_map());
         BOOST_OUTCOME_TRY(check_target());
         BOOST_OUTCOME_TRY(enter());
-        BOOST_OUTCOME_TRY(look());
+        auto const proved = guarded([&]() -> result<void> {
+            BOOST_OUTCOME_TRY(bring_all());
+            BOOST_OUTCOME_TRY(name_copies());
+            return look();
+        });
+        if (!proved) {
+            brought_->send_back();
+            return proved.error();
+        }
         BOOST_OUTCOME_TRY(lay());
         env::runtime_type::point(point_id::before_publish);
         BOOST_OUTCOME_TRY(directory_->remove(restore_journal_name));
@@ -123,9 +137,13 @@ private:
 
     // Whose directory is it? Errors: would_overwrite, in_use.
     [[nodiscard]] result<void> enter() {
-        auto opened = env_.storage.open_dir(path_, directory_how::must_exist);
+        auto const brings = !options_->log_lies_in.empty();
+        auto opened = env_.storage.open_dir(
+            path_, brings ? directory_how::create_if_missing : directory_how::must_exist
+        );
         if (!opened) return opened.error().with_file(file_kind::directory);
         directory_.emplace(std::move(opened).assume_value());
+        brought_.emplace(env_, *directory_);
         auto entries = array_list<directory_entry>{};
         BOOST_OUTCOME_TRY(directory_->list(entries));
         auto at_home = false;
@@ -145,14 +163,34 @@ private:
         if (has_journal) {
             BOOST_OUTCOME_TRY(journal_, read_journal());
         }
-        for (auto const& one : entries) {
-            auto const name = one.name.view();
-            if (name.starts_with("jet.")) continue;
-            if (one.kind != entry_kind::file) return refused;
-            if (is_wanted(name)) names_.push_back(one.name);
-        }
+        for (auto const& one : entries)
+            if (one.kind != entry_kind::file && !one.name.view().starts_with("jet."))
+                return refused;
         return ok();
     }
+    [[nodiscard]] result<void> name_copies() {
+        auto entries = array_list<directory_entry>{};
+        BOOST_OUTCOME_TRY(directory_->list(entries));
+        for (auto const& one : entries)
+            if (!one.name.view().starts_with("jet.") && is_wanted(one.name.view()))
+                names_.push_back(one.name);
+        return ok();
+    }
+
+    // What lies elsewhere. Errors: would_overwrite (another file has the name here), not_found, of
+    // storage.
+    [[nodiscard]] result<void> bring_all() {
+        // All was here before the journal was written, and is not as it was delivered any more.
+        if (journal_ && journal_->timeline.value != 0) return ok();
+        for (auto const& one : options_->databases) {
+            if (one.lies_in.empty()) continue;
+            BOOST_OUTCOME_TRY(auto const name, database_file_name(one.to));
+            BOOST_OUTCOME_TRY(brought_->bring(one.lies_in, name, file_kind::database));
+        }
+        if (options_->log_lies_in.empty()) return ok();
+        return brought_->bring_log(options_->log_lies_in, options_->generation_high);
+    }
+
     [[nodiscard]] bool is_wanted(std::string_view file) const noexcept {
         if (options_->databases.empty()) return true;
         for (auto const& one : options_->databases)
@@ -520,6 +558,7 @@ private:
     std::optional<typename env::lock> lock_;
     std::optional<restore_journal> journal_; // of a restore that was interrupted
     std::vector<file_name> names_;
+    std::optional<incoming_files<env>> brought_;
     std::vector<copied_database> copies_;
     std::vector<logged_database> chosen_; // what comes back, under the names it shall have
     std::optional<copied_history> log_;
