@@ -122,6 +122,7 @@ struct restore_request {
     std::string roll_forward{"none"}; // or live: DIR lost databases, and not its log
     bool force = false;               // what the directory holds goes aside
     bool dry_run = false; // say what would be restored, and that it is all there; write nothing
+    bool json = false;
 };
 void restore(restore_request const& request);
 

@@ -188,8 +188,10 @@ void add_restore(CLI::App& app, restore_request& request, key_request& keys) {
         .add_option(
             "SOURCE... DIR",
             request.places,
-            "repositories, directories of sets, or - for one set from standard input; then an "
-            "empty or missing directory, or any with --force"
+            "repositories, directories of sets, or - for one set from standard input; what is "
+            "damaged "
+            "in one is read from the next that holds the same set; then an empty or missing "
+            "directory, or any with --force"
         )
         ->required()
         ->expected(2, 65);
@@ -222,6 +224,7 @@ void add_restore(CLI::App& app, restore_request& request, key_request& keys) {
         request.force,
         "move what DIR holds into DIR/jet.abandoned-TIMELINE; delete nothing"
     );
+    command.add_flag("--json", request.json, "the report as one JSON object");
     add_reading(command, keys);
 }
 

@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <list>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "codecs.hpp"
 #include "commands.hpp"
@@ -16,6 +18,7 @@
 #include "progress.hpp"
 #include "set_paths.hpp"
 #include "streams.hpp"
+#include <nlohmann/json.hpp>
 
 namespace jetpp_tool {
 
@@ -51,6 +54,60 @@ using pool_type = jetpp::set_pool<environment>;
     return jetpp::error{.code = jetpp::errc::not_found, .file = jetpp::file_kind::manifest};
 }
 
+// frame 3, or frames 3 to 9
+[[nodiscard]] std::string frames_of(jetpp::bad_frames const& bad) {
+    if (bad.count == 1) return "frame " + std::to_string(bad.first);
+    return "frames " + std::to_string(bad.first) + " to " +
+           std::to_string(bad.first + bad.count - 1);
+}
+void tell_replaced(std::vector<jetpp::bad_frames> const& all) {
+    for (auto const& bad : all)
+        std::fprintf(
+            stderr,
+            "%s: %s read elsewhere: %s\n",
+            below(bad.where, bad.part).c_str(),
+            frames_of(bad).c_str(),
+            jetpp_tool::text_of(bad.why).c_str()
+        );
+}
+
+void print_json(
+    jetpp::restore_report const& r, jetpp::backup_manifest const& named, bool published
+) {
+    auto all = nlohmann::ordered_json::object();
+    all["set"] = jetpp::text_of(r.set);
+    all["kind"] = jetpp::name_of(named.kind);
+    all["published"] = published;
+    all["reached_lsn"] = std::to_string(r.reached.value);
+    all["timeline"] = jetpp_tool::hex_of(r.timeline.value);
+    all["page_sets"] = std::to_string(r.page_sets);
+    all["databases"] = std::to_string(r.databases);
+    all["pages"] = std::to_string(r.read.pages);
+    all["records"] = std::to_string(r.read.records);
+    all["bytes"] = std::to_string(r.read.bytes);
+    all["passed_over"] = nlohmann::ordered_json::array();
+    for (auto const& one : r.passed_over) {
+        auto said = nlohmann::ordered_json::object();
+        said["where"] = one.where;
+        said["why"] = jetpp_tool::text_of(one.why);
+        all["passed_over"].push_back(std::move(said));
+    }
+    all["replaced"] = nlohmann::ordered_json::array();
+    for (auto const& bad : r.replaced) {
+        auto said = nlohmann::ordered_json::object();
+        said["where"] = bad.where;
+        said["part"] = bad.part;
+        said["first_frame"] = std::to_string(bad.first);
+        said["frames"] = std::to_string(bad.count);
+        said["why"] = jetpp_tool::text_of(bad.why);
+        all["replaced"].push_back(std::move(said));
+    }
+    all["moved_aside"] = nullptr;
+    if (!r.moved_aside.empty()) all["moved_aside"] = r.moved_aside;
+    std::printf("%s\n", all.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+    if (std::fflush(stdout) != 0) fail("standard output", "cannot be written");
+}
+
 [[noreturn]] void explain(
     restore_request const& request,
     pool_type const& pool,
@@ -70,10 +127,13 @@ using pool_type = jetpp::set_pool<environment>;
     if (of_target) fail(request.places.back(), said);
     if (!trouble.set) fail(request.places.front(), said);
     auto const& blamed = pool[*trouble.set];
-    fail(
-        below(blamed.where, blamed.read ? jetpp::detail::file_of(why, blamed.read->manifest) : ""),
-        said
-    );
+    auto const file = blamed.read ? jetpp::detail::file_of(why, blamed.read->manifest) : "";
+    for (auto const& bad : trouble.bad)
+        if (why.file == jetpp::file_kind::backup_part && bad.part == file &&
+            bad.where != blamed.where && bad.first <= why.at.value &&
+            why.at.value - bad.first < bad.count)
+            said += "; no better in " + bad.where;
+    fail(below(blamed.where, file), said);
 }
 
 } // namespace
@@ -131,6 +191,7 @@ void restore(restore_request const& request) {
     bar.wipe();
     if (!done) explain(request, pool, done.error(), trouble);
     auto const& r = done.assume_value();
+    tell_replaced(r.replaced);
     for (auto const& one : r.passed_over)
         std::fprintf(
             stderr, "%s: passed over: %s\n", one.where.c_str(), jetpp_tool::text_of(one.why).c_str()
@@ -142,6 +203,7 @@ void restore(restore_request const& request) {
     auto named = chosen.assume_value();
     for (std::size_t i = 0; i < pool.size() && options.live; ++i)
         if (pool[i].read && pool.manifest(i).set == r.set) named = i;
+    if (request.json) return print_json(r, pool.manifest(named), !request.dry_run);
     std::printf(
         "%s: %s %llu %s to LSN %llu; %llu pages and %llu log records verified%s\n",
         pool[named].name.c_str(),

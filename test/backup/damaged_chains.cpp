@@ -217,7 +217,7 @@ TEST_CASE("verify and restore agree about every damage", "[backup][verify]") {
     CHECK(b.verify().is_good());
 }
 
-TEST_CASE("a damaged set is passed over where another copy of it lies", "[backup][chains]") {
+TEST_CASE("what of a set is damaged is read where another copy of it lies", "[backup][chains]") {
     auto b = chained_bed{};
     copy_directory(b.env, "/repo", "/mirror");
     for (auto const victim : {std::size_t{0}, std::size_t{2}, std::size_t{3}}) {
@@ -234,8 +234,10 @@ TEST_CASE("a damaged set is passed over where another copy of it lies", "[backup
         CHECK(alone.has_value() == (victim == 2));
         b.wipe("/at");
         auto const done = good(b.restore(3, {"/repo", "/mirror"}));
-        REQUIRE(done.passed_over.size() == 1);
-        CHECK(done.passed_over[0].where == b.set_path(victim));
+        CHECK(done.passed_over.empty());
+        REQUIRE(done.replaced.size() == 1);
+        CHECK(done.replaced[0].where == b.set_path(victim));
+        CHECK(done.replaced[0].part == part.view());
         b.expect_state(3);
         replace(where, part, before);
     }

@@ -774,6 +774,35 @@ class CommandTest(unittest.TestCase):
         self.run_jetpp("verify", repo)
         self.run_jetpp("restore", repo, self.path("new"))
 
+    def test_what_one_repository_lacks_of_a_set_another_has(self):
+        directory, repo, mirror = self.path("db"), self.path("repo"), self.path("mirror")
+        rows = [(b"%06d" % i, b"v" * 300) for i in range(8000)]
+        self.load(directory, rows)
+        self.run_jetpp("backup", directory, repo)
+        shutil.copytree(repo, mirror)
+        parts = sorted(glob.glob(os.path.join(repo, "sets", "*", "*.jbs")))
+        theirs = sorted(glob.glob(os.path.join(mirror, "sets", "*", "*.jbs")))
+        # Of each part something is damaged or missing in both, and never the same.
+        self.flip(parts[0], os.path.getsize(parts[0]) // 2)
+        self.flip(theirs[0], 200)
+        os.remove(parts[1])
+        for source in repo, mirror:
+            self.run_jetpp("restore", source, self.path("none"), status=1)
+        done = self.run_jetpp("restore", repo, mirror, self.path("new"), "--json")
+        report = json.loads(done.stdout)
+        self.assertTrue(report["published"])
+        self.assertEqual(report["passed_over"], [])
+        self.assertEqual([os.path.join(one["where"], one["part"]) for one in report["replaced"]],
+                         [parts[1], parts[0]])  # the log is read first
+        self.assertEqual(report["replaced"][0]["first_frame"], "0")
+        self.assertIn(b"read elsewhere", done.stderr)
+        self.assertEqual(self.scan(self.path("new")), lines_of(rows))
+        # The same frame in both: named, in both places.
+        self.flip(theirs[0], os.path.getsize(parts[0]) // 2)
+        said = self.run_jetpp("restore", repo, mirror, self.path("none"), status=1).stderr
+        self.assertIn(parts[0].encode(), said)
+        self.assertIn(b"no better in " + os.path.dirname(theirs[0]).encode(), said)
+
     def test_a_drill_restores_the_set_before_it_is_one(self):
         directory, repo, scratch = self.path("db"), self.path("repo"), self.path("scratch")
         self.load(directory, [(b"%06d" % i, b"v" * 100) for i in range(2000)])

@@ -14,6 +14,7 @@
 #include <jetpp/backup/file_output.hpp>
 #include <jetpp/backup/manifest.hpp>
 #include <jetpp/backup/part_reader.hpp>
+#include <jetpp/backup/set_copies.hpp>
 #include <jetpp/backup/set_part.hpp>
 #include <jetpp/backup/sink.hpp>
 #include <jetpp/core/result.hpp>
@@ -26,6 +27,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 namespace jetpp::inline v1 {
 
@@ -58,15 +60,15 @@ class database_walker {
 public:
     // Lifetime: all of them outlive the walker. `database`: its place in the manifest.
     database_walker(
-        typename Env::directory& set,
+        set_copies<Env> set,
         backup_manifest const& manifest,
         std::size_t database,
         Visitor& visitor,
         set_tally& tally,
         set_access const& access
     ) noexcept
-        : set_{&set}, manifest_{&manifest}, database_{database}, visitor_{&visitor}, tally_{&tally},
-          access_{access} {}
+        : set_{std::move(set)}, manifest_{&manifest}, database_{database}, visitor_{&visitor},
+          tally_{&tally}, access_{access} {}
 
     [[nodiscard]] result<void> run() noexcept {
         return guarded([&]() -> result<void> {
@@ -102,7 +104,7 @@ private:
         auto const mixed = frame_error(errc::set_mixed, part.number, 0);
         if (complete_) return mixed;
         BOOST_OUTCOME_TRY(
-            auto opened, set_part<Env>::open(*set_, *manifest_, part, database_, access_)
+            auto opened, set_part<Env>::open(set_, *manifest_, part, database_, access_)
         );
         auto const& about = opened.reader().about();
         if (about.page_size != PageSize || about.database != known().id ||
@@ -225,7 +227,7 @@ private:
         return visitor_->end_database(t);
     }
 
-    typename Env::directory* set_;
+    set_copies<Env> set_;
     backup_manifest const* manifest_;
     std::size_t database_;
     Visitor* visitor_;

@@ -326,16 +326,29 @@ public:
     }
 
     [[nodiscard]] result<std::size_t> read(bytes into) noexcept {
-        if (from_ == held_ && !at_end_) {
+        if (from_ >= held_ && !at_end_) {
+            auto const skipped = from_ - held_; // after go_to()
             BOOST_OUTCOME_TRY(held_, read_up_to(*file_, buffer_.all(), at_));
             at_ += held_;
-            from_ = 0;
+            from_ = std::min(skipped, held_);
             at_end_ = held_ < buffer_.size();
         }
         auto const n = std::min(into.size(), held_ - from_);
         if (n != 0) std::memcpy(into.data(), buffer_.data() + from_, n);
         from_ += n;
         return n;
+    }
+    // What is read next begins at that byte.
+    void go_to(std::uint64_t at) noexcept {
+        auto const begin = at_ - held_;
+        if (begin <= at && at < at_) {
+            from_ = static_cast<std::size_t>(at - begin);
+            return;
+        }
+        from_ = static_cast<std::size_t>(at % buffer_.size());
+        at_ = at - from_;
+        held_ = 0;
+        at_end_ = false;
     }
 
 private:

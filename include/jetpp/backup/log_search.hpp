@@ -58,14 +58,15 @@ struct searching_visitor {
 template <any_environment Env>
 class log_search {
 public:
-    // Lifetime: the pool and the callback outlive it.
+    // `noted`: takes what was wrong with copies of sets. Lifetime: all of them outlive it.
     log_search(
         set_pool<Env>& pool,
         std::size_t head,
         std::function<result<void>(std::uint64_t)> const& on_read,
-        set_access const& access
+        set_access const& access,
+        std::vector<bad_frames>* noted = nullptr
     ) noexcept
-        : pool_{&pool}, head_{head}, on_read_{&on_read}, access_{access} {}
+        : pool_{&pool}, head_{head}, on_read_{&on_read}, access_{access}, noted_{noted} {}
 
     // Returns: the LSN that nothing restored may reach.
     // Errors: target_not_reached (at: the end of the log), those of log_walker.
@@ -133,7 +134,11 @@ private:
             BOOST_OUTCOME_TRY(auto const access, pool_->access_of(slice.set, access_));
             culprit_.reset();
             auto const done = walker.take(
-                one.directory, one.read->manifest, slice, access, detail::cut_of(line, slice)
+                pool_->copies_of(slice.set, noted_),
+                one.read->manifest,
+                slice,
+                access,
+                detail::cut_of(line, slice)
             );
             if (visitor.is_found) return true;
             if (!done) {
@@ -148,6 +153,7 @@ private:
     std::size_t head_;
     std::function<result<void>(std::uint64_t)> const* on_read_;
     set_access access_;
+    std::vector<bad_frames>* noted_;
     std::vector<lsn> labelled_;
     std::optional<std::size_t> culprit_;
 };

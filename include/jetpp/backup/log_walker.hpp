@@ -13,6 +13,7 @@
 #include <jetpp/backup/manifest.hpp>
 #include <jetpp/backup/restore_plan.hpp>
 #include <jetpp/backup/segment_checker.hpp>
+#include <jetpp/backup/set_copies.hpp>
 #include <jetpp/backup/set_part.hpp>
 #include <jetpp/backup/sink.hpp>
 #include <jetpp/core/result.hpp>
@@ -59,7 +60,7 @@ public:
     // `cut`: where the timeline is left, if that is inside the slice's last segment; 0: nowhere.
     // Returns with a problem of the set it names, the visitor's, or none.
     [[nodiscard]] result<void> take(
-        typename Env::directory& set,
+        set_copies<Env> const& set,
         backup_manifest const& manifest,
         planned_log const& slice,
         set_access const& access,
@@ -183,7 +184,7 @@ private:
     Visitor* visitor_;
     set_tally* tally_;
     set_access access_{};
-    typename Env::directory* set_ = nullptr;
+    set_copies<Env> const* set_ = nullptr;
     backup_manifest const* manifest_ = nullptr;
     planned_log slice_{};
     lsn cut_{};

@@ -3,6 +3,8 @@
 // Every byte of a part is under a check: headers by their crc, units by the hash in their header
 // and by the checksum inside, order by set, part and sequence, index and trailer by comparing with
 // what was read. What next() returned was all of that.
+// A source that has several copies of the part (set_copies.hpp) is asked again for each frame that
+// is not: nothing is kept of a frame before all of it has passed.
 // Errors name part and frame: set_damaged (a byte is wrong, or the part ends early), set_mixed
 // (sound frames of another set, part or place), unsupported, limit_exceeded, wrong_key (encrypted,
 // and no key was brought), authentication_failed, and the source's.
@@ -40,6 +42,14 @@ concept byte_source = requires(S& source, bytes into) {
     { source.read(into) } noexcept -> std::same_as<result<std::size_t>>;
 };
 
+// One that has copies. turn(): the frame that begins at that byte was refused; true: read on, there
+// is another. settle(): the frame before that byte has passed.
+template <class S>
+concept copied_source = byte_source<S> && requires(S& source, std::uint64_t n, error const& why) {
+    { source.turn(n, n, why) } noexcept -> std::same_as<result<bool>>;
+    { source.settle(n) } noexcept -> std::same_as<void>;
+};
+
 // A stretch of the image, as it was given to the writer. Views live until the next call.
 struct part_run {
     std::uint64_t first{};
@@ -60,11 +70,7 @@ public:
         BOOST_OUTCOME_TRY(made.unit_, create_large_buffer(frame_stored_max));
         BOOST_OUTCOME_TRY(made.raw_, create_large_buffer(frame_raw_max));
         BOOST_OUTCOME_TRY(made.headers_, sha256::create());
-        BOOST_OUTCOME_TRY(auto const head, made.read_frame());
-        auto const content = decode_wrapped_unit(made.unit());
-        if (head.type != frame_type::stream_header || head.raw_bytes != content.size() ||
-            !made.about_.decode(content))
-            return made.refuse(errc::set_damaged);
+        BOOST_OUTCOME_TRY(made.from_any_copy([&] { return made.take_stream_header(); }));
         if (made.access_.key != nullptr) {
             BOOST_OUTCOME_TRY(
                 made.cipher_, made.access_.key->part(expected.part, made.about_.salt)
@@ -78,21 +84,11 @@ public:
 
     // The next run; nothing at the end of the part, which has then proved whole.
     [[nodiscard]] result<std::optional<part_run>> next() noexcept {
-        for (;;) {
-            if (at_end_) return std::optional<part_run>{};
-            auto const offset = done_.bytes;
-            BOOST_OUTCOME_TRY(auto const head, read_frame());
-            if (head.is_last() != (head.type == frame_type::trailer))
-                return refuse(errc::set_damaged);
-            if (head.type == data_type_of(about_.content)) return take_run(head, offset);
-            if (head.type == index_type_of(about_.content)) {
-                BOOST_OUTCOME_TRY(check_index(head, offset));
-            } else if (head.type == frame_type::trailer) {
-                BOOST_OUTCOME_TRY(check_trailer(head));
-            } else if (head.is_critical()) {
-                return refuse(errc::set_damaged); // a known type that has no place here
-            }
+        auto run = std::optional<part_run>{};
+        while (!run && !at_end_) {
+            BOOST_OUTCOME_TRY(from_any_copy([&] { return take_frame(run); }));
         }
+        return run;
     }
 
     // Requires: next() came to the end. For comparison with the manifest.
@@ -122,11 +118,61 @@ private:
         return ok();
     }
 
+    // take() reads one frame and changes nothing before it has passed. Errors: of the first copy.
+    template <class Take>
+    [[nodiscard]] result<void> from_any_copy(Take&& take) noexcept {
+        auto const begun = sequence_;
+        auto first = std::optional<error>{};
+        for (;;) {
+            auto const taken = take();
+            if (taken) {
+                if constexpr (copied_source<Source>) source_->settle(done_.bytes);
+                return ok();
+            }
+            if (!first) first = taken.error();
+            BOOST_OUTCOME_TRY(auto const again, turn(begun, taken.error()));
+            if (!again) return *first;
+            sequence_ = begun;
+        }
+    }
+    [[nodiscard]] result<bool> turn(std::uint64_t frame, error const& why) noexcept {
+        if constexpr (copied_source<Source>) {
+            // What is no fault of the bytes is none of one copy.
+            if (why.code == errc::out_of_memory || why.code == errc::wrong_key) return false;
+            return source_->turn(frame, done_.bytes, why);
+        }
+        return false;
+    }
+
+    [[nodiscard]] result<void> take_stream_header() noexcept {
+        BOOST_OUTCOME_TRY(auto const head, read_frame());
+        auto const content = decode_wrapped_unit(unit());
+        if (head.type != frame_type::stream_header || head.raw_bytes != content.size() ||
+            !about_.decode(content))
+            return refuse(errc::set_damaged);
+        return accept(head);
+    }
+    [[nodiscard]] result<void> take_frame(std::optional<part_run>& run) noexcept {
+        auto const offset = done_.bytes;
+        BOOST_OUTCOME_TRY(auto const head, read_frame());
+        if (head.is_last() != (head.type == frame_type::trailer)) return refuse(errc::set_damaged);
+        if (head.type == data_type_of(about_.content)) return take_run(head, offset, run);
+        if (head.type == index_type_of(about_.content)) return check_index(head, offset);
+        if (head.type == frame_type::trailer) return check_trailer(head);
+        if (head.is_critical()) return refuse(errc::set_damaged); // it has no place here
+        return accept(head);
+    }
+    // The frame that was read last has passed.
+    [[nodiscard]] result<void> accept(frame_header const& head) noexcept {
+        BOOST_OUTCOME_TRY(headers_.add(head_bytes_));
+        done_.bytes += frame_header_bytes + head.stored_bytes;
+        return ok();
+    }
+
     // One frame, its unit in unit_, proved to be the one that must come here.
     [[nodiscard]] result<frame_header> read_frame() noexcept {
-        auto head_bytes = std::array<std::byte, frame_header_bytes>{};
-        BOOST_OUTCOME_TRY(fill(head_bytes));
-        auto const decoded = frame_header::decode(head_bytes);
+        BOOST_OUTCOME_TRY(fill(head_bytes_));
+        auto const decoded = frame_header::decode(head_bytes_);
         if (!decoded) return frame_error(decoded.error().code, place_.part, sequence_);
         auto const& head = decoded.assume_value();
         ++sequence_;
@@ -151,29 +197,29 @@ private:
             }
             BOOST_OUTCOME_TRY(current_, cipher_->open(head, current_, plain_.all()));
         }
-        BOOST_OUTCOME_TRY(headers_.add(head_bytes));
-        done_.bytes += frame_header_bytes + head.stored_bytes;
         return head;
     }
 
-    [[nodiscard]] result<std::optional<part_run>> take_run(
-        frame_header const& head, std::uint64_t offset
+    [[nodiscard]] result<void> take_run(
+        frame_header const& head, std::uint64_t offset, std::optional<part_run>& run
     ) noexcept {
         auto const ascends = raw_bytes_ == 0 || head.first >= done_.end;
         if (!ascends || head.raw_bytes != (head.end - head.first) * about_.unit_bytes())
             return refuse(errc::set_damaged);
+        if (index_.size() >= 8 + index_frames_max * index_entry::size)
+            return refuse(errc::set_damaged); // an index was due
         auto const raw = raw_.all().first(head.raw_bytes);
         BOOST_OUTCOME_TRY(decode(head, raw));
+        BOOST_OUTCOME_TRY(accept(head));
         if (raw_bytes_ == 0) done_.first = head.first;
         done_.end = head.end;
         raw_bytes_ += raw.size();
         auto entry = std::array<std::byte, index_entry::size>{};
         index_entry{head.first, head.end, offset, head.stored_bytes, head.codec}.encode(entry.data()
         );
-        if (index_.size() >= 8 + index_frames_max * index_entry::size)
-            return refuse(errc::set_damaged); // an index was due
         if (!index_.append(entry)) return error{.code = errc::out_of_memory};
-        return std::optional{part_run{head.first, head.end, head.presence, raw}};
+        run = part_run{head.first, head.end, head.presence, raw};
+        return ok();
     }
 
     // The content of a data frame. Whatever the unit says, no more than raw.size() is written.
@@ -198,6 +244,7 @@ private:
             head.raw_bytes != index_.size() || head.first != done_.first || head.end != done_.end ||
             !std::ranges::equal(content, std::span{index_.data(), index_.size()}))
             return refuse(errc::set_damaged);
+        BOOST_OUTCOME_TRY(accept(head));
         done_.last_index = offset;
         reset_index();
         return ok();
@@ -213,6 +260,7 @@ private:
         auto more = std::array<std::byte, 1>{};
         BOOST_OUTCOME_TRY(auto const behind, source_->read(more));
         if (behind != 0) return refuse(errc::set_damaged);
+        BOOST_OUTCOME_TRY(accept(head));
         done_.frames = sequence_;
         done_.raw_bytes = raw_bytes_;
         BOOST_OUTCOME_TRY(done_.headers, headers_.finish());
@@ -225,6 +273,7 @@ private:
     set_access access_{};
     unit_decoder decoder_;
     stream_about about_{};
+    std::array<std::byte, frame_header_bytes> head_bytes_{}; // of the frame that was read last
     aligned_buffer unit_;
     aligned_buffer raw_;
     aligned_buffer plain_; // of an encrypted set

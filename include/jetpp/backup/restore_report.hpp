@@ -2,6 +2,7 @@
 #pragma once
 
 #include <jetpp/backup/set_access.hpp>
+#include <jetpp/backup/set_copies.hpp>
 #include <jetpp/backup/set_part.hpp>
 #include <jetpp/core/ids.hpp>
 #include <jetpp/core/lsn.hpp>
@@ -64,6 +65,7 @@ struct restore_report {
     set_tally read{};
     recovery_report recovery{};
     std::vector<passed_over_set> passed_over;
+    std::vector<bad_frames> replaced;  // where a set was damaged, and another copy of it was read
     std::string moved_aside{};         // where the files are that the target held; empty: none
     std::chrono::nanoseconds laying{}; // until recovery began
     std::chrono::nanoseconds took{};
@@ -74,6 +76,7 @@ struct restore_trouble {
     std::optional<std::size_t> set{}; // in the pool: the one it is about
     timeline_id timeline{};           // of a log_gap
     std::vector<lsn> labelled{};      // where an ambiguous label stands
+    std::vector<bad_frames> bad{};    // all that was met of several copies of a set
 };
 
 } // namespace jetpp::inline v1

@@ -5,7 +5,8 @@
 //
 // Nothing of it is published before all of it was proved and replayed; until then a journal keeps
 // every engine out of the directory. Verify is the same run, with its end thrown away.
-// A set that proves damaged is passed over, if the same moment can be had without it.
+// A frame that is damaged is read from another copy of its set, if a source has one; a set that
+// proves damaged all the same is passed over, if the same moment can be had without it.
 // Threads  one owner; blocks.
 // Source   backup rules R30 to R43, R46, R61.
 #pragma once
@@ -99,6 +100,7 @@ public:
         report.reached = limit_;
         report.page_sets = plan_.pages.size();
         report.passed_over = passed_over_;
+        report.replaced = bad_;
         return report;
     }
 
@@ -155,7 +157,7 @@ public:
 private:
     [[nodiscard]] result<lsn> find_limit() {
         auto const& head = pool_->manifest(head_);
-        auto search = log_search<env>{*pool_, head_, options_->on_read, options_->access};
+        auto search = log_search<env>{*pool_, head_, options_->on_read, options_->access, &bad_};
         auto limit = result<lsn>{head.end_lsn};
         if (options_->to_lsn)
             limit = *options_->to_lsn + 1;
@@ -165,6 +167,7 @@ private:
             limit = search.limit_of(restore_label::parse(options_->to_point));
         trouble_.labelled = search.labelled();
         trouble_.set = search.culprit();
+        trouble_.bad = bad_;
         return limit;
     }
     [[nodiscard]] result<void> plan() {
@@ -176,7 +179,19 @@ private:
             return made.error();
         }
         plan_ = std::move(made).assume_value();
+        for (auto const set : plan_.pages) {
+            BOOST_OUTCOME_TRY(refuse_contradiction(set));
+        }
+        for (auto const& slice : plan_.log) {
+            BOOST_OUTCOME_TRY(refuse_contradiction(slice.set));
+        }
         return ok();
+    }
+    [[nodiscard]] result<void> refuse_contradiction(std::size_t set) {
+        auto const other = pool_->contradicts(set);
+        if (other == pool_->size()) return ok();
+        trouble_.set = other;
+        return error{.code = errc::pool_conflict, .file = file_kind::manifest};
     }
 
     // Runs `work`. If a set is to blame and the moment can be had without it, again.
@@ -186,6 +201,8 @@ private:
             for (;;) {
                 trouble_.set.reset();
                 auto done = guarded([&] { return work(); });
+                trouble_.bad = bad_;
+                if (done) done.assume_value().replaced = bad_;
                 if (done || !trouble_.set || !is_of_a_set(done.error())) return done;
                 auto const culprit = *trouble_.set;
                 if (is_proof_ && culprit == head_) return done;
@@ -208,6 +225,12 @@ private:
         case errc::would_overwrite: return false;
         default: return true;
         }
+    }
+
+    // Who proves a set wants to hear of every frame of its own.
+    [[nodiscard]] set_copies<env> copies_of(std::size_t set) {
+        if (is_proof_) return {(*pool_)[set].directory};
+        return pool_->copies_of(set, &bad_);
     }
 
     // Into null: proves only. Returns: the timeline that recovery will go on with.
@@ -288,7 +311,7 @@ private:
             auto& one = (*pool_)[slice.set];
             BOOST_OUTCOME_TRY(auto const access, pool_->access_of(slice.set, options_->access));
             BOOST_OUTCOME_TRY(walker.take(
-                one.directory, one.read->manifest, slice, access, detail::cut_of(line, slice)
+                copies_of(slice.set), one.read->manifest, slice, access, detail::cut_of(line, slice)
             ));
         }
         return ok();
@@ -326,7 +349,7 @@ private:
                     Traits::page_size,
                     typename Traits::checksum,
                     restored_file<Traits>>{
-                    one.directory, manifest, layer.place, file, report.read, access
+                    copies_of(layer.set), manifest, layer.place, file, report.read, access
                 };
                 BOOST_OUTCOME_TRY(walker.run());
             }
@@ -377,6 +400,7 @@ private:
     restore_plan plan_{};
     restore_trouble trouble_{};
     std::vector<passed_over_set> passed_over_;
+    std::vector<bad_frames> bad_; // wherever another copy was asked
     bool is_proof_ = false;
     std::function<result<void>(instance<Traits>&)> examine_;
 };

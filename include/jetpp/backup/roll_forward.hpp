@@ -106,6 +106,7 @@ private:
             if (!staged) return staged.error();
             auto done =
                 guarded([&] { return lay_down(place, staged.assume_value(), sets, plan, report); });
+            trouble_.bad = report.replaced;
             if (done) {
                 auto const& pages = *sets[plan.last_pages()].manifest;
                 return live_plan{pages.instance, pages.timeline, pages.set};
@@ -193,7 +194,9 @@ private:
             trouble_.set = slice.set;
             auto& one = (*pool_)[slice.set];
             BOOST_OUTCOME_TRY(auto const access, pool_->access_of(slice.set, options_->access));
-            BOOST_OUTCOME_TRY(walker.take(one.directory, one.read->manifest, slice, access));
+            BOOST_OUTCOME_TRY(walker.take(
+                pool_->copies_of(slice.set, &report.replaced), one.read->manifest, slice, access
+            ));
             at = slice.to;
         }
         if (at != live_.from || plan.log.empty() || plan.log.front().from >= live_.from) return at;
@@ -252,7 +255,12 @@ private:
                 Traits::page_size,
                 typename Traits::checksum,
                 restored_file<Traits>>{
-                one.directory, manifest, layer.place, file, report.read, access
+                pool_->copies_of(layer.set, &report.replaced),
+                manifest,
+                layer.place,
+                file,
+                report.read,
+                access
             };
             BOOST_OUTCOME_TRY(walker.run());
         }

@@ -3,13 +3,13 @@
 // What next() hands out is proved by part_reader; that the part as a whole is the one the manifest
 // names is known when next() has returned nothing.
 // Threads  one owner.
-// Owns     the file and the reader.
+// Owns     the files and the reader.
 #pragma once
 
-#include <jetpp/backup/file_output.hpp>
 #include <jetpp/backup/manifest.hpp>
 #include <jetpp/backup/part_reader.hpp>
 #include <jetpp/backup/set_access.hpp>
+#include <jetpp/backup/set_copies.hpp>
 #include <jetpp/core/result.hpp>
 
 #include <cstddef>
@@ -33,19 +33,18 @@ struct set_tally {
 template <any_environment Env>
 class set_part {
 public:
-    using reader_type = part_reader<file_input<Env>>;
+    using reader_type = part_reader<part_copies<Env>>;
 
     // `file`: the ordinal its frames must bear. Lifetime: manifest and part outlive it.
     // Errors: not_found and the others of storage, those of part_reader; set_mixed.
     [[nodiscard]] static result<set_part> open(
-        typename Env::directory& set,
+        set_copies<Env> const& set,
         backup_manifest const& manifest,
         manifest_part const& part,
         std::size_t file,
         set_access const& access
     ) noexcept {
-        BOOST_OUTCOME_TRY(auto const name, file_name::make(part.name));
-        auto opened = file_input<Env>::open(set, name);
+        auto opened = part_copies<Env>::open(set, part);
         if (!opened)
             return error{
                 .code = opened.error().code,
@@ -55,7 +54,7 @@ public:
             };
         auto made = set_part{};
         made.part_ = &part;
-        made.input_.reset(new (std::nothrow) file_input<Env>{std::move(opened).assume_value()});
+        made.input_.reset(new (std::nothrow) part_copies<Env>{std::move(opened).assume_value()});
         if (made.input_ == nullptr) return error{.code = errc::out_of_memory};
         BOOST_OUTCOME_TRY(
             auto reader,
@@ -94,7 +93,7 @@ private:
     set_part() noexcept = default;
 
     manifest_part const* part_ = nullptr;
-    std::unique_ptr<file_input<Env>> input_; // where it is, the reader points
+    std::unique_ptr<part_copies<Env>> input_; // where it is, the reader points
     std::optional<reader_type> reader_;
 };
 

@@ -1,7 +1,7 @@
 // jetpp/backup/set_pool.hpp - all sets of all sources of a restore, found, read and numbered.
 //
 // A source is a repository, or the directory of one set. The same set may lie in several: each is
-// a place of its own in the pool, and if one proves damaged the next is taken.
+// a place of its own in the pool, and what of one is damaged is read from the next (set_copies.hpp).
 // Threads  one owner.
 // Owns     the open directories.
 // Source   backup rules R30, R46, R49.
@@ -13,6 +13,7 @@
 #include <jetpp/backup/repository.hpp>
 #include <jetpp/backup/set_access.hpp>
 #include <jetpp/backup/set_catalogue.hpp>
+#include <jetpp/backup/set_copies.hpp>
 #include <jetpp/core/result.hpp>
 
 #include <cstddef>
@@ -117,14 +118,36 @@ public:
         return *one.access;
     }
 
+    // That member and all others that hold the same set, in the order of the sources: to be read
+    // frame by frame. `noted`: takes what was wrong where. Valid until something is added.
+    // Throws: bad_alloc.
+    [[nodiscard]] set_copies<Env> copies_of(std::size_t i, std::vector<bad_frames>* noted) {
+        auto& one = members_[i];
+        auto made = set_copies<Env>{one.directory, one.where, noted};
+        for (std::size_t k = 0; k < members_.size(); ++k)
+            if (k != i && is_usable(k) && members_[k].read->hash == one.read->hash)
+                made.add(members_[k].directory, members_[k].where);
+        return made;
+    }
+    // One that is said to be the same set as that member, and is another; size(): none. Of the two
+    // one is not what was backed up, and nobody can say which.
+    [[nodiscard]] std::size_t contradicts(std::size_t i) const noexcept {
+        auto const& one = members_[i];
+        for (std::size_t k = 0; k < members_.size(); ++k)
+            if (is_usable(k) && members_[k].read->hash != one.read->hash &&
+                manifest(k).set == one.read->manifest.set)
+                return k;
+        return members_.size();
+    }
+
     // The same places. Members without a manifest stand there as unusable. Throws: bad_alloc.
     [[nodiscard]] std::vector<planned_set> planned() const {
         static backup_manifest const nothing{};
         auto made = std::vector<planned_set>{};
-        for (auto const& one : members_) {
-            auto const usable = one.read != nullptr && !one.problem;
+        for (std::size_t i = 0; i < members_.size(); ++i) {
+            auto const& one = members_[i];
             made.push_back(
-                one.read != nullptr ? planned_set{&one.read->manifest, one.read->hash, usable}
+                one.read != nullptr ? planned_set{&one.read->manifest, one.read->hash, is_usable(i)}
                                     : planned_set{&nothing, {}, false}
             );
         }
@@ -158,6 +181,10 @@ public:
     }
 
 private:
+    [[nodiscard]] bool is_usable(std::size_t i) const noexcept {
+        return members_[i].read != nullptr && !members_[i].problem;
+    }
+
     std::vector<member> members_;
 };
 
