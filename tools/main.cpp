@@ -190,8 +190,9 @@ void add_restore(CLI::App& app, restore_request& request, key_request& keys) {
             request.places,
             "repositories, directories of sets, or - for one set from standard input; what is "
             "damaged "
-            "in one is read from the next that holds the same set; then an empty or missing "
-            "directory, or any with --force"
+            "in one is read from the next that holds the same set; or the directory of a closed or "
+            "lost "
+            "instance, for its log; then an empty or missing directory, or any with --force"
         )
         ->required()
         ->expected(2, 65);

@@ -127,7 +127,14 @@ void print_json(
     if (of_target) fail(request.places.back(), said);
     if (!trouble.set) fail(request.places.front(), said);
     auto const& blamed = pool[*trouble.set];
-    auto const file = blamed.read ? jetpp::detail::file_of(why, blamed.read->manifest) : "";
+    auto file = std::string{};
+    if (blamed.live && why.at)
+        file = jetpp::segment_file_name(
+                   jetpp::generation_of(why.at, blamed.live->newest().segment_bytes)
+        )
+                   .view();
+    else if (blamed.read && !blamed.live)
+        file = jetpp::detail::file_of(why, blamed.read->manifest);
     for (auto const& bad : trouble.bad)
         if (why.file == jetpp::file_kind::backup_part && bad.part == file &&
             bad.where != blamed.where && bad.first <= why.at.value &&
@@ -147,7 +154,7 @@ void restore(restore_request const& request) {
         auto const& place = brought.emplace_back(
             request.places[i], request.scratch.empty() ? beside(directory) : request.scratch
         );
-        value_of(pool.add({}, place.path()), request.places[i]);
+        value_of(pool.add_source({}, place.path()), request.places[i]);
     }
     auto options = jetpp::restore_options{};
     options.set = request.set;
@@ -180,6 +187,13 @@ void restore(restore_request const& request) {
     for (std::size_t i = 0; i < pool.size(); ++i)
         if (pool[i].read && head.log_start < pool.manifest(i).end_lsn)
             total += bytes_of(pool.manifest(i));
+    if (head.page_size == 0) // the log of an instance, of which no set is here
+        explain(
+            request,
+            pool,
+            {.code = jetpp::errc::base_not_here, .file = jetpp::file_kind::manifest},
+            trouble
+        );
     auto const* const build = find_build(head.page_size, head.checksum);
     if (build == nullptr)
         fail(
@@ -201,7 +215,7 @@ void restore(restore_request const& request) {
             stderr, "%s: what was there is in it now\n", below(directory, r.moved_aside).c_str()
         );
     auto named = chosen.assume_value();
-    for (std::size_t i = 0; i < pool.size() && options.live; ++i)
+    for (auto i = pool.size(); i-- > 0;)
         if (pool[i].read && pool.manifest(i).set == r.set) named = i;
     if (request.json) return print_json(r, pool.manifest(named), !request.dry_run);
     std::printf(

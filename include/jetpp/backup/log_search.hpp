@@ -129,17 +129,9 @@ private:
             (log_walker<Env, detail::searching_visitor>::create(head.page_size, visitor, tally))
         );
         for (auto const& slice : slices) {
-            auto& one = (*pool_)[slice.set];
-            culprit_ = slice.set;
-            BOOST_OUTCOME_TRY(auto const access, pool_->access_of(slice.set, access_));
             culprit_.reset();
-            auto const done = walker.take(
-                pool_->copies_of(slice.set, noted_),
-                one.read->manifest,
-                slice,
-                access,
-                detail::cut_of(line, slice)
-            );
+            auto const done =
+                pool_->walk_log(walker, slice, access_, detail::cut_of(line, slice), noted_);
             if (visitor.is_found) return true;
             if (!done) {
                 culprit_ = slice.set;

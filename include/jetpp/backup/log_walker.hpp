@@ -69,10 +69,7 @@ public:
         return guarded([&]() -> result<void> {
             access_ = access;
             set_ = &set;
-            manifest_ = &manifest;
-            slice_ = slice;
-            cut_ = cut;
-            wanted_ = slice.from;
+            begin_slice(manifest, slice, cut);
             for (auto const& part : manifest.parts) {
                 auto const wanted =
                     part.content == part_content::log && part.timeline == slice.timeline &&
@@ -80,9 +77,24 @@ public:
                 if (!wanted) continue;
                 BOOST_OUTCOME_TRY(walk_part(part));
             }
-            if (in_segment_ || wanted_ < slice.to) return damaged(wanted_, errc::log_gap);
-            return ok();
+            return end_slice();
         });
+    }
+
+    // The same for who reads the segments himself: their images in order, piece by piece.
+    void begin_slice(backup_manifest const& manifest, planned_log const& slice, lsn cut) noexcept {
+        manifest_ = &manifest;
+        slice_ = slice;
+        cut_ = cut;
+        wanted_ = slice.from;
+    }
+    [[nodiscard]] result<void> take_image(part_run const& run) {
+        BOOST_OUTCOME_TRY(visitor_->read(0)); // of no set; but it may be told to stop
+        return take_run(run);
+    }
+    [[nodiscard]] result<void> end_slice() const noexcept {
+        if (in_segment_ || wanted_ < slice_.to) return damaged(wanted_, errc::log_gap);
+        return ok();
     }
 
     // Address of the segment that must follow, as the last one says; 0: nothing was read, or the

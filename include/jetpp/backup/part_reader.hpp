@@ -112,7 +112,7 @@ private:
     [[nodiscard]] result<void> fill(bytes into) noexcept {
         while (!into.empty()) {
             BOOST_OUTCOME_TRY(auto const n, source_->read(into));
-            if (n == 0) return frame_error(errc::set_damaged, place_.part, sequence_);
+            if (n == 0) return frame_error(errc::set_damaged, place_.part, frame_);
             into = into.subspan(n);
         }
         return ok();
@@ -171,6 +171,7 @@ private:
 
     // One frame, its unit in unit_, proved to be the one that must come here.
     [[nodiscard]] result<frame_header> read_frame() noexcept {
+        frame_ = sequence_;
         BOOST_OUTCOME_TRY(fill(head_bytes_));
         auto const decoded = frame_header::decode(head_bytes_);
         if (!decoded) return frame_error(decoded.error().code, place_.part, sequence_);
@@ -284,6 +285,7 @@ private:
     sha256 headers_;
     part_summary done_{};
     std::uint64_t sequence_ = 0;
+    std::uint64_t frame_ = 0; // that is being read
     std::uint64_t raw_bytes_ = 0;
     bool at_end_ = false;
 };

@@ -62,10 +62,16 @@ public:
         return guarded([&]() -> result<void> {
             head_ = head_set;
             auto const& head = pool_->manifest(head_);
+            if ((*pool_)[head_].live && head.page_size == 0) // no set of that instance is here
+                return error{.code = errc::base_not_here, .file = file_kind::manifest};
             if (head.page_size != Traits::page_size || head.checksum != Traits::checksum::name)
                 return error{.code = errc::unsupported, .file = file_kind::manifest};
             for (std::size_t i = 0; i < pool_->size(); ++i) {
                 auto& one = (*pool_)[i];
+                if (one.live && one.live->newest().instance != head.instance) {
+                    trouble_.set = i;
+                    return error{.code = errc::log_foreign, .file = file_kind::log_segment};
+                }
                 if (one.read && !one.problem &&
                     !options_->access.can_decode(one.read->manifest.codec))
                     one.problem = error{.code = errc::unsupported, .file = file_kind::manifest};
@@ -79,6 +85,10 @@ public:
     [[nodiscard]] std::size_t head() const noexcept { return head_; }
     [[nodiscard]] restore_trouble const& trouble() const noexcept { return trouble_; }
     [[nodiscard]] backup_manifest const& head_manifest() const { return pool_->manifest(head_); }
+    // The set that the result is said to be from: the log of an instance is none.
+    [[nodiscard]] uuid source_set() const {
+        return pool_->manifest((*pool_)[head_].live ? plan_.last_pages() : head_).set;
+    }
 
     // Equal for restores of the same sets to the same moment. Errors: unsupported, out_of_memory.
     [[nodiscard]] result<sha256_digest> plan_digest() const noexcept {
@@ -96,7 +106,7 @@ public:
     }
     [[nodiscard]] restore_report begin_report() const {
         auto report = restore_report{};
-        report.set = pool_->manifest(head_).set;
+        report.set = source_set();
         report.reached = limit_;
         report.page_sets = plan_.pages.size();
         report.passed_over = passed_over_;
@@ -132,7 +142,7 @@ public:
             auto journal = restore_journal{
                 .instance = head.instance,
                 .parent = head.timeline,
-                .staging = head.set,
+                .staging = source_set(),
                 .plan = (*pool_)[head_].read->hash,
             };
             BOOST_OUTCOME_TRY(auto place, restore_target<env>::open(env_, target, journal));
@@ -165,6 +175,10 @@ private:
             limit = search.limit_of(*options_->to_time);
         else if (!options_->to_point.empty())
             limit = search.limit_of(restore_label::parse(options_->to_point));
+        else if (auto const& live = (*pool_)[head_].live; live && live->lost()) {
+            trouble_.set = head_; // there was more, and all of it is what is asked for
+            return *live->lost();
+        }
         trouble_.labelled = search.labelled();
         trouble_.set = search.culprit();
         trouble_.bad = bad_;
@@ -179,6 +193,11 @@ private:
             return made.error();
         }
         plan_ = std::move(made).assume_value();
+        if (auto const& live = (*pool_)[plan_.log.back().set].live;
+            live && plan_.log.back().to == live->to() && live->end() < limit_)
+            return error{
+                .code = errc::target_not_reached, .file = file_kind::log_segment, .at = live->end()
+            };
         for (auto const set : plan_.pages) {
             BOOST_OUTCOME_TRY(refuse_contradiction(set));
         }
@@ -207,7 +226,7 @@ private:
                 auto const culprit = *trouble_.set;
                 if (is_proof_ && culprit == head_) return done;
                 auto const first = trouble_;
-                (*pool_)[culprit].problem = done.error();
+                pool_->give_up(culprit, done.error(), bad_);
                 if (!plan()) {
                     trouble_ = first; // what was damaged is what there is to tell
                     return done;
@@ -222,16 +241,15 @@ private:
         case errc::out_of_memory:
         case errc::disk_full:
         case errc::in_use:
+        case errc::
+            pool_conflict: // of two histories neither is damaged: nobody but the caller chooses
         case errc::would_overwrite: return false;
         default: return true;
         }
     }
 
-    // Who proves a set wants to hear of every frame of its own.
-    [[nodiscard]] set_copies<env> copies_of(std::size_t set) {
-        if (is_proof_) return {(*pool_)[set].directory};
-        return pool_->copies_of(set, &bad_);
-    }
+    // Who proves a set wants to hear of every frame of its own: no other copy is read.
+    [[nodiscard]] std::vector<bad_frames>* noted() noexcept { return is_proof_ ? nullptr : &bad_; }
 
     // Into null: proves only. Returns: the timeline that recovery will go on with.
     [[nodiscard]] result<restore_fork> lay_down(directory* into, restore_report& report) {
@@ -243,6 +261,9 @@ private:
                 env_, into, pages.log_start, limit_, awaited(sets), options_->on_read
             )
         );
+        for (std::size_t i = 0; i < pool_->size(); ++i)
+            if (auto const& one = (*pool_)[i]; one.live && !one.problem)
+                log.compare_with(one.live->headers());
         BOOST_OUTCOME_TRY(lay_log(log, report));
         trouble_.set = plan_.last_pages();
         BOOST_OUTCOME_TRY(log.finish());
@@ -282,6 +303,9 @@ private:
     [[nodiscard]] std::vector<awaited_begin> awaited(std::span<planned_set const> sets) const {
         auto found = std::vector<awaited_begin>{};
         auto const& head = pool_->manifest(head_);
+        // Of log from elsewhere it is not the set that is to blame.
+        auto from_sets = true;
+        for (auto const& slice : plan_.log) from_sets = from_sets && !(*pool_)[slice.set].live;
         for (std::size_t i = 0; i < sets.size(); ++i) {
             auto const& m = *sets[i].manifest;
             if (!sets[i].usable || m.instance != head.instance || m.begin_lsn >= limit_) continue;
@@ -294,7 +318,8 @@ private:
                 if (!here || !place || m.begin_lsn >= bound.stretches[*place].bound) continue;
                 auto known = false;
                 for (auto const& one : found) known = known || one.set == m.set;
-                if (!known) found.push_back({m.begin_lsn, m.set, i == plan_.last_pages()});
+                if (!known)
+                    found.push_back({m.begin_lsn, m.set, from_sets && i == plan_.last_pages()});
             }
         }
         return found;
@@ -308,10 +333,8 @@ private:
         );
         for (auto const& slice : plan_.log) {
             trouble_.set = slice.set;
-            auto& one = (*pool_)[slice.set];
-            BOOST_OUTCOME_TRY(auto const access, pool_->access_of(slice.set, options_->access));
-            BOOST_OUTCOME_TRY(walker.take(
-                copies_of(slice.set), one.read->manifest, slice, access, detail::cut_of(line, slice)
+            BOOST_OUTCOME_TRY(pool_->walk_log(
+                walker, slice, options_->access, detail::cut_of(line, slice), noted()
             ));
         }
         return ok();
@@ -329,7 +352,7 @@ private:
             .parent = fork.parent,
             .fork_lsn = fork.fork_lsn,
             .log_start = pages.log_start,
-            .set = pool_->manifest(head_).set,
+            .set = source_set(),
             .limit = limit_,
         };
         BOOST_OUTCOME_TRY(auto file, restored_file<Traits>::create(env_, into, options_->on_read));
@@ -349,7 +372,12 @@ private:
                     Traits::page_size,
                     typename Traits::checksum,
                     restored_file<Traits>>{
-                    copies_of(layer.set), manifest, layer.place, file, report.read, access
+                    pool_->copies_of(layer.set, noted()),
+                    manifest,
+                    layer.place,
+                    file,
+                    report.read,
+                    access
                 };
                 BOOST_OUTCOME_TRY(walker.run());
             }

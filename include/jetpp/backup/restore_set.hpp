@@ -2,6 +2,7 @@
 //
 //     run_restore<Traits>(env, "/repo", "/new")                       to the end of the newest set
 //     run_restore<Traits>(env, {"/a", "/b"}, "/new", {.to_lsn = n})   any moment, several sources
+//     run_restore<Traits>(env, {"/repo", "/db"}, "/new")              to the last record of /db's log
 //     run_restore<Traits>(env, "/repo", "/db", {}, {.force = true})   what /db holds goes aside
 //
 //     run_restore<Traits>(env, "/repo", "/db", {}, {.live = true})    /db lost files, not its log
@@ -26,8 +27,8 @@
 
 namespace jetpp::inline v1 {
 
-// Sources are repositories and directories of single sets.
-// Errors: those of set_pool::add and of restore_run.
+// Sources are repositories, directories of single sets, and of closed instances for their log.
+// Errors: those of set_pool::add_source and of restore_run.
 template <class Traits>
 [[nodiscard]] result<restore_report> run_restore(
     typename Traits::env environment,
@@ -39,7 +40,7 @@ template <class Traits>
     return guarded([&]() -> result<restore_report> {
         auto pool = set_pool<env>{};
         for (auto const source : sources) {
-            BOOST_OUTCOME_TRY(pool.add(environment, source));
+            BOOST_OUTCOME_TRY(pool.add_source(environment, source));
         }
         if (options.live) {
             auto forward = roll_forward_run<Traits>{environment, pool, options};

@@ -22,6 +22,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -57,11 +58,25 @@ public:
         return made;
     }
 
+    // Headers that segments of this history have elsewhere: the same ones must be the same.
+    // Lifetime: they outlive it. Throws: bad_alloc.
+    void compare_with(std::span<segment_header const> known) { known_.push_back(known); }
+
     // ---- as visitor
 
+    // Errors: pool_conflict (at: the segment's first LSN).
     [[nodiscard]] result<void> begin_segment(segment_header const& segment) {
         skipping_ = segment.first() >= limit_;
         if (skipping_) return ok();
+        for (auto const& known : known_)
+            for (auto const& one : known)
+                if (one.generation == segment.generation && one.timeline == segment.timeline &&
+                    one.instance == segment.instance && one != segment)
+                    return error{
+                        .code = errc::pool_conflict,
+                        .file = file_kind::log_segment,
+                        .at = segment.first()
+                    };
         last_ = segment;
         base_ = {segment.generation * segment.segment_bytes};
         if (end_ < segment.first()) end_ = segment.first();
@@ -153,6 +168,7 @@ private:
     typename Env::directory* into_;
     lsn limit_;
     std::vector<awaited_begin> begins_; // those not met yet
+    std::vector<std::span<segment_header const>> known_;
     progress const* on_read_;
     log_analysis analysis_;
     database_lives lives_;

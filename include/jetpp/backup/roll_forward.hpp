@@ -116,9 +116,8 @@ private:
             if (!culprit || *culprit == live || done.error().code == errc::cancelled ||
                 done.error().code == errc::out_of_memory || done.error().code == errc::disk_full)
                 return done.error();
-            auto& one = (*pool_)[*culprit];
-            one.problem = done.error();
-            report.passed_over.push_back({one.where, done.error()});
+            pool_->give_up(*culprit, done.error(), report.replaced);
+            report.passed_over.push_back({(*pool_)[*culprit].where, done.error()});
             if (!first_) first_ = done.error();
         }
     }
@@ -192,11 +191,9 @@ private:
             if (slice.from >= live_.from) break;
             slice.to = earlier(slice.to, live_.from);
             trouble_.set = slice.set;
-            auto& one = (*pool_)[slice.set];
-            BOOST_OUTCOME_TRY(auto const access, pool_->access_of(slice.set, options_->access));
-            BOOST_OUTCOME_TRY(walker.take(
-                pool_->copies_of(slice.set, &report.replaced), one.read->manifest, slice, access
-            ));
+            BOOST_OUTCOME_TRY(
+                pool_->walk_log(walker, slice, options_->access, no_lsn, &report.replaced)
+            );
             at = slice.to;
         }
         if (at != live_.from || plan.log.empty() || plan.log.front().from >= live_.from) return at;

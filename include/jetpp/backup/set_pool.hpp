@@ -1,6 +1,7 @@
 // jetpp/backup/set_pool.hpp - all sets of all sources of a restore, found, read and numbered.
 //
-// A source is a repository, or the directory of one set. The same set may lie in several: each is
+// A source is a repository, the directory of one set, or, for restores, that of a closed instance,
+// whose log is of use like that of a set (live_source.hpp). The same set may lie in several: each is
 // a place of its own in the pool, and what of one is damaged is read from the next (set_copies.hpp).
 // Threads  one owner.
 // Owns     the open directories.
@@ -8,6 +9,8 @@
 #pragma once
 
 #include <jetpp/backup/lineage.hpp>
+#include <jetpp/backup/live_source.hpp>
+#include <jetpp/backup/log_walker.hpp>
 #include <jetpp/backup/manifest.hpp>
 #include <jetpp/backup/manifest_text.hpp>
 #include <jetpp/backup/repository.hpp>
@@ -16,6 +19,7 @@
 #include <jetpp/backup/set_copies.hpp>
 #include <jetpp/core/result.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -34,9 +38,10 @@ public:
         std::string where; // path of the set's directory
         std::string name;  // of it, without the path
         typename Env::directory directory;
-        std::unique_ptr<read_manifest> read; // a stable address; null: see `problem`
-        std::optional<error> problem;        // why it is not used
-        std::optional<set_access> access;    // once its key was looked for
+        std::unique_ptr<read_manifest> read;    // a stable address; null: see `problem`
+        std::optional<error> problem;           // why it is not used
+        std::optional<set_access> access;       // once its key was looked for
+        std::optional<live_source<Env>> live{}; // of a closed instance: `read` is as its log
     };
 
     // Errors: not_found (neither repository nor set is there), those of repository::open and of
@@ -55,6 +60,35 @@ public:
             }
             BOOST_OUTCOME_TRY(auto sets, repository<Env>::open(env, path));
             return add_all(sets, path.view());
+        });
+    }
+    // The same, or a directory of an instance: members of that kind come behind all sets, so that a
+    // set goes before them where both have what is wanted. Errors: also those of live_source::open.
+    [[nodiscard]] result<void> add_source(Env env, path_view path) noexcept {
+        return guarded([&]() -> result<void> {
+            auto opened = env.storage.open_dir(path, directory_how::must_exist);
+            if (!opened) return opened.error().with_file(file_kind::directory);
+            auto entries = array_list<directory_entry>{};
+            BOOST_OUTCOME_TRY(opened.assume_value().list(entries));
+            auto is_backup = false;
+            auto has_log = false;
+            for (auto const& entry : entries) {
+                is_backup = is_backup || entry.name == manifest_file_name ||
+                            entry.name == repository_file_name;
+                has_log = has_log || parse_segment_name(entry.name.view());
+            }
+            if (is_backup || !has_log) {
+                BOOST_OUTCOME_TRY(add(env, path));
+            } else {
+                BOOST_OUTCOME_TRY(
+                    add_live(env, std::string{path.view()}, std::move(opened).assume_value())
+                );
+            }
+            std::stable_partition(members_.begin(), members_.end(), [](member const& one) {
+                return !one.live;
+            });
+            relate_live();
+            return ok();
         });
     }
     // Every set of a repository. `path`: what it is called in reports.
@@ -82,6 +116,7 @@ public:
              std::move(directory),
              std::make_unique<read_manifest>(std::move(manifest)),
              {},
+             {},
              {}}
         );
     }
@@ -89,7 +124,7 @@ public:
         std::string where, std::string name, typename Env::directory directory
     ) {
         auto& one = members_.emplace_back(
-            member{std::move(where), std::move(name), std::move(directory), nullptr, {}, {}}
+            member{std::move(where), std::move(name), std::move(directory), nullptr, {}, {}, {}}
         );
         auto read = manifest_of<Env>(one.directory);
         if (!read) {
@@ -118,23 +153,56 @@ public:
         return *one.access;
     }
 
+    // Has the walker take the log that `slice` names, from wherever it lies. `cut`: see log_walker;
+    // `noted`: see copies_of. Errors: those of access_of and of log_walker and live_source.
+    template <class Visitor>
+    [[nodiscard]] result<void> walk_log(
+        log_walker<Env, Visitor>& walker,
+        planned_log const& slice,
+        set_access const& all,
+        lsn cut,
+        std::vector<bad_frames>* noted
+    ) {
+        auto& one = members_[slice.set];
+        auto const& manifest = one.read->manifest;
+        if (one.live) return one.live->walk(one.directory, walker, manifest, slice, cut);
+        BOOST_OUTCOME_TRY(auto const access, access_of(slice.set, all));
+        return walker.take(copies_of(slice.set, noted), manifest, slice, access, cut);
+    }
+
     // That member and all others that hold the same set, in the order of the sources: to be read
-    // frame by frame. `noted`: takes what was wrong where. Valid until something is added.
-    // Throws: bad_alloc.
+    // frame by frame. `noted`: takes what was wrong where; null: that member alone is read. Valid
+    // until something is added. Throws: bad_alloc.
     [[nodiscard]] set_copies<Env> copies_of(std::size_t i, std::vector<bad_frames>* noted) {
         auto& one = members_[i];
         auto made = set_copies<Env>{one.directory, one.where, noted};
         for (std::size_t k = 0; k < members_.size(); ++k)
-            if (k != i && is_usable(k) && members_[k].read->hash == one.read->hash)
+            if (noted != nullptr && k != i && is_usable(k) &&
+                members_[k].read->hash == one.read->hash)
                 made.add(members_[k].directory, members_[k].where);
         return made;
+    }
+    // That member is of no use, and so are the others that hold the same set, if all of them were
+    // asked for the frame that it is about.
+    void give_up(std::size_t i, error const& why, std::vector<bad_frames> const& bad) {
+        auto& one = members_[i];
+        one.problem = why;
+        auto const& parts = one.read->manifest.parts;
+        if (why.file != file_kind::backup_part || why.page.value >= parts.size()) return;
+        for (auto& other : members_) {
+            if (!other.read || other.problem || other.read->hash != one.read->hash) continue;
+            for (auto const& known : bad)
+                if (known.where == other.where && known.part == parts[why.page.value].name &&
+                    known.first <= why.at.value && why.at.value - known.first < known.count)
+                    other.problem = why;
+        }
     }
     // One that is said to be the same set as that member, and is another; size(): none. Of the two
     // one is not what was backed up, and nobody can say which.
     [[nodiscard]] std::size_t contradicts(std::size_t i) const noexcept {
         auto const& one = members_[i];
         for (std::size_t k = 0; k < members_.size(); ++k)
-            if (is_usable(k) && members_[k].read->hash != one.read->hash &&
+            if (is_usable(k) && !members_[k].live && members_[k].read->hash != one.read->hash &&
                 manifest(k).set == one.read->manifest.set)
                 return k;
         return members_.size();
@@ -164,8 +232,8 @@ public:
             auto const& one = members_[i];
             auto const hex = one.read ? hex_of(one.read->manifest.set) : hex_of(uuid{});
             auto const by_name = one.name.starts_with(set);
-            if (!by_name &&
-                !(one.read && std::string_view{hex.data(), hex.size()}.starts_with(set)))
+            if (!by_name && !(one.read && !one.live &&
+                              std::string_view{hex.data(), hex.size()}.starts_with(set)))
                 continue;
             auto const again = chosen != members_.size() && one.read && members_[chosen].read &&
                                members_[chosen].read->hash == one.read->hash;
@@ -181,6 +249,45 @@ public:
     }
 
 private:
+    [[nodiscard]] result<void> add_live(
+        Env env, std::string path, typename Env::directory directory
+    ) {
+        BOOST_OUTCOME_TRY(auto live, live_source<Env>::open(env, directory));
+        auto read = read_manifest{live.as_set(), {}};
+        BOOST_OUTCOME_TRY(read.hash, sha256::of(as_bytes(read.manifest.to_json())));
+        members_.push_back(
+            {path,
+             path,
+             std::move(directory),
+             std::make_unique<read_manifest>(std::move(read)),
+             {},
+             {},
+             std::move(live)}
+        );
+        return ok();
+    }
+    // What the log of an instance does not tell of it, the sets of the same instance do.
+    void relate_live() {
+        for (auto& one : members_) {
+            if (!one.live) continue;
+            auto& m = one.read->manifest;
+            for (auto const& set : members_) {
+                if (set.live || !set.read || set.read->manifest.instance != m.instance) continue;
+                auto const& known = set.read->manifest;
+                m.page_size = known.page_size;
+                m.checksum = known.checksum;
+                // A segment names one fork: those before it stand in sets of its timeline or of
+                // the one that it left.
+                if (known.timeline == m.timeline) {
+                    m.ancestry = known.ancestry;
+                } else if (m.ancestry.size() == 1 && m.ancestry[0].parent == known.timeline) {
+                    m.ancestry.insert(
+                        m.ancestry.end(), known.ancestry.begin(), known.ancestry.end()
+                    );
+                }
+            }
+        }
+    }
     [[nodiscard]] bool is_usable(std::size_t i) const noexcept {
         return members_[i].read != nullptr && !members_[i].problem;
     }
