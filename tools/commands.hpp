@@ -118,9 +118,9 @@ struct restore_request {
     std::optional<std::uint64_t> to_lsn{};
     std::string to_time{};
     std::string to_point{};
-    std::string database{};           // only this one
-    std::string roll_forward{"none"}; // or live: DIR lost databases, and not its log
-    bool force = false;               // what the directory holds goes aside
+    std::vector<std::string> databases{}; // only these; none: all
+    std::string roll_forward{"none"};     // or live: DIR lost databases, and not its log
+    bool force = false;                   // what the directory holds goes aside
     bool dry_run = false; // say what would be restored, and that it is all there; write nothing
     bool json = false;
 };

@@ -207,7 +207,9 @@ void add_restore(CLI::App& app, restore_request& request, key_request& keys) {
     );
     lsn->excludes(time)->excludes(point);
     time->excludes(point);
-    command.add_option("--database", request.database, "only this database");
+    command
+        .add_option("--database", request.databases, "only this database of several; any number")
+        ->type_name("NAME");
     command.add_option(
         "--scratch", request.scratch, "where - keeps its set meanwhile (default: beside DIR)"
     );

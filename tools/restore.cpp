@@ -159,7 +159,7 @@ void restore(restore_request const& request) {
     auto options = jetpp::restore_options{};
     options.set = request.set;
     options.to_point = request.to_point;
-    options.database = request.database;
+    options.databases = request.databases;
     options.access = brought_access();
     options.force = request.force;
     options.live = request.roll_forward == "live";

@@ -132,7 +132,7 @@ public:
     void check_one(taken_set const& set, std::string const& name) const {
         auto how = restore_options{};
         how.set = text_of(set.report.set);
-        how.database = name;
+        how.databases = {name};
         (void)good(run_restore<traits>(env_, {"/repo"}, "/at", how));
         auto rows = world_model{};
         for (auto const& [key, value] : set.rows)

@@ -143,9 +143,9 @@ TEST_CASE("rolling forward takes what is missing, by force what is there", "[bac
     CHECK(code_of(roll_forward<traits>(b.env, "/repo", "/nowhere")) == errc::not_found);
     CHECK(code_of(roll_forward<traits>(b.env, "/repo", "/db")) == errc::would_overwrite);
     auto how = restore_options{};
-    how.database = "other";
+    how.databases = {"other"};
     CHECK(code_of(roll_forward<traits>(b.env, "/repo", "/db", how)) == errc::not_found);
-    how.database = "main";
+    how.databases = {"main"};
     CHECK(code_of(roll_forward<traits>(b.env, "/repo", "/db", how)) == errc::would_overwrite);
     expect_rows(b.env, "/db", b.expected, existing());
     // Damage in the middle of the file.

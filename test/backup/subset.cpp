@@ -56,7 +56,7 @@ TEST_CASE("a set of one database stamps that one, and brings it back", "[backup]
     // All there is: one is not in the set, and that is not passed over in silence.
     CHECK(code_of(run_restore<traits>(b.env, "/repo", "/all")) == errc::database_not_in_sets);
     auto how = restore_options{};
-    how.database = "main";
+    how.databases = {"main"};
     (void)good(run_restore<traits>(b.env, {"/repo"}, "/restored", how));
     expect_rows(b.env, "/restored", expected);
 
@@ -86,7 +86,7 @@ TEST_CASE("each database may have a chain of its own", "[backup][subset]") {
     for (auto const* name : {"main", "other"}) {
         auto how = restore_options{};
         how.set = text_of(name == std::string{"main"} ? one.set : two.set);
-        how.database = name;
+        how.databases = {name};
         auto const where = std::string{"/new-"} + name;
         (void)good(run_restore<traits>(b.env, {"/repo"}, where, how));
     }

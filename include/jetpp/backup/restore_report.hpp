@@ -25,10 +25,10 @@ struct restore_options {
     // in hex or of its name. Empty: the newest set, if all are of one lineage.
     std::string set{};
     // At most one of the three. Without any: the end of the set.
-    std::optional<lsn> to_lsn{};        // all records that begin at or below it
-    std::optional<wall_time> to_time{}; // up to just before the first commit that is later
-    std::string to_point{};             // through the record of that label: L, or L@LSN
-    std::string database{};             // only this one; empty: all
+    std::optional<lsn> to_lsn{};          // all records that begin at or below it
+    std::optional<wall_time> to_time{};   // up to just before the first commit that is later
+    std::string to_point{};               // through the record of that label: L, or L@LSN
+    std::vector<std::string> databases{}; // only these, each of which must be there; empty: all
     // The target is a closed instance whose log survived: what it lost of its databases comes back
     // in place, up to its last commit (roll_forward.hpp). Not with `set` or a target above.
     bool live = false;

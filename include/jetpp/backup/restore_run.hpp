@@ -95,9 +95,13 @@ public:
         BOOST_OUTCOME_TRY(auto hasher, sha256::create());
         auto numbers = std::array<std::byte, 16>{};
         store_le<std::uint64_t>(numbers.data(), limit_.value);
-        store_le<std::uint64_t>(numbers.data() + 8, options_->database.size());
+        store_le<std::uint64_t>(numbers.data() + 8, options_->databases.size());
         BOOST_OUTCOME_TRY(hasher.add(numbers));
-        BOOST_OUTCOME_TRY(hasher.add(as_bytes(options_->database)));
+        for (auto const& name : options_->databases) {
+            store_le<std::uint64_t>(numbers.data(), name.size());
+            BOOST_OUTCOME_TRY(hasher.add(const_bytes{numbers}.first(8)));
+            BOOST_OUTCOME_TRY(hasher.add(as_bytes(name)));
+        }
         BOOST_OUTCOME_TRY(hasher.add((*pool_)[head_].read->hash));
         for (auto const set : plan_.pages) {
             BOOST_OUTCOME_TRY(hasher.add((*pool_)[set].read->hash));
@@ -275,7 +279,7 @@ private:
                 log.lives(),
                 sets,
                 plan_,
-                options_->database,
+                options_->databases,
                 is_proof_ ? &pool_->manifest(head_) : nullptr
             )
         );

@@ -28,7 +28,7 @@
 #include <memory>
 #include <optional>
 #include <span>
-#include <string_view>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -48,14 +48,14 @@ struct restored_database {
 // `proved`: of the set that is proved, if none is restored: it may have been asked to carry some
 // databases of several, and answers for those alone.
 // Errors: database_not_in_sets (database, at: where it was attached), set_mixed (a delta whose base
-// lacks the database), history_break (one of the set was never attached), not_found (nobody is
-// called `only`), out_of_memory.
+// lacks the database), history_break (one of the set was never attached), not_found (one of `only` is
+// nobody's name), unsafe_name (two of one name: a directory has room for one), out_of_memory.
 [[nodiscard]] inline result<std::vector<restored_database>> choose_databases(
     log_analysis const& analysis,
     database_lives const& lives,
     std::span<planned_set const> sets,
     restore_plan const& plan,
-    std::string_view only,
+    std::span<std::string const> only,
     backup_manifest const* proved = nullptr
 ) noexcept {
     return guarded([&]() -> result<std::vector<restored_database>> {
@@ -74,8 +74,13 @@ struct restored_database {
             return place;
         };
         auto chosen = std::vector<restored_database>{};
+        auto found = std::size_t{0};
         for (auto const& logged : analysis.databases()) {
-            if (!only.empty() && logged.name.view() != only) continue;
+            auto const asked = std::count(only.begin(), only.end(), logged.name.view());
+            if (asked == 0 && !only.empty()) continue;
+            found += static_cast<std::size_t>(asked);
+            for (auto const& other : chosen)
+                if (other.logged.name == logged.name) return about(logged, errc::unsafe_name);
             auto one = restored_database{.logged = logged, .created = {}, .layers = {}};
             for (auto i = plan.pages.size(); i-- > 0;) {
                 auto const set = plan.pages[i];
@@ -100,7 +105,7 @@ struct restored_database {
             }
             chosen.push_back(std::move(one));
         }
-        if (!only.empty() && chosen.empty())
+        if (found != only.size())
             return error{.code = errc::not_found, .file = file_kind::database};
         for (auto const& one : sets[plan.last_pages()].manifest->databases)
             if (lives.find(one.id) == nullptr)

@@ -27,6 +27,7 @@
 #include <jetpp/core/result.hpp>
 #include <jetpp/recovery/instance.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -47,7 +48,7 @@ public:
     roll_forward_run(env environment, set_pool<env>& pool, restore_options const& options) noexcept
         : env_{environment}, pool_{&pool}, options_{&options} {}
 
-    // Which databases: options.database, or all whose files are missing; with force also those
+    // Which databases: options.databases, or all whose files are missing; with force also those
     // whose files are there, which go aside.
     // Errors: bad_option (a set or a target is asked for: it is the tail that is gone to), not_found
     // (no such directory or database), in_use, would_overwrite (nothing is missing),
@@ -123,18 +124,19 @@ private:
     }
 
     [[nodiscard]] result<void> find_wanted(directory& where) {
-        auto known = false;
+        auto const& only = options_->databases;
+        auto known = std::size_t{0};
         wanted_.clear();
         for (auto const& logged : live_.attached) {
-            auto const asked =
-                options_->database.empty() || logged.name.view() == options_->database;
-            known = known || asked;
-            if (!asked) continue;
+            auto const asked = std::count(only.begin(), only.end(), logged.name.view());
+            known += static_cast<std::size_t>(asked);
+            if (asked == 0 && !only.empty()) continue;
             auto const file = where.open(logged.name, {.mode = open_mode::read_only});
             if (!file && file.error().code != errc::not_found) return file.error();
             if (!file || options_->force) wanted_.push_back(logged.name);
         }
-        if (!known) return error{.code = errc::not_found, .file = file_kind::database};
+        if (known != only.size() || live_.attached.empty())
+            return error{.code = errc::not_found, .file = file_kind::database};
         if (wanted_.empty())
             return error{.code = errc::would_overwrite, .file = file_kind::directory};
         return ok();
@@ -167,9 +169,10 @@ private:
         BOOST_OUTCOME_TRY(auto file, restored_file<Traits>::create(env_, &into, options_->on_read));
         for (auto const& name : wanted_) {
             trouble_.set = plan.last_pages();
+            auto const only = std::string{name.view()};
             BOOST_OUTCOME_TRY(
                 auto const chosen,
-                choose_databases(log.analysis(), log.lives(), sets, plan, name.view())
+                choose_databases(log.analysis(), log.lives(), sets, plan, {&only, 1})
             );
             BOOST_OUTCOME_TRY(lay_database(file, chosen.front(), pages, report));
         }
