@@ -145,6 +145,7 @@ void prune(prune_request const& request);
 void print_info(std::string const& path);
 struct verify_request {
     std::string path{};
+    bool proof = false;    // of each set that restores, to be kept in its repository
     std::string scratch{}; // where sets are restored to be thrown away; empty: a temporary place
 };
 void verify(verify_request const& request);

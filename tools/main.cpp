@@ -387,7 +387,7 @@ int run(int argc, char** argv) {
         app,
         "list",
         "print the sets of a repository, one a line: id, kind, base, "
-        "begin LSN, end LSN, time, bytes",
+        "begin LSN, end LSN, time, bytes, last proof",
         to_list,
         list_repository
     );
@@ -411,6 +411,9 @@ int run(int argc, char** argv) {
         ->required();
     verifying.add_option(
         "--scratch", to_verify.scratch, "where sets are restored and thrown away again"
+    );
+    verifying.add_flag(
+        "--proof", to_verify.proof, "keep, in its repository, the proof that a set was restored"
     );
     add_reading(verifying, to_read);
     add_command(app, "info", "print what the files say of themselves", to_describe, print_info)

@@ -4,6 +4,7 @@
 #include <jetpp/backup/repository.hpp>
 #include <jetpp/backup/restore_report.hpp>
 #include <jetpp/backup/set_catalogue.hpp>
+#include <jetpp/backup/set_proof.hpp>
 #include <jetpp/backup/verify_set.hpp>
 #include <jetpp/backup/verify_stream.hpp>
 #include <jetpp/env/descriptor.hpp>
@@ -107,6 +108,7 @@ void print_set(std::string_view name, jetpp::backup_manifest const& m) {
 void list_repository(list_request const& request) {
     auto sets = value_of(repository::open({}, request.repository), request.repository);
     auto known = value_of(jetpp::list_sets(sets), request.repository);
+    auto const proofs = value_of(jetpp::list_proofs(sets), request.repository);
     // Names and times tell seconds only.
     std::sort(known.begin(), known.end(), [](auto const& a, auto const& b) {
         auto const key = [](auto const& one) {
@@ -117,6 +119,7 @@ void list_repository(list_request const& request) {
     auto const* damaged = static_cast<jetpp::catalogued_set const*>(nullptr);
     for (auto const& one : known) {
         auto const& m = one.manifest;
+        auto const proved = jetpp::proved_at(proofs, m, one.hash);
         auto described = nlohmann::ordered_json::object();
         if (one.problem) {
             if (damaged == nullptr) damaged = &one;
@@ -136,17 +139,20 @@ void list_repository(list_request const& request) {
             described["codec"] = m.codec;
             described["cipher"] = nullptr;
             if (m.is_encrypted()) described["cipher"] = m.cipher;
+            described["proved"] = nullptr;
+            if (proved) described["proved"] = jetpp_tool::text_of(*proved);
         }
         auto line = std::string{};
         if (request.json)
             line = described.dump();
         else if (one.problem)
-            line = std::string{one.name.view()} + " damaged - - - - -";
+            line = std::string{one.name.view()} + " damaged - - - - - -";
         else
             line = jetpp::text_of(m.set) + ' ' + std::string{jetpp::name_of(m.kind)} + ' ' +
                    (m.bases.empty() ? std::string{"-"} : jetpp::text_of(m.bases.front().set)) +
                    ' ' + std::to_string(m.log_start.value) + ' ' + std::to_string(m.end_lsn.value) +
-                   ' ' + jetpp_tool::text_of(m.created) + ' ' + std::to_string(bytes_of(m));
+                   ' ' + jetpp_tool::text_of(m.created) + ' ' + std::to_string(bytes_of(m)) + ' ' +
+                   (proved ? jetpp_tool::text_of(*proved) : std::string{"-"});
         std::printf("%s\n", line.c_str());
     }
     if (std::fflush(stdout) != 0) fail("standard output", "cannot be written");
@@ -231,6 +237,10 @@ void tell(std::string const& path, jetpp::verify_report const& report) {
         number(report.rows),
         partial_text(path, report).c_str()
     );
+    if (report.proofs != 0)
+        std::printf(
+            "%llu %s kept\n", number(report.proofs), report.proofs == 1 ? "proof" : "proofs"
+        );
     if (report.authenticated == 0)
         std::printf("authenticity: none\n");
     else
@@ -270,13 +280,16 @@ void verify_passing() {
 
 } // namespace
 
-bool verify_sets(std::string const& path, std::string const& scratch) {
+bool verify_sets(verify_request const& request) {
+    auto const& path = request.path;
+    auto const& scratch = request.scratch;
     if (path == stream_word) {
+        if (request.proof) wrong_usage("--proof needs a repository to keep it in");
         if (scratch.empty()) {
             verify_passing();
         } else {
             auto const received = set_place{path, scratch};
-            (void)verify_sets(received.path(), scratch);
+            (void)verify_sets({.path = received.path(), .scratch = scratch});
         }
         return true;
     }
@@ -287,6 +300,7 @@ bool verify_sets(std::string const& path, std::string const& scratch) {
     auto read = std::uint64_t{0};
     auto options = jetpp::verify_options{};
     options.access = brought_access();
+    options.keeps_proofs = request.proof;
     options.on_read = [&](std::uint64_t bytes) -> jetpp::result<void> {
         read += bytes;
         bar.show(read, total);

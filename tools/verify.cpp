@@ -399,7 +399,9 @@ private:
 } // namespace
 
 void verify(verify_request const& request) {
-    if (!verify_sets(request.path, request.scratch)) verification{request.path}.run();
+    if (verify_sets(request)) return;
+    if (request.proof) wrong_usage("--proof is about sets: a directory of an instance has none");
+    verification{request.path}.run();
 }
 
 } // namespace jetpp_tool

@@ -6,6 +6,7 @@ Every test below is named by the fact it states. A failure prints what the comma
 
 import argparse
 import glob
+import hashlib
 import json
 import os
 import random
@@ -558,11 +559,12 @@ class CommandTest(unittest.TestCase):
         self.assertEqual(len(lines), 3)
         ends = []
         for line, one, state in zip(lines, described, states):
-            id_, kind, base, begin, end, when, size = line.split(" ")
+            id_, kind, base, begin, end, when, size, proved = line.split(" ")
             self.assertEqual((id_, kind, base), (one["id"], "full", "-"))
             self.assertEqual((int(begin), int(end)), (one["begin_lsn"], one["end_lsn"]))
             self.assertEqual((when, int(size)), (one["time"], one["bytes"]))
             self.assertIsNone(one["base"])
+            self.assertEqual((proved, one["proved"]), ("-", None))
             self.assertLess(int(begin), int(end))
             ends.append(int(end))
             said = self.run_jetpp("restore", repo, self.path("none"), "--set", id_, "--dry-run").stdout
@@ -576,7 +578,7 @@ class CommandTest(unittest.TestCase):
         manifest = os.path.join(repo, "sets", described[1]["name"], "manifest.json")
         self.flip(manifest, 40)
         done = self.run_jetpp("list", repo, status=1)
-        self.assertEqual(done.stdout.decode().splitlines()[0], described[1]["name"] + " damaged - - - - -")
+        self.assertEqual(done.stdout.decode().splitlines()[0], described[1]["name"] + " damaged - - - - - -")
         self.assertIn(described[1]["name"].encode(), done.stderr)
         self.assertEqual(len(done.stdout.splitlines()), 3)
 
@@ -802,6 +804,62 @@ class CommandTest(unittest.TestCase):
         said = self.run_jetpp("restore", repo, mirror, self.path("none"), status=1).stderr
         self.assertIn(parts[0].encode(), said)
         self.assertIn(b"no better in " + os.path.dirname(theirs[0]).encode(), said)
+
+    def test_the_log_of_a_lost_directory_leads_beyond_its_sets(self):
+        directory, repo = self.path("db"), self.path("repo")
+        rows = [(b"%06d" % i, b"v" * 100) for i in range(3000)]
+        self.load(directory, rows[:1000])
+        self.run_jetpp("backup", directory, repo)
+        self.load(directory, rows[1000:2000])
+        at = self.run_jetpp("point", directory, "two thirds").stdout.strip()
+        self.load(directory, rows[2000:])
+        os.remove(os.path.join(directory, "main"))
+        before = sorted(os.listdir(directory))
+        self.run_jetpp("restore", repo, self.path("set"))
+        self.assertEqual(self.scan(self.path("set")), lines_of(rows[:1000]))
+        self.run_jetpp("restore", repo, directory, self.path("all"))
+        self.assertEqual(self.scan(self.path("all")), lines_of(rows))
+        for option, value in ("--to-point", "two thirds"), ("--to-lsn", at.decode()):
+            self.run_jetpp("restore", repo, directory, self.path(option), option, value)
+            self.assertEqual(self.scan(self.path(option)), lines_of(rows[:2000]))
+        self.assertEqual(sorted(os.listdir(directory)), before)
+        # Damage below the end is no end: the segment is named.
+        segment = self.newest_log(directory)
+        self.flip(segment, 5000)
+        said = self.run_jetpp("restore", repo, directory, self.path("no"), status=1).stderr
+        self.assertIn(os.path.basename(segment).encode(), said)
+        self.assertFalse(os.path.exists(self.path("no")))
+
+    def test_some_databases_of_several_are_restored(self):
+        directory, repo = self.path("db"), self.path("repo")
+        for name in "abc":
+            self.load(directory, [(name.encode(), b"1")], "--database", name)
+        self.run_jetpp("backup", directory, repo)
+        self.run_jetpp("restore", repo, self.path("two"), "--database", "a", "--database", "c")
+        for name, status in ("a", 0), ("b", 1), ("c", 0):
+            self.run_jetpp("get", self.path("two"), name, "--database", name, status=status)
+        self.run_jetpp("restore", repo, self.path("no"), "--database", "a", "--database", "x", status=1)
+
+    def test_proofs_of_sets_are_kept_and_listed(self):
+        directory, repo = self.path("db"), self.path("repo")
+        self.load(directory, [(b"a", b"1")])
+        self.run_jetpp("backup", directory, repo)
+        self.run_jetpp("verify", repo)
+        self.assertFalse(os.path.exists(os.path.join(repo, "proof")))
+        self.assertIn(b"1 proof", self.run_jetpp("verify", repo, "--proof").stdout)
+        (proof,) = glob.glob(os.path.join(repo, "proof", "*.json"))
+        with open(proof, "rb") as file:
+            text, digest, end = file.read().rsplit(b"\n", 2)
+        self.assertEqual((hashlib.sha256(text).hexdigest().encode(), end), (digest, b""))
+        told = json.loads(text)
+        (one,) = [json.loads(line) for line in self.run_jetpp("list", repo, "--json").stdout.splitlines()]
+        self.assertEqual((told["set"], told["result"]), (one["id"], "passed"))
+        self.assertEqual(int(told["reached_lsn"]), one["end_lsn"])
+        self.assertEqual(told["time"][:19], one["proved"][:19])
+        self.assertTrue(self.run_jetpp("list", repo).stdout.decode().strip().endswith(one["proved"]))
+        self.flip(proof, 20)
+        self.assertIn(b"proof/", self.run_jetpp("verify", repo, status=1).stderr)
+        self.run_jetpp("verify", directory, "--proof", status=2)
 
     def test_a_drill_restores_the_set_before_it_is_one(self):
         directory, repo, scratch = self.path("db"), self.path("repo"), self.path("scratch")

@@ -4,6 +4,7 @@
 //     sets/20250301T120000Z-full-7f.../part-0000-main.jbs
 //                                      part-0001-log.jbs
 //                                      manifest.json          the set exists since this does
+//     proof/7f...-20250401T030000Z.json                         it was restored since
 // Names are hints, the headers inside rule. Nothing that was published is ever written again.
 // Locks    on jetpp.repo: whoever makes a set holds it shared, from before he looks for what the set
 //          stands on until it is published; whoever removes sets holds it alone. So a base cannot go
@@ -37,6 +38,7 @@ namespace jetpp::inline v1 {
 
 inline constexpr file_name repository_file_name{"jetpp.repo"};
 inline constexpr file_name sets_directory_name{"sets"};
+inline constexpr file_name proofs_directory_name{"proof"};
 inline constexpr file_name manifest_file_name{"manifest.json"};
 
 // 20250301T120000Z-full-<uuid>
@@ -109,6 +111,14 @@ public:
     }
     [[nodiscard]] result<directory> open_set(file_name const& name) noexcept {
         return sets_->open_dir(name, directory_how::must_exist);
+    }
+    // Of what lies in it: set_proof.hpp. Errors: not_found, of storage.
+    [[nodiscard]] result<directory> open_proofs(directory_how how) noexcept {
+        BOOST_OUTCOME_TRY(auto made, root_->open_dir(proofs_directory_name, how));
+        if (how == directory_how::create_if_missing) {
+            BOOST_OUTCOME_TRY(root_->sync());
+        }
+        return made;
     }
     // The hash of the manifest of a set that lies here, whatever its directory is called: no other
     // manifest has that hash, so none is parsed. Manifests that cannot be read are passed over.

@@ -16,6 +16,7 @@
 #include <jetpp/backup/set_access.hpp>
 #include <jetpp/backup/set_catalogue.hpp>
 #include <jetpp/backup/set_pool.hpp>
+#include <jetpp/backup/set_proof.hpp>
 #include <jetpp/backup/set_walker.hpp>
 #include <jetpp/core/result.hpp>
 
@@ -48,6 +49,7 @@ struct verify_report {
     std::uint64_t trees{}; // of restored databases
     std::uint64_t rows{};
     std::uint64_t replayed{}; // sets that were restored
+    std::uint64_t proofs{};   // that were kept of it
     std::vector<verify_finding> findings{};
     bool partial = false; // some sound set was not replayed
 
@@ -58,6 +60,8 @@ struct verify_options {
     set_access access{}; // codecs and keys the sets may want
     // Bytes of sets that were read since the last call. An error ends the work with that error.
     std::function<result<void>(std::uint64_t)> on_read{};
+    // Each set that restores gets a proof in the repository in which it lies (set_proof.hpp).
+    bool keeps_proofs = false;
 };
 
 namespace detail {
@@ -256,18 +260,21 @@ template <any_environment Env>
 }
 
 // One member of a pool, in the light of the others: files, then the proof.
-// Errors: as verify_files; of the place where the prover restores.
-template <any_environment Env, class Prover>
+// `proved`: is called with what the set was proved to be, once it was restored.
+// Errors: as verify_files; of the place where the prover restores; what `proved` returned.
+template <any_environment Env, class Prover, class Proved>
 [[nodiscard]] result<void> verify_member(
     set_pool<Env>& pool,
     std::size_t i,
     Prover& prover,
     verify_report& report,
-    verify_options const& options
+    verify_options const& options,
+    Proved&& proved
 ) noexcept {
     return guarded([&]() -> result<void> {
         auto& one = pool[i];
         auto const before = report.findings.size();
+        auto const pages_before = report.pages;
         BOOST_OUTCOME_TRY(
             auto const sound, verify_files<Env>(one.directory, one.name, report, options)
         );
@@ -276,14 +283,22 @@ template <any_environment Env, class Prover>
                 one.problem = report.findings.back().why;
             return ok();
         }
-        auto const proved = result<replayed_set>{prover(pool, i)};
-        if (proved) {
+        auto const replayed = result<replayed_set>{prover(pool, i)};
+        if (replayed) {
+            auto const& all = replayed.assume_value();
             ++report.replayed;
-            report.trees += proved.assume_value().trees;
-            report.rows += proved.assume_value().rows;
-            return ok();
+            report.trees += all.trees;
+            report.rows += all.rows;
+            return proved(set_proof{
+                .set = one.read->manifest.set,
+                .manifest_hash = one.read->hash,
+                .time = {},
+                .reached = all.reached,
+                .pages = report.pages - pages_before,
+                .trees = all.trees,
+            });
         }
-        auto const& why = proved.error();
+        auto const& why = replayed.error();
         if (detail::says_nothing_of_sets(why.code)) return why;
         if (why.code == errc::unsupported || why.code == errc::base_not_here)
             report.partial = true;
@@ -292,6 +307,31 @@ template <any_environment Env, class Prover>
         return ok();
     });
 }
+
+namespace detail {
+
+// Called for each set that restored.
+template <any_environment Env>
+struct proof_keeper {
+    [[no_unique_address]] Env env;
+    repository<Env>* in;
+    verify_options const& options;
+    verify_report& report;
+
+    [[nodiscard]] result<void> operator()(set_proof proof) const {
+        if (!options.keeps_proofs) return ok();
+        proof.time = {env_wall().ns / 1'000'000'000 * 1'000'000'000};
+        BOOST_OUTCOME_TRY(add_proof(env, *in, proof));
+        ++report.proofs;
+        return ok();
+    }
+    [[nodiscard]] wall_time env_wall() const {
+        auto clock = env;
+        return clock.runtime.wall();
+    }
+};
+
+} // namespace detail
 
 // Every set of the repository. Errors: those of opening it, and of verify_member.
 template <any_environment Env, class Prover = no_prover>
@@ -307,14 +347,27 @@ template <any_environment Env, class Prover = no_prover>
             );
             return report;
         }
+        auto opened_again = repository<Env>::open(env, path);
+        if (!opened_again) return opened_again.error();
+        auto& sets = opened_again.assume_value();
+        BOOST_OUTCOME_TRY(auto const known, list_proofs(sets));
+        for (auto const& one : known)
+            if (one.problem)
+                report.findings.push_back(
+                    {"",
+                     std::string{proofs_directory_name.view()} + "/" + std::string{one.name.view()},
+                     *one.problem}
+                );
+        auto const keep = detail::proof_keeper<Env>{env, &sets, options, report};
         for (std::size_t i = 0; i < pool.size(); ++i) {
-            BOOST_OUTCOME_TRY(verify_member(pool, i, prover, report, options));
+            BOOST_OUTCOME_TRY(verify_member(pool, i, prover, report, options, keep));
         }
         return report;
     });
 }
 
 // One set, by the path of its directory. If that is in a repository, its base is looked for there.
+// Errors: bad_option (a proof is to be kept of a set that lies in no repository), as verify_repository.
 template <any_environment Env, class Prover = no_prover>
 [[nodiscard]] result<verify_report> verify_set_at(
     Env env, path_view path, verify_options const& options = {}, Prover prover = {}
@@ -327,9 +380,17 @@ template <any_environment Env, class Prover = no_prover>
         BOOST_OUTCOME_TRY(pool.add_set(name, name, std::move(set)));
         // Its base may lie beside it; what cannot be read there is nothing this is about.
         auto const inside = std::string{"/"}.append(sets_directory_name.view()).append("/");
-        if (auto const at = name.rfind(inside); at != std::string::npos && at != 0)
-            (void)pool.add(env, name.substr(0, at));
-        BOOST_OUTCOME_TRY(verify_member(pool, 0, prover, report, options));
+        auto const at = name.rfind(inside);
+        auto const there = at == std::string::npos ? std::string{} : name.substr(0, at);
+        if (!there.empty()) (void)pool.add(env, there);
+        auto around = there.empty() ? result<repository<Env>>{error{.code = errc::not_found}}
+                                    : repository<Env>::open(env, there);
+        if (options.keeps_proofs && !around)
+            return error{.code = errc::bad_option, .file = file_kind::repository};
+        auto const keep = detail::proof_keeper<Env>{
+            env, around ? &around.assume_value() : nullptr, options, report
+        };
+        BOOST_OUTCOME_TRY(verify_member(pool, 0, prover, report, options, keep));
         return report;
     });
 }
