@@ -275,6 +275,10 @@ private:
         attach_entry const* added, database const* without, bytes room
     ) noexcept;
     [[nodiscard]] result<void> checkpoint_locked(checkpoint_how how) noexcept;
+    void note_checkpoint() noexcept {
+        last_checkpoint_tail_.store(log_->tail().value, std::memory_order_release);
+        last_checkpoint_time_.store(env_.runtime.now().count(), std::memory_order_release);
+    }
     void find_holds(truncation_report& report) noexcept;
     // Those beyond their cap, in a slot that is about to be written. Returns: was there one?
     bool break_pins(checkpoint_slot& slot) noexcept;
@@ -323,9 +327,10 @@ private:
     std::atomic<bool> pins_broke_{false};
     copy_sessions<env> sessions_;
     instance_service service_;
-    lsn last_checkpoint_tail_{};
+    // The cleaner asks without a lock whether another one is due; anybody may take one meanwhile.
+    typename env::template atomic<std::uint64_t> last_checkpoint_tail_{0};
+    typename env::template atomic<std::int64_t> last_checkpoint_time_{0};
     typename env::template atomic<std::uint64_t> checkpoints_{0};
-    mono_time last_checkpoint_time_{};
     bool awaits_thaw_ = false; // guarded by databases_lock_
 };
 

@@ -152,8 +152,7 @@ result<void> instance<Traits>::start_services() noexcept {
     checkpointer_.emplace(env_, *pool_, *checkpoint_);
     log_->obey(writes_);
     pool_->obey(writes_);
-    last_checkpoint_tail_ = log_->tail();
-    last_checkpoint_time_ = env_.runtime.now();
+    note_checkpoint();
     return ok();
 }
 
@@ -205,8 +204,7 @@ result<void> instance<Traits>::checkpoint_locked(checkpoint_how how) noexcept {
             }
         )
     );
-    last_checkpoint_tail_ = log_->tail();
-    last_checkpoint_time_ = env_.runtime.now();
+    note_checkpoint();
     checkpoints_.fetch_add(1, std::memory_order_relaxed);
     auto floor = checkpoint_->newest()->pinned_from(taken.floor);
     for (auto const pin : pins_)
@@ -227,9 +225,11 @@ template <class Traits>
 result<bool> instance<Traits>::clean_step() noexcept {
     look_at_sessions();
     BOOST_OUTCOME_TRY(auto const cleaned, pool_->housekeeping(options_.checkpoint_depth_bytes));
-    auto const tail = log_->tail();
-    auto const grown = tail - last_checkpoint_tail_;
-    auto const waited = env_.runtime.now() - last_checkpoint_time_;
+    // Read before the tail, which never falls: the difference is no less than nothing.
+    auto const noted = lsn{last_checkpoint_tail_.load(std::memory_order_acquire)};
+    auto const grown = log_->tail() - noted;
+    auto const since = mono_time{last_checkpoint_time_.load(std::memory_order_acquire)};
+    auto const waited = env_.runtime.now() - since;
     if (grown >= options_.checkpoint_every_bytes ||
         (grown != 0 && waited >= options_.checkpoint_every)) {
         BOOST_OUTCOME_TRY(checkpoint(checkpoint_how::ordinary));
