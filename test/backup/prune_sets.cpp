@@ -173,7 +173,9 @@ TEST_CASE("histories that parted are kept apart", "[backup]") {
     });
 }
 
-TEST_CASE("a crash at any call of a pruning leaves whole sets, and all that stay", "[backup][crash]") {
+TEST_CASE(
+    "a crash at any call of a pruning leaves whole sets, and all that stay", "[backup][crash]"
+) {
     auto tape = choice_tape{34};
     auto world = simulated_world{tape};
     auto const env = world.environment();

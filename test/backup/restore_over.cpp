@@ -87,6 +87,24 @@ TEST_CASE("force is not needed where nothing is, and does no harm there", "[back
     expect_rows(b.env, "/new", b.past, existing());
 }
 
+TEST_CASE("the new timeline begins above every segment that lay there", "[backup][restore]") {
+    auto b = moved_on{};
+    auto where = good(b.env.storage.open_dir("/others", directory_how::create_if_missing));
+    auto const high = file_name{"jet.0000000010000000.log"};
+    // One that no log can have reached counts for nothing.
+    for (auto const& name : {high, file_name{"jet.ffffffffffffffff.log"}})
+        good(good(where.open(name, {.mode = open_mode::create_new})).close());
+    (void)good(run_restore<traits>(b.env, "/repo", "/others", {}, by_force()));
+    auto segments = std::vector<std::uint64_t>{};
+    for (auto const& name : names_in(b.env, "/others", entry_kind::file))
+        if (auto const generation = parse_segment_name(name)) segments.push_back(*generation);
+    REQUIRE_FALSE(segments.empty());
+    auto const newest = *std::max_element(segments.begin(), segments.end());
+    CHECK(newest > 0x10000000);
+    CHECK(newest < 0x10000000 + 2 * 65536);
+    expect_rows(b.env, "/others", b.past, existing());
+}
+
 TEST_CASE("a forced restore that fails leaves the old instance as it was", "[backup][restore]") {
     auto b = moved_on{};
     good(std::move(b.db).close());

@@ -46,11 +46,11 @@ struct pruned_set {
 };
 
 struct prune_report {
-    std::vector<pruned_set> gone{};      // in the order in which they went
-    std::vector<std::string> orphans{};  // directories without a manifest that went
-    std::vector<std::string> damaged{};  // their manifests cannot be read: they stay
-    std::uint64_t bytes{};               // of what went, orphans left out
-    std::size_t kept{};                  // sets that stay, damaged ones left out
+    std::vector<pruned_set> gone{};     // in the order in which they went
+    std::vector<std::string> orphans{}; // directories without a manifest that went
+    std::vector<std::string> damaged{}; // their manifests cannot be read: they stay
+    std::uint64_t bytes{};              // of what went, orphans left out
+    std::size_t kept{};                 // sets that stay, damaged ones left out
 };
 
 namespace detail {
@@ -79,7 +79,8 @@ private:
     [[nodiscard]] std::size_t younger_bases(std::size_t i) const {
         auto count = std::size_t{0};
         for (std::size_t j = 0; j < sets_.size(); ++j)
-            if (j != i && is_on_timeline_of(i, j) && is_base(at(j)) && at(i).end_lsn < at(j).end_lsn)
+            if (j != i && is_on_timeline_of(i, j) && is_base(at(j)) &&
+                at(i).end_lsn < at(j).end_lsn)
                 ++count;
         return count;
     }
@@ -98,8 +99,7 @@ private:
         if (!sets_[i].usable) return;
         auto trouble = plan_trouble{};
         auto left = std::vector<planned_set>{sets_.begin(), sets_.end()};
-        for (std::size_t j = 0; j < left.size(); ++j)
-            left[j].usable = left[j].usable && stays_[j];
+        for (std::size_t j = 0; j < left.size(); ++j) left[j].usable = left[j].usable && stays_[j];
         if (plan_restore(left, i, at(i).end_lsn, trouble)) return;
         auto const plan = plan_restore(sets_, i, at(i).end_lsn, trouble);
         if (plan) {

@@ -214,6 +214,19 @@ public:
         return ok();
     }
 
+    // Of the segments that lie here, by their names; 0: none does. Names that no log can have reached
+    // (an LSN is below 2^62) are not theirs. Errors: of storage, out_of_memory.
+    [[nodiscard]] result<std::uint64_t> highest_generation() noexcept {
+        auto entries = array_list<directory_entry>{};
+        BOOST_OUTCOME_TRY(directory_->list(entries));
+        auto highest = std::uint64_t{0};
+        for (auto const& one : entries)
+            if (auto const found = parse_segment_name(one.name.view()))
+                if (*found < lsn_limit.value / segment_bytes_default && *found > highest)
+                    highest = *found;
+        return highest;
+    }
+
     // Nothing is to come: what was staged is removed. Best effort.
     void give_up() noexcept { (void)clear_staging(); }
 

@@ -3,7 +3,7 @@
 //
 //     set's log ... | cut at fork_lsn      first segment of the new timeline: attach_list alone
 // Whoever rolls back starts a new timeline, so that two histories never mix. Its generation lies
-// above every one that a set of the lineage has seen, by a random distance.
+// above every one that a set of the lineage or the target has seen, by a random distance.
 // Threads  pure functions but for the files they write.
 // Source   backup rules R36, R37, R41.
 #pragma once

@@ -47,6 +47,8 @@ template <class Traits>
         plan.staging = make_uuid(environment.runtime.random(), environment.runtime.random());
         auto staging = std::string{target.view()};
         staging.append("/").append(restore_exchange<env>::staging_name(plan.staging).view());
+        BOOST_OUTCOME_TRY(auto const seen, over->highest_generation());
+        run.begin_above(seen);
         auto report = run.restore(staging, restore_ending::publish);
         if (!report) {
             over->give_up();

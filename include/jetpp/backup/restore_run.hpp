@@ -90,6 +90,9 @@ public:
         return pool_->manifest((*pool_)[head_].live ? plan_.last_pages() : head_).set;
     }
 
+    // The target has seen segments up to that one: the new timeline begins above it.
+    void begin_above(std::uint64_t generation) noexcept { seen_generation_ = generation; }
+
     // Equal for restores of the same sets to the same moment. Errors: unsupported, out_of_memory.
     [[nodiscard]] result<sha256_digest> plan_digest() const noexcept {
         BOOST_OUTCOME_TRY(auto hasher, sha256::create());
@@ -288,6 +291,9 @@ private:
         for (auto const& one : sets)
             if (one.manifest->instance == pages.instance)
                 highest = later(highest, one.manifest->end_lsn);
+        // A name that no log could have reached is a name and no more.
+        if (seen_generation_ < lsn_limit.value / 2 / pages.segment_bytes)
+            highest = later(highest, first_lsn(seen_generation_, pages.segment_bytes));
         auto const fork = restore_fork::draw(env_, log, highest);
         report.timeline = fork.timeline;
         report.fork_lsn = fork.fork_lsn;
@@ -433,6 +439,7 @@ private:
     restore_trouble trouble_{};
     std::vector<passed_over_set> passed_over_;
     std::vector<bad_frames> bad_; // wherever another copy was asked
+    std::uint64_t seen_generation_ = 0;
     bool is_proof_ = false;
     std::function<result<void>(instance<Traits>&)> examine_;
 };
