@@ -1,10 +1,15 @@
 // test/backup/external_calls.cpp - calls of an external session that meet the engine's close, and
-// event sinks that call the session back.
+// event sinks that call the session back; threads that read one at once.
+#include <jetpp/backup/external_restore.hpp>
 #include <jetpp/simulation/simulated_world.hpp>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <random>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -136,6 +141,98 @@ TEST_CASE(
         CHECK(
             code_of(again->begin()) == (closed == errc::none ? errc::invalid_argument : errc::none)
         );
+    }
+}
+
+// Two halves of a database, each by a thread with a handle of its own, while others write and take
+// checkpoints: together they are a copy, once the trailer is read behind both.
+TEST_CASE(
+    "sections are read by several threads at once, under writers", "[backup][external][threads]"
+) {
+    for (auto seed = 1U; seed <= rounds(4); ++seed) {
+        CAPTURE(seed);
+        auto b = bed<thread_policies>{};
+        auto random = std::mt19937{seed};
+        for (auto n = 0; n < 1500; ++n) { // no poll(): that is the cleaner's here
+            auto const key = "key" + std::to_string(random() % 1000);
+            b.expected[key] = std::string(random() % 300, 'v');
+            (void)good(b.db.put(b.rows, key, b.expected[key], durability::memory));
+        }
+        auto session = thread_session{b.db};
+        good(session.begin());
+        auto const whole = good(session.open("main"));
+        auto const half = static_cast<std::size_t>(whole.bytes / 2 / 4096 * 4096);
+        auto const upper = good(session.open("main", half));
+        struct written {
+            std::vector<std::pair<lsn, std::string>> log;
+            bool failed = false;
+        };
+        auto stop = std::atomic<bool>{false};
+        auto writers = std::array<written, 2>{};
+        auto sections = std::array<std::string, 2>{};
+        auto codes = std::array<errc, 2>{};
+        {
+            auto writing = std::vector<std::jthread>{};
+            for (auto i = 0U; i < 2; ++i)
+                writing.emplace_back([&, i] {
+                    for (auto n = 0U; !stop.load() && n < 4000; ++n) {
+                        auto const key = "w" + std::to_string(i) + "-" + std::to_string(n);
+                        auto const done = b.db.put(b.rows, key, key, durability::memory);
+                        if (done)
+                            writers[i].log.emplace_back(done.assume_value().at, key);
+                        else
+                            writers[i].failed = true;
+                        if (n % 500 == 499 && !b.db.checkpoint()) writers[i].failed = true;
+                    }
+                });
+            auto reading = std::vector<std::jthread>{};
+            for (auto i = 0U; i < 2; ++i)
+                reading.emplace_back([&, i] {
+                    auto room = std::vector<std::byte>(16 * 4096);
+                    auto& section = sections[i];
+                    while (i == 1 || section.size() < half) {
+                        auto const left = i == 1 ? room.size() : half - section.size();
+                        auto const wanted = std::min(room.size(), left);
+                        auto const got =
+                            session.read(i == 0 ? whole : upper, {room.data(), wanted});
+                        codes[i] = code_of(got);
+                        if (!got || got.assume_value() == 0) break;
+                        section.append(
+                            reinterpret_cast<char const*>(room.data()), got.assume_value()
+                        );
+                    }
+                });
+            reading.clear();
+            stop.store(true);
+        }
+        CHECK(codes == std::array{errc::none, errc::none});
+        good(session.close(whole));
+        good(session.close(upper));
+        auto const trailer = good(session.open("main", whole.bytes - 4096));
+        auto page = std::array<std::byte, 4096>{};
+        CHECK(good(session.read(trailer, page)) == page.size());
+        good(session.close(trailer));
+        auto files = copied_files{{"main", sections[0] + sections[1]}};
+        files["main"].replace(
+            files["main"].size() - page.size(),
+            page.size(),
+            reinterpret_cast<char const*>(page.data()),
+            page.size()
+        );
+        copy_logs(session, files);
+        auto const report = good(session.end(external_end::normal));
+        auto expected = b.expected;
+        for (auto const& one : writers) {
+            CHECK_FALSE(one.failed);
+            for (auto const& [at, key] : one.log) {
+                if (at >= report.bounds.end_lsn) FAIL("a commit before the logs is not in them");
+                expected[key] = key;
+            }
+        }
+        lay_down(b.env, "/new", files);
+        (void)good(external_restore<thread_engine::traits>(b.env, "/new"));
+        expect_rows<thread_policies>(b.env, "/new", expected);
+        good(std::move(b.db).close());
     }
 }
 

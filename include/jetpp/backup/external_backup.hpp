@@ -98,6 +98,9 @@ public:
     [[nodiscard]] result<std::vector<external_database>> list_databases() noexcept;
 
     // Opens what was listed, by name. The first open of a database freezes its header and size.
+    // Sections may be read in any order, at once, and twice. The last page of the image, the trailer,
+    // says above which LSN the copy is whole: it is made when it is read, and counts if no page was
+    // read behind it that is younger. Who reads sections at once reads it last, by itself.
     // `offset`: where to begin, a multiple of the page size; of a segment 0.
     // Errors: file_not_listed; invalid_argument (offset); invalid_backup_sequence: a segment before
     // they were listed, or a database after it, which ends the session.
