@@ -201,6 +201,17 @@ TEST_CASE("an instance that was restored once has older sets behind its log", "[
     }
     // Both went on behind the fork: which of them is meant must be said.
     CHECK(code_of(b.restore({}, {"/repo", "/db", "/second"})) == errc::ambiguous_source);
+    // However little its newest segments say of it.
+    for (auto i = 0; i < 3; ++i)
+        good(engine<bed_policies>::open("/db", existing, b.env).value().close());
+    CHECK(code_of(b.restore({}, {"/repo", "/db"})) == errc::ambiguous_source);
+    copy_files(b.env, "/db", "/short");
+    auto const size = small_engine.segment_bytes;
+    auto const committed = generation_of(b.moments.back().at, size);
+    for (auto const& name : files_in(b.env, "/short"))
+        if (auto const g = parse_segment_name(name); g && *g <= committed)
+            lose(b.env, "/short", name);
+    CHECK(code_of(b.restore({}, {"/repo", "/short"})) == errc::ambiguous_source);
     how = {};
     how.set = "/second"; // by the beginning of its name
     auto const named = b.restore(how, {"/repo", "/db", "/second"});
@@ -208,6 +219,21 @@ TEST_CASE("an instance that was restored once has older sets behind its log", "[
     expect_rows(b.env, b.where, expected, existing);
     (void)good(b.restore({}, {"/repo", "/second"}));
     expect_rows(b.env, b.where, expected, existing);
+}
+
+TEST_CASE("an instance that was left at its end is no second history", "[backup][live]") {
+    auto b = surviving_bed{};
+    (void)good(run_backup_to(b.db, "/repo", {.kind = backup_kind::incremental, .truncate = true}));
+    good(std::move(b.db).close());
+    // Its log holds no commit any more, but sets hold the log below it.
+    (void)good(run_restore<traits>(b.env, {"/repo", "/db"}, "/second", {}));
+    auto db = good(engine<bed_policies>::open("/second", existing, b.env));
+    (void)good(db.put(good(db.open_tree("main", "rows")), "second", "life"));
+    (void)good(run_backup_to(db, "/repo", {.kind = backup_kind::copy}));
+    good(std::move(db).close());
+    b.expected["second"] = "life";
+    (void)good(b.restore());
+    expect_rows(b.env, b.where, b.expected, existing);
 }
 
 TEST_CASE("log that is no continuation is refused by name", "[backup][live]") {

@@ -27,6 +27,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <optional>
 #include <span>
 #include <utility>
@@ -65,6 +66,10 @@ public:
     [[nodiscard]] lsn to() const noexcept { return runs_.back().to; } // behind its segment
     // Why the end is not the end of what there was.
     [[nodiscard]] std::optional<error> const& lost() const noexcept { return lost_; }
+    // No commit lies in the log from there on, and whether one lies below it the log does not tell.
+    [[nodiscard]] std::optional<lsn> const& unknown_below() const noexcept {
+        return unknown_below_;
+    }
     // Of all segments, oldest first.
     [[nodiscard]] std::span<segment_header const> headers() const noexcept { return headers_; }
 
@@ -80,6 +85,10 @@ public:
         made.end_lsn = end_;
         made.last_commit = last_commit_;
         made.last_commit_time = last_commit_time_;
+        if (unknown_below_) { // the worst that may be: none is earlier, none is later
+            made.last_commit = *unknown_below_ - 1;
+            made.last_commit_time = {std::numeric_limits<std::int64_t>::max()};
+        }
         made.segment_bytes = newest_.segment_bytes;
         made.log = runs_;
         return made;
@@ -215,8 +224,9 @@ private:
         auto const* const last = facts.newest_segment();
         if (last == nullptr)
             return error{.code = errc::log_missing, .file = file_kind::log_segment};
+        auto const oldest = oldest_of(facts.segments, *last);
         auto options = replay_options{
-            .from = oldest_of(facts.segments, *last).first(),
+            .from = oldest.first(),
             .instance = last->instance,
             .segment_bytes = last->segment_bytes,
             .use_ring = true,
@@ -248,17 +258,51 @@ private:
         BOOST_OUTCOME_TRY(auto log, replay<Env>::open(env_, where, options));
         for (auto const& r : log) {
             if (!r) return r.error();
-            if (auto const* const commit = r.assume_value().template as<record::commit>()) {
-                last_commit_ = r.assume_value().at;
-                last_commit_time_ = commit->wall;
-            }
+            see_commit(r.assume_value());
         }
         auto const& end = log.end_state();
         if (!end.last) return error{.code = errc::log_missing, .file = file_kind::log_segment};
         newest_ = *end.last;
         end_ = end.raw_end;
         if (end.overruled) lost_ = end.problem;
+        if (!last_commit_) find_older_commit(where, oldest, options.from);
         return ok();
+    }
+    void see_commit(log_record const& record) noexcept {
+        auto const* const commit = record.template as<record::commit>();
+        if (commit == nullptr) return;
+        last_commit_ = record.at;
+        last_commit_time_ = commit->wall;
+    }
+    // After a clean close nothing behind the checkpoint commits; what was committed before it tells
+    // all the same whether this history was left before its end. Damage there is the matter of
+    // whoever needs that log.
+    void find_older_commit(directory& where, segment_header const& oldest, lsn from) noexcept {
+        auto const is_first = oldest.previous_generation == 0 ||
+                              (oldest.parent_timeline.value != 0 && oldest.cut == oldest.fork_lsn);
+        if (!is_first) unknown_below_ = oldest.first();
+        if (from > oldest.first()) {
+            auto log = replay<Env>::open(
+                env_,
+                where,
+                {.from = oldest.first(),
+                 .up_to = from,
+                 .instance = oldest.instance,
+                 .segment_bytes = oldest.segment_bytes}
+            );
+            if (!log) {
+                unknown_below_ = from;
+                return;
+            }
+            for (auto const& r : log.assume_value()) {
+                if (!r) {
+                    unknown_below_ = from;
+                    return;
+                }
+                see_commit(r.assume_value());
+            }
+        }
+        if (last_commit_) unknown_below_.reset();
     }
 
     void find_runs(probed_directory const& facts) {
@@ -280,6 +324,7 @@ private:
     lsn end_{};
     lsn last_commit_{};
     wall_time last_commit_time_{};
+    std::optional<lsn> unknown_below_;
     std::optional<error> lost_;
     log_proofs proofs_{};
     std::vector<segment_header> headers_;

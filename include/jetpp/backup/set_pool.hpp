@@ -286,6 +286,32 @@ private:
                     );
                 }
             }
+            if (auto const& below = one.live->unknown_below()) find_commit_below(*below, m);
+        }
+    }
+    // The newest commit of that log, if sets hold it without a hole from there down to one.
+    void find_commit_below(lsn below, backup_manifest& log) const noexcept {
+        for (auto at = below;;) {
+            auto newest = static_cast<backup_manifest const*>(nullptr);
+            auto lowest = at;
+            for (auto const& set : members_) {
+                if (set.live || !set.read || set.read->manifest.instance != log.instance) continue;
+                auto const& m = set.read->manifest;
+                for (auto const& range : m.log) {
+                    if (range.timeline != log.timeline || range.from >= at || range.to < at)
+                        continue;
+                    lowest = earlier(lowest, range.from);
+                    if (m.last_commit && (newest == nullptr || newest->last_commit < m.last_commit))
+                        newest = &m;
+                }
+            }
+            if (newest != nullptr) {
+                log.last_commit = newest->last_commit;
+                log.last_commit_time = newest->last_commit_time;
+                return;
+            }
+            if (lowest == at) return;
+            at = lowest;
         }
     }
     [[nodiscard]] bool is_usable(std::size_t i) const noexcept {
