@@ -7,6 +7,7 @@
 // so needs what restoring needs.
 #pragma once
 
+#include <jetpp/backup/abandon_backup.hpp>
 #include <jetpp/backup/async_backup.hpp>
 #include <jetpp/backup/backup_job.hpp>
 #include <jetpp/backup/repository.hpp>

@@ -5,7 +5,7 @@
 // once; run_in_place() does them in turn.
 // Invariants
 //   * however a job ends, the log is released, and an unpublished set leaves nothing behind:
-//     the destructor sees to it
+//     the destructor sees to it; only one that is resumable and was interrupted keeps both
 // Threads  open, finish, abandon: one caller. read() and write() may run at the same time, each in
 //          one thread, on different chunks.
 // Owns     the pin and the unpublished set. Instance and sink outlive it.
@@ -17,6 +17,7 @@
 #include <jetpp/backup/live_backup.hpp>
 #include <jetpp/backup/manifest.hpp>
 #include <jetpp/backup/repository.hpp>
+#include <jetpp/backup/resume_record.hpp>
 #include <jetpp/backup/set_writer.hpp>
 #include <jetpp/backup/sink.hpp>
 #include <jetpp/backup/token_bucket.hpp>
@@ -39,7 +40,8 @@ namespace jetpp::inline v1 {
 
 template <class Traits, backup_sink Sink>
 class backup_job {
-    using runtime = typename Traits::env::runtime_type;
+    using env = typename Traits::env;
+    using runtime = typename env::runtime_type;
 
 public:
     backup_job(instance<Traits>& source, Sink& sink, backup_options const& options)
@@ -55,8 +57,11 @@ public:
     }
 
     // Errors: see live_backup::begin, and the sink's.
+    // To go on with a set: cannot_resume (there is nothing of it, its options were others, or what
+    // happened since makes its pages worthless), pin_broken, already_exists (it was published),
+    // backup_in_progress, wrong_key. It stays as it is then.
     [[nodiscard]] result<void> open() noexcept {
-        return kept([&]() -> result<void> {
+        BOOST_OUTCOME_TRY(kept([&]() -> result<void> {
             BOOST_OUTCOME_TRY(
                 auto writer, set_writer<Sink>::create(*sink_, options_.codec, options_.encryption)
             );
@@ -67,23 +72,22 @@ public:
             auto const full = options_.kind == backup_kind::full;
             if (options_.truncate && (!durable || !permits_truncation(options_.kind)))
                 return error{.code = errc::invalid_argument};
+            if (is_resumable()) {
+                BOOST_OUTCOME_TRY(check_resumable());
+            }
+            if (options_.resume) return reopen();
             name_ = {
                 .set = make_uuid(random.random(), random.random()),
                 .kind = full && !durable ? backup_kind::copy : options_.kind,
                 .created = random.wall(),
             };
-            BOOST_OUTCOME_TRY(source_.begin(
-                {.set = name_.set,
-                 .kind = name_.kind,
-                 .checkpoint_first = options_.checkpoint_first,
-                 .find_base = &options_.find_base,
-                 .base = options_.base ? &*options_.base : nullptr,
-                 .only = options_.databases},
-                plan_
-            ));
+            BOOST_OUTCOME_TRY(source_.begin(order(), plan_));
             total_.store(plan_.total_bytes(), std::memory_order_relaxed);
-            return writer_->begin(name_);
-        });
+            BOOST_OUTCOME_TRY(writer_->begin(name_));
+            return is_resumable() ? leave_record() : result<void>{ok()};
+        }));
+        if (options_.resume) plan_.resume_at(resumed_file_, resumed_page_);
+        return ok();
     }
 
     // Reads what comes next. Returns: false if nothing is left to read.
@@ -120,6 +124,8 @@ public:
                 report.stamp_problem = stamped.error();
         }
         plan_.done();
+        if (is_resumable())
+            if (auto done = forget_record(); !done) report.pin_problem = done.error();
         source_.release();
         plan_.done();
         // Behind the stamp, which is what allows it, and the pin, which would hold it.
@@ -180,11 +186,98 @@ public:
                 std::chrono::duration<double>(left)
             );
         }
-        return guarded([&]() -> result<void> { return options_.on_progress(progress); });
+        auto said = guarded([&]() -> result<void> { return options_.on_progress(progress); });
+        if (!said) wished_ = true;
+        return said;
     }
 
 private:
     [[nodiscard]] runtime& clock() noexcept { return in_->environment().runtime; }
+
+    [[nodiscard]] bool is_resumable() const noexcept {
+        return options_.resumable || options_.resume.has_value();
+    }
+    // Errors: unsupported (the sink keeps nothing of an unpublished set), invalid_argument (a set
+    // without pages: there is nothing to win).
+    [[nodiscard]] result<void> check_resumable() const noexcept {
+        if constexpr (!resumable_sink<Sink>) return error{.code = errc::unsupported};
+        if (!has_pages(options_.kind)) return error{.code = errc::invalid_argument};
+        return ok();
+    }
+    // Has the backup been interrupted, or ended? A wish ends it, and so does a log that became too
+    // long; an attempt to go on with a set that fails leaves it as it was.
+    [[nodiscard]] bool stays() const noexcept {
+        auto const why = plan_.problem()->code;
+        return reopening_ ||
+               (keeps_ && !wished_ && why != errc::cancelled && why != errc::pin_broken);
+    }
+    [[nodiscard]] backup_order order() const noexcept {
+        auto const cap = options_.log_cap_bytes != 0 ? options_.log_cap_bytes : resumable_log_cap;
+        return {
+            .set = name_.set,
+            .kind = name_.kind,
+            .checkpoint_first = options_.checkpoint_first,
+            .find_base = &options_.find_base,
+            .base = options_.base ? &*options_.base : nullptr,
+            .only = options_.databases,
+            .named_pin_cap = is_resumable() ? cap : 0,
+        };
+    }
+    // From here on an interruption leaves something to go on with.
+    [[nodiscard]] result<void> leave_record() {
+        auto record = source_.record_of_begin();
+        record.name = name_;
+        record.key_slots = writer_->key_slots();
+        BOOST_OUTCOME_TRY(record.options, digest_of_shape(options_));
+        BOOST_OUTCOME_TRY(write_resume_record<env>(in_->where(), record));
+        keeps_ = true;
+        return ok();
+    }
+    // The record first: a pin without one is still listed, and can be abandoned.
+    [[nodiscard]] result<void> forget_record() noexcept {
+        keeps_ = false;
+        auto const removed = remove_resume_record<env>(in_->where(), name_.set);
+        auto const released = source_.release_named_pin();
+        return removed ? released : removed;
+    }
+    // Instead of beginning a set.
+    [[nodiscard]] result<void> reopen() {
+        if constexpr (resumable_sink<Sink>) {
+            reopening_ = true;
+            auto const set = *options_.resume;
+            BOOST_OUTCOME_TRY(auto record, read_resume_record<env>(in_->where(), set));
+            BOOST_OUTCOME_TRY(auto const shape, digest_of_shape(options_));
+            if (shape != record.options)
+                return error{.code = errc::cannot_resume, .file = file_kind::backup_resume};
+            name_ = record.name;
+            BOOST_OUTCOME_TRY(source_.resume(order(), record));
+            using writer_type = set_writer<Sink>;
+            auto const part_of = [&](std::size_t i) {
+                auto const& known = source_.databases()[i];
+                return typename writer_type::resumed_part{
+                    .name = known.name.view(),
+                    .about =
+                        {.content = part_content::database,
+                         .page_size = static_cast<std::uint32_t>(Traits::page_size),
+                         .database = known.header.database,
+                         .timeline = in_->timeline()},
+                    .image_end = std::uint64_t{record.databases[i].pages} + 1,
+                };
+            };
+            BOOST_OUTCOME_TRY(
+                auto const at,
+                writer_->resume(name_, record.key_slots, record.database_count, part_of)
+            );
+            BOOST_OUTCOME_TRY(source_.freeze_rest(record, at.file, at.page != 0, plan_));
+            total_.store(plan_.total_bytes(), std::memory_order_relaxed);
+            BOOST_OUTCOME_TRY(leave_record()); // with the sizes of what was frozen now
+            resumed_file_ = at.file;
+            resumed_page_ = at.page;
+            done_bytes_ = at.bytes;
+            reopening_ = false;
+        }
+        return ok();
+    }
 
     // What a step reads.
     [[nodiscard]] static std::uint64_t bytes_of(backup_step const& step) noexcept {
@@ -207,8 +300,14 @@ private:
     }
     void end_badly() noexcept {
         if (plan_.step().stage == backup_stage::abandon) {
-            if (writer_) writer_->abandon();
-            source_.abandon();
+            if (stays()) {
+                if (writer_) writer_->interrupt();
+                source_.interrupt();
+            } else {
+                if (writer_) writer_->abandon();
+                source_.abandon();
+                if (is_resumable()) (void)forget_record();
+            }
             plan_.done();
             abandoned_ = true;
         }
@@ -369,7 +468,12 @@ private:
     token_bucket bucket_;
     basic_event<runtime> wake_;
     typename Traits::template atomic<std::uint32_t> interrupted_{0};
-    bool abandoned_ = false;       // and nobody was told yet
+    bool abandoned_ = false; // and nobody was told yet
+    bool keeps_ = false;     // an interruption leaves set, record and named pin
+    bool reopening_ = false; // a set that was interrupted, and is not yet gone on with
+    bool wished_ = false;    // the caller ended it
+    std::size_t resumed_file_ = 0;
+    std::uint64_t resumed_page_ = 0;
     std::size_t told_ = 0;         // of the levels of the cap
     std::uint64_t done_bytes_ = 0; // read and written; what a delta left out counts
     typename Traits::template atomic<std::uint64_t> total_{0};

@@ -33,6 +33,9 @@ struct backup_progress {
     std::chrono::nanoseconds left{}; // an estimate
 };
 
+// What a resumable backup may keep of the log if nobody said: it outlives the process.
+inline constexpr std::uint64_t resumable_log_cap = std::uint64_t{64} << 30;
+
 struct backup_options {
     // What the set carries. A full is taken down as a copy where the sink is not durable.
     backup_kind kind = backup_kind::full;
@@ -56,12 +59,36 @@ struct backup_options {
     // Log from log_start on that the backup may keep from being given up: past it it fails with
     // pin_broken, and events tell before. 0: no cap.
     std::uint64_t log_cap_bytes = 0;
+    // An interruption (a crash, an error of the sink or of storage; not a cancellation) leaves what
+    // was written and a named pin on the log, for `resume` or abandon_backup(). Of sets with pages,
+    // into a repository; the pin's cap is log_cap_bytes, or resumable_log_cap. named_pins() of the
+    // engine lists what was left.
+    bool resumable = false;
+    // Goes on with that set. The options that shape it must be those it was begun with; the engine
+    // may have been opened anew. What was copied is read once, to see how far it came; so is the log
+    // since then.
+    std::optional<uuid> resume{};
     // backup_finished, backup_failed, backup_log_held, pin_broken. None: those of the engine.
     event_sink events{};
     // Once the set stands and is stamped, give up the log that nothing needs any more. Of kinds
     // that permit it (full, incremental) into a durable sink; invalid_argument otherwise.
     bool truncate = false;
 };
+
+// Of the options that shape a set: they must be the same when it is gone on with.
+// Errors: unsupported (the hash). Throws: std::bad_alloc.
+[[nodiscard]] inline result<sha256_digest> digest_of_shape(backup_options const& options) {
+    auto text = std::string{name_of(options.kind)} + '\n' + options.codec.text() + '\n';
+    if (options.encryption.cipher != nullptr) text += options.encryption.cipher->name;
+    text += '\n';
+    if (options.base) {
+        auto const hash = hex_of(options.base->hash);
+        text += text_of(options.base->manifest.set) + ' ' + std::string{hash.data(), hash.size()};
+    }
+    text += '\n' + std::to_string(options.tag.size()) + ' ' + options.tag;
+    for (auto const& name : options.databases) text += '\n' + name;
+    return sha256::of(as_bytes(text));
+}
 
 // What an engine adds to what it was asked for: its events, unless there are others.
 template <class Engine>
@@ -90,6 +117,7 @@ struct backup_report {
     std::optional<drill_proof> drill{};   // the set was restored before it was published
     std::string name{};                   // of the set, as a repository calls it
     std::optional<error> stamp_problem{}; // the set stands, but no header names it
+    std::optional<error> pin_problem{}; // it stands, but what it was to be resumed by is left over
     std::optional<truncation_report> truncated{};
     std::optional<error> truncate_problem{}; // the set stands and is stamped
     std::chrono::nanoseconds took{};

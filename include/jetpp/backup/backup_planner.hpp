@@ -129,6 +129,16 @@ public:
         case backup_stage::finished: break;
         }
     }
+    // An earlier run got so far: to page `page` of database `file`; behind the last database it is
+    // the log's turn. Requires: begin was carried out, nothing since; the page is none of a
+    // database's ends.
+    void resume_at(std::size_t file, std::uint64_t page) noexcept {
+        ensure(stage_ == backup_stage::pages && at_ == 0, "nothing was read yet");
+        ensure(file == database_count_ || page < pages_[file], "there is something left to read");
+        file_ = file;
+        find_pages();
+        at_ = page;
+    }
     // It was not. The first reason is kept.
     void failed(error const& why) noexcept {
         if (!problem_) problem_ = why;

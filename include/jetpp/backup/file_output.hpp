@@ -55,11 +55,13 @@ public:
         return ok();
     }
 
-    // Takes the file over; `allocated`: so much of it exists and is zero.
-    void begin(typename Env::file file, std::uint64_t allocated) noexcept {
+    // Takes the file over; `allocated`: so much of it exists and is zero; `from`: where the first
+    // block goes.
+    void begin(typename Env::file file, std::uint64_t allocated, std::uint64_t from = 0) noexcept {
         file_.emplace(std::move(file));
         allocated_ = allocated;
-        at_ = unsynced_ = 0;
+        at_ = from;
+        unsynced_ = 0;
         filled_ = taken_ = 0;
         problem_.reset();
         ending_.store(false, std::memory_order_relaxed);
@@ -212,6 +214,23 @@ public:
         held_ = 0;
         out_->begin(std::move(file), size);
         return ok();
+    }
+    // One that is there, of which only the first `size` bytes shall stay.
+    // Errors: not_found and the others of storage.
+    [[nodiscard]] result<void> reopen(
+        typename Env::directory& directory, file_name const& name, std::uint64_t size
+    ) noexcept {
+        BOOST_OUTCOME_TRY(auto file, directory.open(name, {.mode = open_mode::read_write}));
+        BOOST_OUTCOME_TRY(file.truncate(size));
+        // What lies in the block that is to be filled up is written once more.
+        auto const unit = std::uint64_t{file.layout().alignment};
+        given_ = size / unit * unit;
+        held_ = static_cast<std::size_t>(size - given_);
+        out_->begin(std::move(file), 0, given_);
+        auto const read = read_up_to(out_->file(), out_->block(), given_);
+        if (read && read.assume_value() >= held_) return ok();
+        drop();
+        return read ? error{.code = errc::io, .file = file_kind::backup_part} : read.error();
     }
     [[nodiscard]] bool is_open() const noexcept { return out_->is_open(); }
 

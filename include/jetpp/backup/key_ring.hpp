@@ -100,6 +100,12 @@ public:
     // program has no library for), limit_exceeded (cost), resource (no random bytes).
     [[nodiscard]] result<made_set_key> make(uuid const& set, aead_kind const& cipher) const;
 
+    // The data key of a set that was begun under `slots`, to go on with it. Of a set for public keys
+    // alone that takes a secret one. Errors: as unlock().
+    [[nodiscard]] result<made_set_key> make_again(
+        uuid const& set, aead_kind const& cipher, std::vector<manifest_key_slot> const& slots
+    ) const;
+
     // Errors: unsupported (cipher, or all fitting slots need a library), wrong_key (no key of the
     // ring opens a slot), authentication_failed (slot or manifest was changed), limit_exceeded.
     [[nodiscard]] result<std::shared_ptr<set_key const>> unlock(backup_manifest const& manifest
@@ -263,6 +269,24 @@ inline result<made_set_key> key_ring::make(uuid const& set, aead_kind const& cip
     }
     made.key = std::make_shared<set_key const>(set, cipher, data, recipients_.empty());
     return made;
+}
+
+inline result<made_set_key> key_ring::make_again(
+    uuid const& set, aead_kind const& cipher, std::vector<manifest_key_slot> const& slots
+) const {
+    auto symmetric = true;
+    for (auto const& slot : slots) symmetric = symmetric && slot.kind != key_slot_kind::x25519;
+    for (auto const& slot : slots) {
+        auto tried = try_slot(set, slot);
+        if (!tried && tried.error().code == errc::unsupported) continue;
+        if (!tried) return tried.error();
+        auto const& got = tried.assume_value();
+        if (got == nullptr) continue;
+        auto made = made_set_key{.key = {}, .slots = slots};
+        made.key = std::make_shared<set_key const>(set, cipher, got->data, symmetric);
+        return made;
+    }
+    return error{.code = errc::wrong_key, .file = file_kind::backup_resume};
 }
 
 inline result<std::shared_ptr<set_key const>> key_ring::unlock(backup_manifest const& manifest

@@ -26,6 +26,7 @@
 #include <jetpp/backup/log_chain.hpp>
 #include <jetpp/backup/log_range.hpp>
 #include <jetpp/backup/page_copier.hpp>
+#include <jetpp/backup/resume_record.hpp>
 #include <jetpp/backup/segment_source.hpp>
 #include <jetpp/backup/sink.hpp>
 #include <jetpp/core/array_list.hpp>
@@ -56,6 +57,7 @@ struct backup_order {
     base_finder const* find_base = nullptr; // incremental, differential
     backup_base const* base = nullptr;      // pages
     std::span<std::string const> only{};    // databases by name; empty: all
+    std::uint64_t named_pin_cap = 0;        // keeps its log by a named pin, too; 0: by none
 
     [[nodiscard]] bool wants(std::string_view name) const noexcept {
         return only.empty() || std::find(only.begin(), only.end(), name) != only.end();
@@ -90,6 +92,31 @@ public:
     // full_backup_required (database), base_not_here, log_gap (the first LSN that is missing).
     [[nodiscard]] result<void> begin(backup_order const& order, backup_planner& plan) noexcept;
 
+    // Instead of begin(), first step: the pin and the positions of a run that was interrupted.
+    // Errors: cannot_resume (another timeline; a database is gone, or one joined or left since, so
+    // that the log would not explain the files), pin_broken, backup_in_progress (somebody else goes
+    // on with it), as begin().
+    [[nodiscard]] result<void> resume(backup_order const& order, resume_record const& was) noexcept;
+    // Second step, the parts being known: `whole` databases, and one, if `is_begun`, are copied as
+    // they were frozen then; what comes behind them is frozen now. Errors: cannot_resume, as begin().
+    [[nodiscard]] result<void> freeze_rest(
+        resume_record const& was, std::size_t whole, bool is_begun, backup_planner& plan
+    ) noexcept;
+    // What a later run has to know. Requires: begin(), with a named pin.
+    [[nodiscard]] resume_record record_of_begin() const;
+    // The end of an interrupted run: the named pin stays.
+    void interrupt() noexcept {
+        if (bounds_.begin_lsn)
+            (void)log_backup_end(*in_, set_, kind_, backup_status::aborted, bounds_, 0, files());
+        unclaim();
+    }
+    // Nobody will go on with the set. Errors: of the instance.
+    [[nodiscard]] result<void> release_named_pin() noexcept {
+        unclaim();
+        auto const gone = in_->release_pin(pin_id::of_backup(set_));
+        return gone || gone.error().code == errc::not_found ? result<void>{ok()} : gone;
+    }
+
     // Carries out one pages or log step. Errors: page_damaged (database, page, reason), log_damaged
     // (LSN), log_gap, those of storage and of the log.
     [[nodiscard]] result<void> read(backup_step const& step, backup_chunk& into) noexcept;
@@ -104,7 +131,10 @@ public:
         if (!bounds_.begin_lsn) return;
         (void)log_backup_end(*in_, set_, kind_, backup_status::aborted, bounds_, 0, files());
     }
-    void release() noexcept { this->release_log(*in_); }
+    void release() noexcept {
+        unclaim();
+        this->release_log(*in_);
+    }
 
     [[nodiscard]] backup_bounds const& bounds() const noexcept { return bounds_; }
     [[nodiscard]] std::span<frozen_database const> databases() const noexcept {
@@ -119,6 +149,12 @@ public:
     [[nodiscard]] bool is_delta(std::size_t i) const noexcept { return !taken_[i].takes_all(); }
 
 private:
+    void unclaim() noexcept {
+        if (std::exchange(claimed_, false)) in_->unclaim_pin(pin_id::of_backup(set_));
+    }
+    [[nodiscard]] result<void> pin_by_name(std::uint64_t cap) noexcept;
+    [[nodiscard]] result<void> put_in_order(resume_record const& was) noexcept;
+    [[nodiscard]] result<void> check_log_since(lsn begin) noexcept;
     [[nodiscard]] result<void> check_order(backup_order const& order);
     [[nodiscard]] result<void> freeze() noexcept;
     [[nodiscard]] source_files<Traits> files() const noexcept { return {files_.data(), count_}; }
@@ -129,6 +165,7 @@ private:
 
     instance<Traits>* in_;
     uuid set_{};
+    bool claimed_ = false; // the named pin, by this
     backup_kind kind_{};
     std::vector<manifest_base> bases_;
     std::array<page_selection, databases_max> taken_{}; // of each database
@@ -139,3 +176,4 @@ private:
 } // namespace jetpp::inline v1
 
 #include <jetpp/backup/detail/live_backup_bodies.hpp>
+#include <jetpp/backup/detail/live_resume_bodies.hpp>

@@ -2,6 +2,7 @@
 //
 //     stream_header | pages or log ... | index | pages or log ... | index | trailer
 //
+// Where a backup was interrupted and gone on with, another stream_header stands, with a new salt.
 // stream_header, 64 bytes:
 //     0 "JBSTREAM"   8 version u16   10 content u16 (1 database, 2 log)   12 page size u32
 //    16 salt 16 (zero: plain)   32 database uuid, or zero   48 timeline u64   56 segment size u64

@@ -71,11 +71,6 @@ public:
         BOOST_OUTCOME_TRY(made.raw_, create_large_buffer(frame_raw_max));
         BOOST_OUTCOME_TRY(made.headers_, sha256::create());
         BOOST_OUTCOME_TRY(made.from_any_copy([&] { return made.take_stream_header(); }));
-        if (made.access_.key != nullptr) {
-            BOOST_OUTCOME_TRY(
-                made.cipher_, made.access_.key->part(expected.part, made.about_.salt)
-            );
-        }
         made.reset_index();
         return made;
     }
@@ -146,11 +141,28 @@ private:
 
     [[nodiscard]] result<void> take_stream_header() noexcept {
         BOOST_OUTCOME_TRY(auto const head, read_frame());
+        if (head.type != frame_type::stream_header) return refuse(errc::set_damaged);
+        return take_about(head);
+    }
+    // The first stream header, or one where the writer was interrupted and went on: that says the
+    // same but for the salt, and what follows is under the key of it.
+    [[nodiscard]] result<void> take_about(frame_header const& head) noexcept {
+        auto said = stream_about{};
         auto const content = decode_wrapped_unit(unit());
-        if (head.type != frame_type::stream_header || head.raw_bytes != content.size() ||
-            !about_.decode(content))
+        if (head.raw_bytes != content.size() || !said.decode(content))
             return refuse(errc::set_damaged);
-        return accept(head);
+        auto same = said;
+        same.salt = about_.salt;
+        auto const salted_anew = access_.key == nullptr || said.salt != about_.salt;
+        if (sequence_ > 1 && (same != about_ || !salted_anew)) return refuse(errc::set_damaged);
+        auto cipher = std::unique_ptr<part_cipher>{};
+        if (access_.key != nullptr) {
+            BOOST_OUTCOME_TRY(cipher, access_.key->part(place_.part, said.salt));
+        }
+        BOOST_OUTCOME_TRY(accept(head));
+        about_ = said;
+        cipher_ = std::move(cipher);
+        return ok();
     }
     [[nodiscard]] result<void> take_frame(std::optional<part_run>& run) noexcept {
         auto const offset = done_.bytes;
@@ -159,6 +171,7 @@ private:
         if (head.type == data_type_of(about_.content)) return take_run(head, offset, run);
         if (head.type == index_type_of(about_.content)) return check_index(head, offset);
         if (head.type == frame_type::trailer) return check_trailer(head);
+        if (head.type == frame_type::stream_header) return take_about(head);
         if (head.is_critical()) return refuse(errc::set_damaged); // it has no place here
         return accept(head);
     }
@@ -184,7 +197,8 @@ private:
         auto const sealed = (head.flags & frame_flag::encrypted) != 0;
         if (sealed && access_.key == nullptr) return refuse(errc::wrong_key);
         // Of an encrypted set all is sealed but what names the salt: nothing else passes for it.
-        if (sealed != (access_.key != nullptr && sequence_ > 1))
+        auto const names_salt = sequence_ == 1 || head.type == frame_type::stream_header;
+        if (sealed != (access_.key != nullptr && !names_salt))
             return refuse(sealed ? errc::set_damaged : errc::authentication_failed);
         if (head.key_slot != (sealed ? data_key_slot : 0)) return refuse(errc::unsupported);
         // The one type that may be longer than the buffer; parts hold none.

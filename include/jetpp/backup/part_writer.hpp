@@ -76,10 +76,15 @@ public:
         stream_about const& about,
         part_cipher* cipher = nullptr
     ) noexcept {
-        cipher_ = cipher;
-        if (cipher != nullptr && plain_.size() == 0) {
-            BOOST_OUTCOME_TRY(plain_, create_large_buffer(frame_stored_max));
-        }
+        BOOST_OUTCOME_TRY(use_cipher(cipher));
+        BOOST_OUTCOME_TRY(recall(place, about));
+        return emit_about(out);
+    }
+
+    // Begins with a part that somebody else has written so far: seen() for each of its frames, then
+    // go_on(), or, with its trailer, summary().
+    // Errors: out_of_memory, unsupported (the hash).
+    [[nodiscard]] result<void> recall(part_place const& place, stream_about const& about) noexcept {
         place_ = place;
         about_ = about;
         done_ = {};
@@ -87,9 +92,44 @@ public:
         raw_bytes_ = 0;
         BOOST_OUTCOME_TRY(headers_, sha256::create());
         reset_index();
-        about.encode(unit().data() + wrapped_head_bytes);
-        return emit_wrapped(out, frame_type::stream_header, stream_about::size, 0, 0);
+        return ok();
     }
+    // `raw`: the header as it is stored. Errors: out_of_memory, unsupported (the hash).
+    [[nodiscard]] result<void> seen(frame_header const& head, const_bytes raw) noexcept {
+        ensure(head.sequence == sequence_, "frames are recalled in their order");
+        auto const offset = done_.bytes;
+        ++sequence_;
+        done_.bytes += frame_header_bytes + head.stored_bytes;
+        BOOST_OUTCOME_TRY(headers_.add(raw));
+        if (head.type == index_type_of(about_.content)) {
+            done_.last_index = offset;
+            reset_index();
+        }
+        if (head.type != data_type_of(about_.content)) return ok();
+        if (raw_bytes_ == 0) done_.first = head.first;
+        done_.end = head.end;
+        raw_bytes_ += head.raw_bytes;
+        return note_in_index(head, offset);
+    }
+    // A part under a salt of its own, from here on: another key, so that no nonce comes twice.
+    // Errors: as begin().
+    template <frame_output Output>
+    [[nodiscard]] result<void> go_on(
+        Output& out, part_salt const& salt, part_cipher* cipher = nullptr
+    ) noexcept {
+        BOOST_OUTCOME_TRY(use_cipher(cipher));
+        about_.salt = salt;
+        BOOST_OUTCOME_TRY(emit_about(out));
+        return is_index_due() ? flush_index(out) : result<void>{ok()};
+    }
+    // Of a part that was recalled to its trailer. Errors: unsupported (the hash).
+    [[nodiscard]] result<part_summary> summary() noexcept {
+        done_.frames = sequence_;
+        done_.raw_bytes = raw_bytes_;
+        BOOST_OUTCOME_TRY(done_.headers, headers_.finish());
+        return done_;
+    }
+    [[nodiscard]] std::uint64_t raw_bytes() const noexcept { return raw_bytes_; }
 
     // Requires: first is not below the end of what was added; raw is the image of [first, end).
     template <frame_output Output>
@@ -122,12 +162,10 @@ public:
             .presence = presence,
         };
         BOOST_OUTCOME_TRY(emit(out, header));
-        auto entry = std::array<std::byte, index_entry::size>{};
-        auto const in_part = static_cast<std::uint32_t>(done_.bytes - offset - frame_header_bytes);
-        index_entry{first, end, offset, in_part, header.codec}.encode(entry.data());
-        if (!index_.append(entry)) return error{.code = errc::out_of_memory};
-        if (index_.size() == 8 + index_frames_max * index_entry::size) return flush_index(out);
-        return ok();
+        auto noted = header;
+        noted.stored_bytes = static_cast<std::uint32_t>(done_.bytes - offset - frame_header_bytes);
+        BOOST_OUTCOME_TRY(note_in_index(noted, offset));
+        return is_index_due() ? flush_index(out) : result<void>{ok()};
     }
 
     // Writes index and trailer.
@@ -147,10 +185,7 @@ public:
             done_.end,
             frame_flag::critical | frame_flag::last_of_part
         ));
-        done_.frames = sequence_;
-        done_.raw_bytes = raw_bytes_;
-        BOOST_OUTCOME_TRY(done_.headers, headers_.finish());
-        return done_;
+        return summary();
     }
 
 private:
@@ -166,6 +201,32 @@ private:
         auto previous = std::array<std::byte, 8>{};
         store_le<std::uint64_t>(previous.data(), done_.last_index);
         ensure(index_.append(previous), "the index was given its room at creation");
+    }
+
+    [[nodiscard]] bool is_index_due() const noexcept {
+        return index_.size() == 8 + index_frames_max * index_entry::size;
+    }
+    [[nodiscard]] result<void> note_in_index(
+        frame_header const& head, std::uint64_t offset
+    ) noexcept {
+        auto entry = std::array<std::byte, index_entry::size>{};
+        index_entry{head.first, head.end, offset, head.stored_bytes, head.codec}.encode(entry.data()
+        );
+        if (!index_.append(entry)) return error{.code = errc::out_of_memory};
+        return ok();
+    }
+    // Of the frames to come, but for stream headers. Null: they are plain.
+    [[nodiscard]] result<void> use_cipher(part_cipher* cipher) noexcept {
+        cipher_ = cipher;
+        if (cipher != nullptr && plain_.size() == 0) {
+            BOOST_OUTCOME_TRY(plain_, create_large_buffer(frame_stored_max));
+        }
+        return ok();
+    }
+    template <frame_output Output>
+    [[nodiscard]] result<void> emit_about(Output& out) noexcept {
+        about_.encode(unit().data() + wrapped_head_bytes);
+        return emit_wrapped(out, frame_type::stream_header, stream_about::size, 0, 0);
     }
 
     template <frame_output Output>

@@ -151,6 +151,23 @@ public:
     void remove_set(file_name const& name) noexcept {
         if (sets_->remove(name)) (void)sets_->sync();
     }
+    // One that was never published. Errors: already_exists (it was); of storage. That there is none
+    // is no error.
+    [[nodiscard]] result<void> remove_unpublished(file_name const& name) noexcept {
+        auto opened = open_set(name);
+        if (!opened && opened.error().code == errc::not_found) return ok();
+        BOOST_OUTCOME_TRY(auto set, std::move(opened));
+        auto files = array_list<directory_entry>{};
+        BOOST_OUTCOME_TRY(set.list(files));
+        for (auto const& one : files)
+            if (one.name == manifest_file_name) return error{.code = errc::already_exists};
+        for (auto const& one : files) {
+            if (one.kind != entry_kind::file) continue;
+            BOOST_OUTCOME_TRY(set.remove(one.name));
+        }
+        BOOST_OUTCOME_TRY(sets_->remove(name));
+        return sets_->sync();
+    }
     // A published set ceases to be one: its manifest goes first, durably, then what it named. What
     // a crash leaves of it is no set. Errors: of storage.
     [[nodiscard]] result<void> withdraw_set(file_name const& name) noexcept {
@@ -276,6 +293,57 @@ public:
             into_->remove_set(name_);
         }
         held_.reset();
+    }
+
+    // Files stay, with all that was given to them, as far as storage lets it.
+    void interrupt() noexcept {
+        if (part_.is_open() && !part_.close()) part_.drop();
+        made_.clear();
+        set_.reset();
+        held_.reset();
+    }
+    // Errors: cannot_resume, already_exists; in_use, of storage, out_of_memory.
+    [[nodiscard]] result<void> resume(set_name const& name) noexcept {
+        name_ = set_directory_name(name);
+        BOOST_OUTCOME_TRY(hold());
+        auto opened = into_->open_set(name_);
+        if (!opened && opened.error().code == errc::not_found)
+            return error{.code = errc::cannot_resume, .file = file_kind::repository};
+        BOOST_OUTCOME_TRY(auto set, std::move(opened));
+        auto files = array_list<directory_entry>{};
+        BOOST_OUTCOME_TRY(set.list(files));
+        for (auto const& one : files)
+            if (one.name == manifest_file_name)
+                return error{.code = errc::already_exists, .file = file_kind::manifest};
+        set_.emplace(std::move(set));
+        return ok();
+    }
+    [[nodiscard]] result<file_input<Env>> read_part(std::string_view name) noexcept {
+        BOOST_OUTCOME_TRY(auto const file, file_name::make(name));
+        return file_input<Env>::open(*set_, file);
+    }
+    // Synced once more: a process that was killed may have written it and no more.
+    [[nodiscard]] result<void> keep_part(std::string_view name) noexcept {
+        BOOST_OUTCOME_TRY(auto const file, file_name::make(name));
+        BOOST_OUTCOME_TRY(auto part, set_->open(file, {.mode = open_mode::read_write}));
+        BOOST_OUTCOME_TRY(part.sync(sync_how::full));
+        if (!made_.push_back(file)) return error{.code = errc::out_of_memory};
+        return part.close();
+    }
+    [[nodiscard]] result<void> reopen_part(std::string_view name, std::uint64_t size) noexcept {
+        BOOST_OUTCOME_TRY(auto const file, file_name::make(name));
+        if (!made_.push_back(file)) return error{.code = errc::out_of_memory};
+        return part_.reopen(*set_, file, size);
+    }
+    [[nodiscard]] result<void> remove_others() noexcept {
+        auto files = array_list<directory_entry>{};
+        BOOST_OUTCOME_TRY(set_->list(files));
+        for (auto const& one : files) {
+            auto const kept = std::find(made_.begin(), made_.end(), one.name) != made_.end();
+            if (kept || one.kind != entry_kind::file) continue;
+            BOOST_OUTCOME_TRY(set_->remove(one.name));
+        }
+        return set_->sync();
     }
 
     // The set as it lies there, to be read back before finish(). Requires: begin(), no open part.

@@ -9,6 +9,7 @@
 #include <jetpp/backup/backup_chunk.hpp>
 #include <jetpp/backup/key_ring.hpp>
 #include <jetpp/backup/manifest.hpp>
+#include <jetpp/backup/part_scan.hpp>
 #include <jetpp/backup/part_writer.hpp>
 #include <jetpp/backup/sealed_text.hpp>
 #include <jetpp/backup/set_access.hpp>
@@ -70,23 +71,90 @@ public:
         });
     }
 
+    // What an interrupted run wrote, database after database.
+    struct resumed_at {
+        std::size_t file = 0;    // the first that is not whole
+        std::uint64_t page = 0;  // to go on with
+        std::uint64_t bytes = 0; // of images that are there
+    };
+    // Instead of begin(). `of(i)`: name, part_place and stream_about of the i-th database, and one
+    // behind the last page of its image. The tail of a torn part is cut, whatever lies behind it
+    // goes, and the part goes on under a new salt.
+    // Errors: cannot_resume, already_exists (published); wrong_key and others of the key ring.
+    struct resumed_part {
+        std::string_view name;
+        stream_about about;
+        std::uint64_t image_end{};
+    };
+    template <class Of>
+        requires resumable_sink<Sink>
+    [[nodiscard]] result<resumed_at> resume(
+        set_name const& name,
+        std::vector<manifest_key_slot> const& slots,
+        std::size_t count,
+        Of&& of
+    ) noexcept {
+        set_ = name.set;
+        return guarded([&]() -> result<resumed_at> {
+            if (encryption_.cipher != nullptr) {
+                BOOST_OUTCOME_TRY(
+                    key_, encryption_.keys->make_again(set_, *encryption_.cipher, slots)
+                );
+            }
+            BOOST_OUTCOME_TRY(sink_->resume(name));
+            begun_ = true;
+            auto found = resumed_at{};
+            auto progress = part_progress{.is_whole = true};
+            for (; found.file < count; ++found.file) {
+                auto const one = of(found.file);
+                BOOST_OUTCOME_TRY(progress, recall(found.file, one));
+                found.bytes += frames_.raw_bytes();
+                if (!progress.is_whole) break;
+                auto& part = add_part(one.name, one.about);
+                BOOST_OUTCOME_TRY(part.summary, frames_.summary());
+                stored_bytes_ += part.summary.bytes;
+                BOOST_OUTCOME_TRY(sink_->keep_part(part.name));
+            }
+            image_bytes_ = found.bytes;
+            if (progress.is_whole || progress.frames == 0) {
+                BOOST_OUTCOME_TRY(sink_->remove_others());
+                return found;
+            }
+            found.page = progress.end;
+            auto const one = of(found.file);
+            auto& part = add_part(one.name, one.about);
+            BOOST_OUTCOME_TRY(sink_->reopen_part(part.name, progress.bytes));
+            BOOST_OUTCOME_TRY(sink_->remove_others());
+            auto about = one.about;
+            BOOST_OUTCOME_TRY(salt(part.number, about));
+            auto out = output{sink_};
+            BOOST_OUTCOME_TRY(frames_.go_on(out, about.salt, cipher_.get()));
+            return found;
+        });
+    }
+    // Instead of abandon(): what is there stays for another run.
+    void interrupt() noexcept {
+        if constexpr (resumable_sink<Sink>) {
+            if (!std::exchange(begun_, false)) return;
+            (void)guarded([&]() -> result<void> {
+                sink_->interrupt();
+                return ok();
+            });
+        }
+    }
+    [[nodiscard]] std::vector<manifest_key_slot> const& key_slots() const noexcept {
+        return key_.slots;
+    }
+
     // `file`: as the part's name shall call it.
     [[nodiscard]] result<void> write(backup_chunk const& chunk, std::string_view file) noexcept {
         return guarded([&]() -> result<void> {
             auto out = output{sink_};
             if (chunk.step.opens_part) {
-                auto& part = parts_.emplace_back();
-                part.number = static_cast<std::uint32_t>(parts_.size() - 1);
-                part.name = part_file_name(part.number, file);
-                part.content = chunk.about.content;
-                part.database = chunk.about.database;
-                if (part.content == part_content::log) part.timeline = chunk.about.timeline;
+                auto& part = add_part(file, chunk.about);
                 BOOST_OUTCOME_TRY(sink_->open_part(part.name));
                 auto about = chunk.about;
-                if (key_.key != nullptr) {
-                    BOOST_OUTCOME_TRY(fill_random(about.salt));
-                    BOOST_OUTCOME_TRY(cipher_, key_.key->part(part.number, about.salt));
-                }
+                BOOST_OUTCOME_TRY(salt(part.number, about));
                 BOOST_OUTCOME_TRY(frames_.begin(
                     out,
                     {.set = set_, .part = part.number, .file = chunk.step.file},
@@ -156,6 +224,40 @@ public:
     [[nodiscard]] std::uint64_t stored_bytes() const noexcept { return stored_bytes_; }
 
 private:
+    manifest_part& add_part(std::string_view file, stream_about const& about) {
+        auto& part = parts_.emplace_back();
+        part.number = static_cast<std::uint32_t>(parts_.size() - 1);
+        part.name = part_file_name(part.number, file);
+        part.content = about.content;
+        part.database = about.database;
+        if (part.content == part_content::log) part.timeline = about.timeline;
+        return part;
+    }
+    // Of an encrypted set: a new one, and the cipher that belongs to it.
+    [[nodiscard]] result<void> salt(std::uint32_t part, stream_about& about) {
+        if (key_.key == nullptr) return ok();
+        BOOST_OUTCOME_TRY(fill_random(about.salt));
+        BOOST_OUTCOME_TRY(cipher_, key_.key->part(part, about.salt));
+        return ok();
+    }
+    // What the i-th database's part has; no frames if there is none.
+    [[nodiscard]] result<part_progress> recall(std::size_t i, resumed_part const& one) {
+        auto const number = static_cast<std::uint32_t>(i);
+        auto const name = part_file_name(number, one.name);
+        auto found = recall_part(
+            [&] { return sink_->read_part(name); },
+            {.set = set_, .part = number, .file = static_cast<std::uint16_t>(i)},
+            one.about,
+            key_.key != nullptr,
+            one.image_end,
+            frames_
+        );
+        if (!found && found.error().code == errc::not_found) found = part_progress{};
+        if (found && found.assume_value().frames == 0) {
+            BOOST_OUTCOME_TRY(frames_.recall({}, one.about)); // it has nothing
+        }
+        return found;
+    }
     // What the writer alone knows of the set.
     [[nodiscard]] result<void> complete(backup_manifest& manifest) {
         manifest.parts = parts_;

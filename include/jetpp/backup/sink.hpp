@@ -69,6 +69,25 @@ concept proving_sink = backup_sink<S> && requires(
     { sink.prove(manifest, access, on_read) } -> std::same_as<result<drill_proof>>;
 };
 
+// A sink whose unpublished set outlives an interruption.
+template <class S>
+concept resumable_sink =
+    backup_sink<S> &&
+    requires(S& sink, set_name const& name, std::string_view part, std::uint64_t size) {
+        // Instead of abandon(): what was written stays, unpublished.
+        { sink.interrupt() } -> std::same_as<void>;
+        // Instead of begin(): the set that an interrupt(), or a crash, has left.
+        // Errors: cannot_resume (it is gone), already_exists (it was published).
+        { sink.resume(name) } -> std::same_as<result<void>>;
+        // The bytes of one of its parts. Errors: not_found.
+        { sink.read_part(part) };
+        // A part that is whole. Of one that is not, the first `size` bytes; it is open then.
+        { sink.keep_part(part) } -> std::same_as<result<void>>;
+        { sink.reopen_part(part, size) } -> std::same_as<result<void>>;
+        // All but those goes.
+        { sink.remove_others() } -> std::same_as<result<void>>;
+    };
+
 // Calls into a sink that throws end here.
 template <class Call>
 [[nodiscard]] auto guarded(Call&& call) noexcept -> decltype(call()) {

@@ -122,7 +122,8 @@ struct pin_list {
     std::size_t count = 0;
 
     void add(named_pin const& one) noexcept { pins[count++] = one; }
-    [[nodiscard]] std::span<named_pin const> all() const noexcept { return {pins.data(), count}; }
+    [[nodiscard]] std::span<named_pin const> all() const& noexcept { return {pins.data(), count}; }
+    std::span<named_pin const> all() const&& = delete; // the list would be gone
 };
 
 } // namespace jetpp::inline v1

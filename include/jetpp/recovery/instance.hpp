@@ -177,6 +177,11 @@ public:
     // Broken or not, it is no more. Errors: not_found.
     [[nodiscard]] result<void> release_pin(pin_id const& id) noexcept;
     [[nodiscard]] pin_list named_pins() noexcept;
+    // Of one owner only one may be at work in this process. Claims are of this process alone, and
+    // end with the pin.
+    // Errors: not_found, pin_broken, backup_in_progress (claimed already).
+    [[nodiscard]] result<named_pin> claim_pin(pin_id const& id) noexcept;
+    void unclaim_pin(pin_id const& id) noexcept;
     // Those that a checkpoint or a truncation broke since the last call.
     [[nodiscard]] pin_list take_broken_pins() noexcept;
 
@@ -324,6 +329,7 @@ private:
     basic_mutex<runtime_type> databases_lock_;
     std::array<lsn, 16> pins_{}; // of running backups; zero: free
     pin_list broken_pins_{};     // and nobody was told yet
+    std::array<bool, named_pins_max> claimed_{};
     std::atomic<bool> pins_broke_{false};
     copy_sessions<env> sessions_;
     instance_service service_;

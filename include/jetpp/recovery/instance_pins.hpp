@@ -82,6 +82,7 @@ result<named_pin> instance<Traits>::create_pin(
         complete_slot(next);
         next.pins[place] = pin;
     }));
+    claimed_[place] = false;
     return pin;
 }
 
@@ -122,6 +123,28 @@ result<void> instance<Traits>::release_pin(pin_id const& id) noexcept {
         complete_slot(next);
         next.pins[place] = {};
     });
+}
+
+template <class Traits>
+result<named_pin> instance<Traits>::claim_pin(pin_id const& id) noexcept {
+    auto const held = holding{databases_lock_};
+    auto const& slot = *checkpoint_->newest();
+    auto const* const found = slot.find_pin(id);
+    if (found == nullptr) return error{.code = errc::not_found, .file = file_kind::checkpoint};
+    if (found->is_broken())
+        return error{.code = errc::pin_broken, .file = file_kind::checkpoint, .at = found->at};
+    auto& claimed = claimed_[static_cast<std::size_t>(found - slot.pins.data())];
+    if (claimed) return error{.code = errc::backup_in_progress};
+    claimed = true;
+    return *found;
+}
+
+template <class Traits>
+void instance<Traits>::unclaim_pin(pin_id const& id) noexcept {
+    auto const held = holding{databases_lock_};
+    auto const& slot = *checkpoint_->newest();
+    if (auto const* const found = slot.find_pin(id))
+        claimed_[static_cast<std::size_t>(found - slot.pins.data())] = false;
 }
 
 template <class Traits>

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <jetpp/backup/live_backup.hpp>
+#include <jetpp/core/aligned_buffer.hpp>
 
 namespace jetpp::inline v1 {
 
@@ -23,6 +24,9 @@ result<void> live_backup<Traits>::begin(backup_order const& order, backup_planne
         return error{.code = errc::not_found, .file = file_kind::database};
     BOOST_OUTCOME_TRY(guarded([&] { return check_order(order); }));
     BOOST_OUTCOME_TRY(this->keep_wanted_log(*in_, kind_));
+    if (order.named_pin_cap != 0) {
+        BOOST_OUTCOME_TRY(pin_by_name(order.named_pin_cap));
+    }
     BOOST_OUTCOME_TRY(bounds_.begin_lsn, log_backup_begin(*in_, set_, kind_, bounds_, files()));
     BOOST_OUTCOME_TRY(freeze());
     for (auto const& one : databases()) {
