@@ -4,7 +4,9 @@
 
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -99,13 +101,45 @@ namespace {
     }
 }
 
-[[noreturn]] void refuse(set_request const& request, jetpp::error const& why) {
+[[noreturn]] void refuse(
+    set_request const& request, jetpp::error const& why, std::string const& left_over
+) {
     using jetpp::file_kind;
     auto const of_source = why.file == file_kind::database || why.file == file_kind::log_segment ||
                            why.code == jetpp::errc::circular_logging;
     auto const where = of_source ? place_of(look_at(request.directory, beside_engine::allowed), why)
                                  : request.repository;
-    fail(where, jetpp_tool::text_of(why) + std::string{advice_on(why.code)});
+    fail(where, jetpp_tool::text_of(why) + std::string{advice_on(why.code)} + left_over);
+}
+
+// The one interrupted backup whose set's id begins so.
+[[nodiscard]] std::optional<jetpp::uuid> interrupted(
+    tool_engine& engine, std::string const& beginning
+) {
+    auto found = std::optional<jetpp::uuid>{};
+    auto const pins = engine.named_pins();
+    for (auto const& pin : pins.all()) {
+        if (pin.kind != jetpp::pin_kind::resumable_backup ||
+            !pin.id().text().view().starts_with(beginning))
+            continue;
+        if (found) return std::nullopt;
+        found.emplace();
+        std::memcpy(found->raw.data(), pin.owner.data(), pin.owner.size());
+    }
+    return found;
+}
+constexpr auto not_interrupted =
+    "not the id of one interrupted backup; jetpp info lists their pins";
+
+void give_up(set_request const& request) {
+    auto engine = open_engine(request.directory, nullptr);
+    auto const set = interrupted(*engine, request.abandon);
+    auto const done =
+        set ? engine->abandon_backup(request.repository, *set) : jetpp::result<void>{jetpp::ok()};
+    auto const closed = engine->close();
+    if (!set) fail(request.abandon, not_interrupted);
+    if (!done) fail(request.repository, done.error());
+    if (!closed) fail(request.directory, closed.error());
 }
 
 [[nodiscard]] std::string hex_text(jetpp::sha256_digest const& digest) {
@@ -150,6 +184,8 @@ void print_json(std::FILE* to, jetpp::backup_report const& r) {
     if (r.drill) all["drill"] = drill_json(*r.drill);
     all["stamp_problem"] = nullptr;
     if (r.stamp_problem) all["stamp_problem"] = jetpp_tool::text_of(*r.stamp_problem);
+    all["pin_problem"] = nullptr;
+    if (r.pin_problem) all["pin_problem"] = jetpp_tool::text_of(*r.pin_problem);
     all["truncated"] = nullptr;
     if (r.truncated) all["truncated"] = json_of(*r.truncated);
     all["truncate_problem"] = nullptr;
@@ -181,6 +217,7 @@ void print_text(std::FILE* to, jetpp::backup_report const& r) {
 } // namespace
 
 void back_up(set_request const& request) {
+    if (!request.abandon.empty()) return give_up(request);
     auto options = jetpp::backup_options{};
     options.codec = codec_of(request.compress);
     auto const keys = key_ring_of(request.keys, true);
@@ -190,6 +227,13 @@ void back_up(set_request const& request) {
     options.databases = request.databases;
     options.bytes_per_second = request.bytes_per_second;
     options.truncate = request.truncate;
+    options.log_cap_bytes = request.log_cap;
+    options.resumable = request.resumable || !request.resume.empty();
+    if (options.resumable &&
+        (!jetpp::has_pages(options.kind) || request.drill || request.repository == stream_word))
+        wrong_usage(
+            "--resumable and --resume go with sets with pages, in a repository, and no drill"
+        );
     if (options.truncate && !jetpp::permits_truncation(options.kind))
         wrong_usage("--truncate goes with a full or an incremental: nothing relies on other kinds");
     auto const base_is_here = request.pages_since.find('/') == std::string::npos;
@@ -201,6 +245,13 @@ void back_up(set_request const& request) {
     options.find_base = finder_of(request);
     if (options.kind == jetpp::backup_kind::pages) options.base = base_of(request);
     auto engine = open_engine(request.directory, nullptr);
+    if (!request.resume.empty()) {
+        options.resume = interrupted(*engine, request.resume);
+        if (!options.resume) {
+            (void)engine->close();
+            fail(request.resume, not_interrupted);
+        }
+    }
     auto bar = progress_bar{"backup"};
     options.on_progress = [&](jetpp::backup_progress const& p) -> jetpp::result<void> {
         bar.show(p.bytes_done, p.bytes_total, name_of(p.stage));
@@ -209,8 +260,12 @@ void back_up(set_request const& request) {
     auto const drill_below = request.drill ? scratch_place(request.scratch) : std::string{};
     auto const done = engine->back_up(request.repository, options, drill_below);
     bar.wipe();
+    auto left_over = std::string{};
+    if (!done && options.resumable)
+        if (auto const set = interrupted(*engine, ""); set)
+            left_over = "; go on with --resume " + jetpp::text_of(*set);
     auto const closed = engine->close();
-    if (!done) refuse(request, done.error());
+    if (!done) refuse(request, done.error(), left_over);
     if (!closed) fail(request.directory, closed.error());
     auto const& r = done.assume_value();
     auto* const said = request.repository == stream_word ? stderr : stdout; // the set is there
@@ -230,6 +285,12 @@ void back_up(set_request const& request) {
             stderr,
             "the set is whole, but the databases do not name it: %s\n",
             jetpp_tool::text_of(*r.stamp_problem).c_str()
+        );
+    if (r.pin_problem)
+        std::fprintf(
+            stderr,
+            "the set is whole, but its pin on the log is left: %s\n",
+            jetpp_tool::text_of(*r.pin_problem).c_str()
         );
     if (r.truncate_problem)
         std::fprintf(

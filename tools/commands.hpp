@@ -85,8 +85,12 @@ struct set_request {
     std::vector<std::string> bases{};     // manifests or sets that lie elsewhere
     std::uint64_t bytes_per_second = 0;
     bool truncate = false;
-    bool drill = false;    // restore the set before it is published
-    std::string scratch{}; // where the drill does it; empty: a temporary place
+    bool resumable = false;
+    std::string resume{};      // the beginning of the id of a set that was interrupted
+    std::string abandon{};     // the same, to give it up
+    std::uint64_t log_cap = 0; // of bytes of log that the backup may keep; 0: the default
+    bool drill = false;        // restore the set before it is published
+    std::string scratch{};     // where the drill does it; empty: a temporary place
     bool json = false;
     key_request keys{};
 };

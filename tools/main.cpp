@@ -292,6 +292,28 @@ void add_backup(CLI::App& app, set_request& request) {
     command.add_flag(
         "--truncate", request.truncate, "afterwards, give up log that nothing needs any more"
     );
+    auto& resumption =
+        *command.add_option_group("Resumption", "of sets with pages in a repository");
+    resumption.add_flag(
+        "--resumable", request.resumable, "what an interruption leaves can be gone on with"
+    );
+    resumption
+        .add_option(
+            "--resume",
+            request.resume,
+            "go on with the set that was interrupted; with the options it was begun with"
+        )
+        ->type_name("SET");
+    resumption.add_option("--abandon", request.abandon, "give up a set that was interrupted")
+        ->type_name("SET");
+    resumption.require_option(0, 1);
+    command
+        .add_option(
+            "--log-cap",
+            request.log_cap,
+            "bytes of log that the backup may keep before it is given up"
+        )
+        ->check(CLI::PositiveNumber);
     auto& drill = *command.add_flag(
         "--drill", request.drill, "restore the set before it is published, and throw that away"
     );

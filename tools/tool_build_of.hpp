@@ -106,6 +106,10 @@ public:
     ) override {
         return engine_->truncate_log(options);
     }
+    jetpp::result<void> abandon_backup(std::string const& repository, jetpp::uuid const& set)
+        override {
+        return jetpp::abandon_backup(*engine_, repository, set);
+    }
     jetpp::pin_list named_pins() override { return engine_->named_pins(); }
     jetpp::result<void> release_pin(jetpp::pin_id const& id) override {
         return engine_->release_pin(id);

@@ -10,6 +10,8 @@ import hashlib
 import json
 import os
 import random
+import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -698,6 +700,46 @@ class CommandTest(unittest.TestCase):
         began = time.monotonic()
         self.run_jetpp("backup", directory, repo, "--rate", 32 << 20)
         self.assertGreater(time.monotonic() - began, 0.5)  # a segment of 16 MiB and a database
+
+    def test_an_interrupted_backup_goes_on(self):
+        directory, repo = self.path("db"), self.path("repo")
+        rows = [(b"%06d" % i, b"%06d" % i * 100) for i in range(60000)]
+        self.load(directory, rows)
+        # A file of the set cannot grow beyond 20 MB: the kernel ends the process there.
+        limited = subprocess.run(
+            [JETPP, "backup", directory, repo, "--resumable"],
+            capture_output=True,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20 << 20, 20 << 20)),
+        )
+        self.assertNotEqual(limited.returncode, 0)
+        pin = re.search(rb"pin +backup ([0-9a-f]{32})", self.run_jetpp("info", directory).stdout)
+        self.assertIsNotNone(pin)
+        name = pin[1].decode()
+        self.assertIn(b"pin: backup " + pin[1], self.run_jetpp("truncate", directory, "--dry-run").stdout)
+        more = [(b"later %d" % i, b"x") for i in range(1000)]
+        self.load(directory, more)
+        self.assertEqual(self.run_jetpp("list", repo).stdout, b"")
+        self.run_jetpp("backup", directory, repo, "--resume", name, "--copy", status=1)
+        self.run_jetpp("backup", directory, repo, "--resume", "no such id", status=1)
+        self.run_jetpp("backup", directory, repo, "--resume", name, "--incremental", status=2)
+        report = json.loads(
+            self.run_jetpp("backup", directory, repo, "--resume", name[:6], "--json").stdout)
+        self.assertEqual(report["set"], name)
+        self.assertNotIn(b"pin", self.run_jetpp("info", directory).stdout)
+        self.run_jetpp("verify", repo)
+        self.run_jetpp("restore", repo, self.path("new"))
+        self.assertEqual(self.scan(self.path("new")), self.scan(directory))
+        # Or it is given up.
+        subprocess.run(
+            [JETPP, "backup", directory, repo, "--resumable"],
+            capture_output=True,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20 << 20, 20 << 20)),
+        )
+        pin = re.search(rb"pin +backup ([0-9a-f]{32})", self.run_jetpp("info", directory).stdout)
+        self.run_jetpp("backup", directory, repo, "--abandon", pin[1].decode())
+        self.run_jetpp("backup", directory, repo, "--abandon", pin[1].decode(), status=1)
+        self.assertNotIn(b"pin", self.run_jetpp("info", directory).stdout)
+        self.run_jetpp("verify", repo)
 
     def test_log_goes_when_it_lies_in_sets(self):
         directory, repo = self.path("db"), self.path("repo")
