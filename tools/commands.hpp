@@ -124,6 +124,7 @@ struct restore_request {
     std::string to_point{};
     std::vector<std::string> databases{}; // only these; none: all
     std::string roll_forward{"none"};     // or live: DIR lost databases, and not its log
+    bool delta = false;                   // databases of DIR are laid over, page by page
     bool force = false;                   // what the directory holds goes aside
     bool dry_run = false; // say what would be restored, and that it is all there; write nothing
     bool json = false;

@@ -227,6 +227,12 @@ void add_restore(CLI::App& app, restore_request& request, key_request& keys) {
         request.force,
         "move what DIR holds into DIR/jet.abandoned-TIMELINE; delete nothing"
     );
+    command.add_flag(
+        "--delta",
+        request.delta,
+        "as --force, but write only those pages of DIR's databases that differ; they are of no use "
+        "until that has ended"
+    );
     command.add_flag("--json", request.json, "the report as one JSON object");
     add_reading(command, keys);
 }

@@ -85,6 +85,8 @@ void print_json(
     all["pages"] = std::to_string(r.read.pages);
     all["records"] = std::to_string(r.read.records);
     all["bytes"] = std::to_string(r.read.bytes);
+    all["written_pages"] = std::to_string(r.written_pages);
+    all["equal_pages"] = std::to_string(r.equal_pages);
     all["passed_over"] = nlohmann::ordered_json::array();
     for (auto const& one : r.passed_over) {
         auto said = nlohmann::ordered_json::object();
@@ -146,6 +148,11 @@ void print_json(
 } // namespace
 
 void restore(restore_request const& request) {
+    for (std::size_t i = 0; request.delta && i + 1 < request.places.size(); ++i)
+        if (request.places[i] == stream_word)
+            wrong_usage(
+                "--delta reads its sources twice: a stream must be kept in a repository first"
+            );
     auto pool = pool_type{};
     auto const& directory = request.places.back();
     // What standard input brings lies in its scratch directory as long as this runs.
@@ -162,9 +169,12 @@ void restore(restore_request const& request) {
     options.databases = request.databases;
     options.access = brought_access();
     options.force = request.force;
+    options.delta = request.delta;
     options.live = request.roll_forward == "live";
     auto const says_target = !request.set.empty() || request.to_lsn || !request.to_time.empty() ||
                              !request.to_point.empty();
+    if (options.live && options.delta)
+        wrong_usage("--roll-forward live takes files that are there aside: --delta does not");
     if (options.live && (says_target || request.dry_run))
         wrong_usage("--roll-forward live goes to the last commit, from whatever sets it takes");
     if (request.to_lsn) options.to_lsn = jetpp::lsn{*request.to_lsn};
@@ -187,7 +197,8 @@ void restore(restore_request const& request) {
     for (std::size_t i = 0; i < pool.size(); ++i)
         if (pool[i].read && head.log_start < pool.manifest(i).end_lsn)
             total += bytes_of(pool.manifest(i));
-    if (head.page_size == 0) // the log of an instance, of which no set is here
+    if (options.delta) total *= 2; // to prove it, then to lay it over
+    if (head.page_size == 0)       // the log of an instance, of which no set is here
         explain(
             request,
             pool,
@@ -209,6 +220,13 @@ void restore(restore_request const& request) {
     for (auto const& one : r.passed_over)
         std::fprintf(
             stderr, "%s: passed over: %s\n", one.where.c_str(), jetpp_tool::text_of(one.why).c_str()
+        );
+    if (r.written_pages + r.equal_pages != 0)
+        std::fprintf(
+            stderr,
+            "%llu pages written, %llu were as they should be\n",
+            number(r.written_pages),
+            number(r.equal_pages)
         );
     if (!r.moved_aside.empty())
         std::fprintf(

@@ -872,6 +872,28 @@ class CommandTest(unittest.TestCase):
         self.assertIn(os.path.basename(segment).encode(), said)
         self.assertFalse(os.path.exists(self.path("no")))
 
+    def test_a_damaged_database_is_laid_over_by_the_pages_that_differ(self):
+        directory, repo = self.path("db"), self.path("repo")
+        rows = [(b"%06d" % i, b"v" * 200) for i in range(20000)]
+        self.load(directory, rows)
+        self.run_jetpp("backup", directory, repo)
+        main = os.path.join(directory, "main")
+        for page in 40, 41, 200:
+            self.flip(main, page * 8192 + 4000)
+        size = os.path.getsize(main)
+        with open(main, "ab") as file:
+            file.write(b"x" * 50000)
+        self.run_jetpp("restore", repo, directory, status=1)
+        stream = self.run_jetpp("backup", self.path("other"), "-", status=1).stdout
+        self.run_jetpp("restore", "-", directory, "--delta", given=stream, status=2)
+        report = json.loads(self.run_jetpp("restore", repo, directory, "--delta", "--json").stdout)
+        self.assertGreaterEqual(int(report["written_pages"]), 3)
+        self.assertGreater(int(report["equal_pages"]), 10 * int(report["written_pages"]))
+        self.assertLessEqual(os.path.getsize(main), size)
+        self.assertEqual(self.scan(directory), lines_of(rows))
+        self.assertNotIn("main", os.listdir(os.path.join(directory, report["moved_aside"])))
+        self.run_jetpp("verify", directory)
+
     def test_some_databases_of_several_are_restored(self):
         directory, repo = self.path("db"), self.path("repo")
         for name in "abc":

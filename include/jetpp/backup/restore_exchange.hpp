@@ -8,8 +8,10 @@
 // there afterwards is the old instance, whole. The journal says `done`, and the new files come in.
 // A file goes by a second name that is durable before the first is removed, so a crash at any moment
 // leaves it somewhere, and each step can be repeated.
+// Databases that are laid over (restore by delta) have a second name in staging while they change:
+// where they lie they say `restoring`, and before they say anything else a journal says `delta`.
 // Invariants
-//   * nothing is deleted, but staging; nothing is replaced
+//   * nothing is deleted, but staging; nothing is replaced, but what is laid over
 //   * from the first file moved to the last no engine opens the directory (jet.restore)
 //   * phase `publish`: files of the directory are old ones; phase `done`: they are new ones
 // Threads  one owner.
@@ -19,11 +21,15 @@
 
 #include <jetpp/backup/files_aside.hpp>
 #include <jetpp/backup/restore_journal.hpp>
+#include <jetpp/core/aligned_buffer.hpp>
 #include <jetpp/core/array_list.hpp>
 #include <jetpp/core/bytes.hpp>
 #include <jetpp/core/ids.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/env/environment.hpp>
+#include <jetpp/env/io.hpp>
+#include <jetpp/page/database_header.hpp>
+#include <jetpp/recovery/analysis.hpp>
 #include <jetpp/recovery/instance_life.hpp>
 
 #include <cstdint>
@@ -73,6 +79,13 @@ public:
         BOOST_OUTCOME_TRY(auto const journal, read_restore_journal<Env>(*made.directory_));
         if (journal && journal->flags == 0)
             return nothing; // an ordinary one, of an empty directory
+        if (journal && journal->flags == restore_journal::delta) {
+            // The journal stays until the next one stands: no engine may take what was laid over.
+            BOOST_OUTCOME_TRY(made.open_journal());
+            BOOST_OUTCOME_TRY(made.bring_back());
+            BOOST_OUTCOME_TRY(made.clear_staging());
+            return std::optional<restore_exchange>{std::move(made)};
+        }
         if (journal && journal->flags != restore_journal::exchange)
             return error{.code = errc::would_overwrite, .file = file_kind::restore_journal};
         if (journal) {
@@ -114,9 +127,57 @@ public:
         plan_.phase = restore_phase::publish;
         // The name of staging, before the journal that counts on it.
         BOOST_OUTCOME_TRY(directory_->sync());
+        // What was laid over goes by its name in staging from now on, and is none of the old files.
+        for (auto const& name : laid_over_) {
+            BOOST_OUTCOME_TRY(directory_->remove(name));
+        }
+        if (journal_ != nullptr) {
+            BOOST_OUTCOME_TRY(directory_->sync());
+            BOOST_OUTCOME_TRY(journal_->write(plan_));
+            return finish();
+        }
         BOOST_OUTCOME_TRY(auto file, restore_journal_file<Env>::begin(env_, *directory_, plan_));
         journal_ = std::move(file);
         return finish();
+    }
+
+    // ---- databases that are laid over
+
+    // Is a file of that name there, and is it this database? Then it gets the same name in `staged`.
+    // Errors: of storage, out_of_memory.
+    [[nodiscard]] result<bool> lay_over(
+        logged_database const& wanted, std::uint32_t page_size, directory& staged
+    ) noexcept {
+        auto file = directory_->open(wanted.name, {.mode = open_mode::read_only});
+        if (!file && file.error().code == errc::not_found) return false;
+        if (!file) return file.error();
+        BOOST_OUTCOME_TRY(auto area, aligned_buffer::create(database_header_area_bytes));
+        BOOST_OUTCOME_TRY(auto const got, read_up_to(file.assume_value(), area.all(), 0));
+        std::memset(area.data() + got, 0, area.size() - got);
+        auto const copy_at = [&](header_copy copy) {
+            return const_bytes{area.all()}.subspan(
+                static_cast<std::size_t>(offset_of(copy)), database_header::size
+            );
+        };
+        auto const newest = newest_of(copy_at(header_copy::a), copy_at(header_copy::b));
+        if (!newest) return false; // it goes aside, as anything else
+        auto const& h = newest.assume_value().header;
+        if (h.database != wanted.database || h.nonce != wanted.nonce || h.page_size != page_size)
+            return false;
+        BOOST_OUTCOME_TRY(directory_->link(wanted.name, staged, wanted.name));
+        for (auto const& known : laid_over_)
+            if (known == wanted.name) return true; // by an earlier try
+        if (!laid_over_.push_back(wanted.name)) return error{.code = errc::out_of_memory};
+        return true;
+    }
+    // Before a header of them says anything but `restoring`. Errors: of storage.
+    [[nodiscard]] result<void> begin_delta(uuid const& instance, uuid const& set) noexcept {
+        if (journal_ != nullptr) return ok();
+        auto plan = restore_journal{.instance = instance, .staging = set};
+        plan.flags = restore_journal::delta;
+        BOOST_OUTCOME_TRY(auto file, restore_journal_file<Env>::begin(env_, *directory_, plan));
+        journal_ = std::move(file);
+        return ok();
     }
 
     // ---- files of a live instance: only those that are staged take the place of others
@@ -228,7 +289,10 @@ public:
     }
 
     // Nothing is to come: what was staged is removed. Best effort.
-    void give_up() noexcept { (void)clear_staging(); }
+    void give_up() noexcept {
+        (void)clear_staging();
+        laid_over_.clear();
+    }
 
 private:
     explicit restore_exchange(Env env) noexcept : env_{env} {}
@@ -339,6 +403,27 @@ private:
         return false;
     }
 
+    // What was laid over and has its name in staging only gets it here as well.
+    [[nodiscard]] result<void> bring_back() noexcept {
+        auto entries = array_list<directory_entry>{};
+        BOOST_OUTCOME_TRY(directory_->list(entries));
+        for (auto const& entry : entries) {
+            if (entry.kind != entry_kind::directory ||
+                !entry.name.view().starts_with(restore_staging_prefix))
+                continue;
+            BOOST_OUTCOME_TRY(
+                auto staged, directory_->open_dir(entry.name, directory_how::must_exist)
+            );
+            auto files = array_list<directory_entry>{};
+            BOOST_OUTCOME_TRY(staged.list(files));
+            for (auto const& one : files) {
+                if (stays(one) || one.name.view().starts_with("jet.")) continue;
+                auto const linked = staged.link(one.name, *directory_, one.name);
+                if (!linked && linked.error().code != errc::already_exists) return linked.error();
+            }
+        }
+        return directory_->sync();
+    }
     [[nodiscard]] result<void> clear_staging() noexcept {
         auto entries = array_list<directory_entry>{};
         BOOST_OUTCOME_TRY(directory_->list(entries));
@@ -367,6 +452,7 @@ private:
     std::unique_ptr<restore_journal_file<Env>> journal_;
     restore_journal plan_{};
     std::optional<restore_journal> finished_;
+    array_list<file_name> laid_over_;
     bool interrupted_ = false;
 };
 

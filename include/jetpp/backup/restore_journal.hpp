@@ -52,6 +52,7 @@ struct restore_journal {
     static constexpr std::uint32_t external = 1; // the files are restored where they lie
     static constexpr std::uint32_t exchange = 2; // staged files take the place of others
     static constexpr std::uint32_t live = 4;     // of some others: the instance goes on in its log
+    static constexpr std::uint32_t delta = 8;    // databases are being laid over
 
     std::uint64_t sequence{};
     uuid instance{};

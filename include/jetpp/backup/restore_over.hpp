@@ -1,10 +1,10 @@
 // jetpp/backup/restore_over.hpp - a restore where a directory holds something already.
 //
-// By --force only: the new instance is restored below the directory and then put in the place of
-// the old files, which go aside (restore_exchange.hpp). A restore that fails leaves the old ones as
-// they were.
+// By --force or --delta only: the new instance is restored below the directory and then put in the
+// place of the old files, which go aside (restore_exchange.hpp). A restore that fails leaves the old
+// ones as they were; by --delta, once it began to lay over databases, it leaves what no engine opens.
 // Threads  one owner; blocks.
-// Source   backup rules R35, R43.
+// Source   backup rules R35, R43, R44.
 #pragma once
 
 #include <jetpp/backup/restore_exchange.hpp>
@@ -28,7 +28,7 @@ template <class Traits>
 ) noexcept {
     using env = typename Traits::env;
     return guarded([&]() -> result<restore_report> {
-        if (!options.force) return run.restore(target, restore_ending::publish);
+        if (!options.force && !options.delta) return run.restore(target, restore_ending::publish);
         BOOST_OUTCOME_TRY(auto over, restore_exchange<env>::open(environment, target));
         if (!over) return run.restore(target, restore_ending::publish);
         BOOST_OUTCOME_TRY(auto const digest, run.plan_digest());
@@ -49,6 +49,20 @@ template <class Traits>
         staging.append("/").append(restore_exchange<env>::staging_name(plan.staging).view());
         BOOST_OUTCOME_TRY(auto const seen, over->highest_generation());
         run.begin_above(seen);
+        if (options.delta) {
+            auto proved = run.prove(); // before anything is touched
+            if (!proved) return proved.error();
+            run.lay_over(
+                {.take =
+                     [&](logged_database const& wanted, typename env::directory& staged) {
+                         return over->lay_over(
+                             wanted, static_cast<std::uint32_t>(Traits::page_size), staged
+                         );
+                     },
+                 .begun = [&](uuid const& set
+                          ) { return over->begin_delta(run.head_manifest().instance, set); }}
+            );
+        }
         auto report = run.restore(staging, restore_ending::publish);
         if (!report) {
             over->give_up();

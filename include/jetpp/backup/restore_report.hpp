@@ -34,6 +34,10 @@ struct restore_options {
     bool live = false;
     // A target that holds something: its files go aside, into jet.abandoned-<timeline>/.
     bool force = false;
+    // As force, but databases that the target holds are laid over: only pages that differ are
+    // written, and nothing of them goes aside. From then on no engine opens them, until a restore
+    // has ended. Sources are read twice: everything is proved before anything is touched.
+    bool delta = false;
     std::size_t buffer_bytes = std::size_t{64} << 20; // of the recovery
     set_access access{};                              // codecs and keys the sets may want
     // Bytes of sets that were read since the last call; manifests say how many there are. An error
@@ -66,6 +70,8 @@ struct restore_report {
     recovery_report recovery{};
     std::vector<passed_over_set> passed_over;
     std::vector<bad_frames> replaced;  // where a set was damaged, and another copy of it was read
+    std::uint64_t written_pages{};     // of databases that were laid over,
+    std::uint64_t equal_pages{};       // and those that were as they should be
     std::string moved_aside{};         // where the files are that the target held; empty: none
     std::chrono::nanoseconds laying{}; // until recovery began
     std::chrono::nanoseconds took{};

@@ -126,6 +126,14 @@ public:
         examine_ = std::move(examine);
     }
 
+    // Databases that exist and may be laid over. take: is there one? then it has a name in the
+    // directory that is restored into; begun: called when its pages stand, before its header says so.
+    struct existing_files {
+        std::function<result<bool>(logged_database const&, directory&)> take;
+        std::function<result<void>(uuid const& set)> begun;
+    };
+    void lay_over(existing_files existing) { existing_ = std::move(existing); }
+
     // Reads and proves all that the plan names; writes nothing.
     // Errors: those of the walkers, of choose_databases and of planning without what was passed over.
     [[nodiscard]] result<restore_report> prove() noexcept {
@@ -367,38 +375,54 @@ private:
         };
         BOOST_OUTCOME_TRY(auto file, restored_file<Traits>::create(env_, into, options_->on_read));
         for (auto const& database : databases) {
-            for (auto const& layer : database.layers) {
-                trouble_.set = layer.set;
-                auto& one = (*pool_)[layer.set];
-                auto const& manifest = one.read->manifest;
-                file.begin(
-                    database,
-                    manifest.databases[layer.place].pages,
-                    &layer == &database.layers.front()
-                );
-                BOOST_OUTCOME_TRY(auto const access, pool_->access_of(layer.set, options_->access));
-                auto walker = database_walker<
-                    env,
-                    Traits::page_size,
-                    typename Traits::checksum,
-                    restored_file<Traits>>{
-                    pool_->copies_of(layer.set, noted()),
-                    manifest,
-                    layer.place,
-                    file,
-                    report.read,
-                    access
-                };
-                BOOST_OUTCOME_TRY(walker.run());
+            auto over = false;
+            if (into != nullptr && existing_.take && !database.layers.empty()) {
+                BOOST_OUTCOME_TRY(over, existing_.take(database.logged, *into));
+            }
+            auto const count = database.layers.size();
+            for (std::size_t i = 0; i < count; ++i) {
+                auto const& layer = database.layers[over ? count - 1 - i : i];
+                auto const length = pool_->manifest(layer.set).databases[layer.place].pages;
+                if (over)
+                    file.begin_over(database, length, i == 0);
+                else
+                    file.begin(database, length, i == 0);
+                BOOST_OUTCOME_TRY(walk_layer(layer, file, report));
             }
             trouble_.set.reset();
+            if (over) {
+                BOOST_OUTCOME_TRY(file.end_over());
+                BOOST_OUTCOME_TRY(existing_.begun(source_set()));
+            }
             if (database.layers.empty()) {
                 BOOST_OUTCOME_TRY(file.make(database, pages.instance, how));
             } else {
                 BOOST_OUTCOME_TRY(file.adopt(database, how));
             }
         }
+        report.written_pages = file.written_pages();
+        report.equal_pages = file.equal_pages();
         return ok();
+    }
+
+    [[nodiscard]] result<void> walk_layer(
+        restored_database::layer const& layer, restored_file<Traits>& file, restore_report& report
+    ) {
+        trouble_.set = layer.set;
+        BOOST_OUTCOME_TRY(auto const access, pool_->access_of(layer.set, options_->access));
+        auto walker = database_walker<
+            env,
+            Traits::page_size,
+            typename Traits::checksum,
+            restored_file<Traits>>{
+            pool_->copies_of(layer.set, noted()),
+            pool_->manifest(layer.set),
+            layer.place,
+            file,
+            report.read,
+            access
+        };
+        return walker.run();
     }
 
     [[nodiscard]] result<void> recover(
@@ -441,6 +465,7 @@ private:
     std::vector<bad_frames> bad_; // wherever another copy was asked
     std::uint64_t seen_generation_ = 0;
     bool is_proof_ = false;
+    existing_files existing_;
     std::function<result<void>(instance<Traits>&)> examine_;
 };
 

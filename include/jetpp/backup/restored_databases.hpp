@@ -4,6 +4,9 @@
 // dropped or detached by then is left out, one that was created in the log begins empty, one that
 // was attached and is in no set is an error. While the files are laid their state is `restoring`;
 // adopt() makes them ones that crashed at the target, on the new timeline.
+// A file that is there already may be laid over: its header says `restoring`, durably, before another
+// byte of it changes; then, from the newest layer down to the base, each page that differs is
+// written, and no other.
 // Threads  one owner.
 // Owns     the file that is being written.
 // Source   backup rules R34, R37, R38, R42, R43, R68.
@@ -15,6 +18,7 @@
 #include <jetpp/backup/restore_plan.hpp>
 #include <jetpp/core/aligned_buffer.hpp>
 #include <jetpp/core/result.hpp>
+#include <jetpp/env/large_buffer.hpp>
 #include <jetpp/page/database_header.hpp>
 #include <jetpp/recovery/analysis.hpp>
 #include <jetpp/recovery/attached_database.hpp>
@@ -146,15 +150,30 @@ public:
         nonce_ = database.logged.nonce;
         bytes_ = pages * page_size;
         is_base_ = is_base;
+        over_ = false;
     }
+    // The same of a file that is laid over: the newest layer first. Takes a bit of memory for each
+    // page. Throws: bad_alloc.
+    void begin_over(restored_database const& database, std::uint64_t pages, bool is_newest) {
+        begin(database, pages, false);
+        over_ = true;
+        is_newest_ = is_newest;
+        if (!is_newest) return;
+        given_.assign(static_cast<std::size_t>(pages), false);
+    }
+    // Pages of files that were laid over.
+    [[nodiscard]] std::uint64_t written_pages() const noexcept { return written_; }
+    [[nodiscard]] std::uint64_t equal_pages() const noexcept { return equal_; }
 
     // ---- as visitor
 
     [[nodiscard]] result<void> begin_database(database_header const& frozen) {
         if (frozen.nonce != nonce_) return error{.code = errc::set_mixed}.with_database(frozen.id);
+        if (over_ && !is_newest_) return ok(); // the file is open, and its header is the newest's
         header_ = frozen;
         header_.state = database_state::restoring;
         if (into_ == nullptr) return ok();
+        if (over_) return open_over();
         encode_area();
         if (is_base_) {
             BOOST_OUTCOME_TRY(out_.open(*into_, name_, bytes_));
@@ -170,11 +189,13 @@ public:
     }
     [[nodiscard]] result<void> database_bytes(std::uint64_t at, const_bytes image) {
         if (into_ == nullptr) return ok();
+        if (over_) return lay_over(at, image);
         return is_base_ ? out_.append(image) : write_full(*file_, image, at);
     }
     [[nodiscard]] result<void> end_database(copy_trailer const& trailer) {
+        if (over_ && !is_newest_) return ok();
         copy_end_ = trailer.copy_end_lsn;
-        if (into_ == nullptr) return ok();
+        if (into_ == nullptr || over_) return ok();
         if (is_base_) return out_.close();
         BOOST_OUTCOME_TRY(auto const size, file_->size());
         if (size != bytes_) {
@@ -190,6 +211,28 @@ public:
     }
 
     // ---- after the last layer
+
+    // Of a file that is laid over: what it has too many is cut, all of it is durable.
+    [[nodiscard]] result<void> end_over() noexcept {
+        auto const bytes_in_all = std::uint64_t{given_.size()} * page_size;
+        auto const page = there_.part(0, page_size);
+        for (auto i = database_header_area_bytes / page_size; i < given_.size(); ++i) {
+            if (given_[i]) continue; // else it is free, in all layers
+            auto const got = read_up_to(*file_, page, i * page_size);
+            if (got && all_zero(const_bytes{page}.first(got.assume_value()))) continue;
+            std::memset(page.data(), 0, page_size);
+            BOOST_OUTCOME_TRY(write_full(*file_, page, i * page_size));
+            ++written_;
+        }
+        BOOST_OUTCOME_TRY(auto const size, file_->size());
+        if (size != bytes_in_all) {
+            BOOST_OUTCOME_TRY(file_->truncate(bytes_in_all));
+        }
+        BOOST_OUTCOME_TRY(file_->sync(sync_how::full));
+        auto closed = file_->close();
+        file_.reset();
+        return closed;
+    }
 
     struct fork_of_file {
         timeline_id timeline{};
@@ -261,6 +304,82 @@ private:
     ) noexcept
         : env_{environment}, into_{into}, on_read_{&on_read}, out_{std::move(out)} {}
 
+    // The header's state is durable before the first page changes. One copy after the other, that
+    // which does not count first: at any moment one of them can be read.
+    [[nodiscard]] result<void> open_over() noexcept {
+        BOOST_OUTCOME_TRY(auto file, into_->open(name_, {.mode = open_mode::read_write}));
+        file_.emplace(std::move(file));
+        std::memset(area_.data(), 0, area_.size());
+        BOOST_OUTCOME_TRY(read_up_to(*file_, area_.all(), 0));
+        auto const copy_at = [&](header_copy copy) {
+            return area_.part(static_cast<std::size_t>(offset_of(copy)), database_header::size);
+        };
+        auto second = header_copy::a;
+        if (auto const old = newest_of(copy_at(header_copy::a), copy_at(header_copy::b)); old) {
+            auto const& known = old.assume_value();
+            header_.sequence = std::max(header_.sequence, known.header.sequence);
+            second = known.from;
+        }
+        for (auto const copy : {other(second), second}) {
+            ++header_.sequence;
+            header_.encode(copy_at(copy));
+            BOOST_OUTCOME_TRY(write_full(*file_, copy_at(copy), offset_of(copy)));
+            BOOST_OUTCOME_TRY(file_->sync(sync_how::full));
+        }
+        if (there_.size() == 0) {
+            BOOST_OUTCOME_TRY(there_, create_large_buffer(std::size_t{512} << 10));
+        }
+        BOOST_OUTCOME_TRY(auto const size, file_->size());
+        if (size >= bytes_) return ok();
+        return file_->allocate(0, bytes_);
+    }
+    [[nodiscard]] result<void> lay_over(std::uint64_t at, const_bytes image) noexcept {
+        while (!image.empty()) {
+            auto const n = std::min(image.size(), there_.size());
+            auto const there = there_.part(0, n);
+            auto const got = read_up_to(*file_, there, at);
+            if (got) {
+                std::memset(there.data() + got.assume_value(), 0, n - got.assume_value());
+            } else { // what the device does not give back is not what it should be
+                for (auto i = std::size_t{0}; i < n; i += page_size) there[i] = ~image[i];
+            }
+            BOOST_OUTCOME_TRY(lay_piece(at, image.first(n), there));
+            at += n;
+            image = image.subspan(n);
+        }
+        return ok();
+    }
+    [[nodiscard]] result<void> lay_piece(
+        std::uint64_t at, const_bytes image, const_bytes there
+    ) noexcept {
+        auto const first = static_cast<std::size_t>(at / page_size);
+        auto const count = image.size() / page_size;
+        auto const page = [](const_bytes of, std::size_t i) {
+            return of.subspan(i * page_size, page_size);
+        };
+        // Above the newest layer's end nothing counts; what a newer layer gave, an older one does not.
+        auto const differs = [&](std::size_t i) {
+            auto const number = first + i;
+            if (number >= given_.size() || given_[number]) return false;
+            return std::memcmp(page(image, i).data(), page(there, i).data(), page_size) != 0;
+        };
+        for (auto i = std::size_t{0}; i < count;) {
+            auto const begin = i;
+            while (i < count && differs(i)) ++i;
+            if (i != begin) {
+                auto const run = image.subspan(begin * page_size, (i - begin) * page_size);
+                BOOST_OUTCOME_TRY(write_full(*file_, run, at + begin * page_size));
+                written_ += i - begin;
+            } else {
+                if (first + i < given_.size() && !given_[first + i]) ++equal_;
+                ++i;
+            }
+        }
+        for (auto i = std::size_t{0}; i < count; ++i)
+            if (first + i < given_.size()) given_[first + i] = true;
+        return ok();
+    }
+
     // Both copies, of rising sequence.
     void encode_area() noexcept {
         std::memset(area_.data(), 0, area_.size());
@@ -292,6 +411,12 @@ private:
     std::uint64_t nonce_ = 0;
     std::uint64_t bytes_ = 0;
     bool is_base_ = true;
+    bool over_ = false;       // a file that is there is laid over
+    bool is_newest_ = false;  // of its layers
+    std::vector<bool> given_; // of its pages: by this layer or a newer one
+    aligned_buffer there_;    // what stands in it
+    std::uint64_t written_ = 0;
+    std::uint64_t equal_ = 0;
     database_header header_{};
     lsn copy_end_{};
 };
