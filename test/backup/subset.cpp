@@ -95,6 +95,28 @@ TEST_CASE("each database may have a chain of its own", "[backup][subset]") {
     good(std::move(db).close());
 }
 
+TEST_CASE("a newer set of other databases gives its log to older pages", "[backup][subset]") {
+    auto b = pair_bed{};
+    auto const all = good(run_backup_to(b.db, "/repo"));
+    b.work(200, 2);
+    b.put("second");
+    good(b.store().checkpoint(checkpoint_how::flush_all));
+    (void)good(run_backup_to(b.db, "/repo", {.databases = {"main"}}));
+    good(std::move(b.db).close());
+    for (auto const* name : {"other", ""}) {
+        CAPTURE(name);
+        auto how = restore_options{};
+        if (*name != 0) how.databases = {name};
+        auto const where = std::string{"/new-"} + name;
+        auto const done = good(run_restore<traits>(b.env, {"/repo"}, where, how));
+        CHECK(done.reached > all.end_lsn);
+        auto db = good(bed<>::engine_type::open(where, small_engine, b.env));
+        CHECK(rows_of(db, "other", "rows").size() == 2);
+        if (*name == 0) CHECK(rows_of(db, "main", "rows") == b.expected);
+        good(std::move(db).close());
+    }
+}
+
 TEST_CASE("a database that is not attached is asked for in vain", "[backup][subset]") {
     auto b = pair_bed{};
     auto const wrong = backup_options{.databases = {"main", "none"}};

@@ -24,7 +24,8 @@ namespace jetpp::inline v1 {
 struct planned_set {
     backup_manifest const* manifest{};
     sha256_digest hash{};
-    bool usable = true; // false: it was found damaged, or its manifest was
+    bool usable = true;       // false: it was found damaged, or its manifest was
+    bool pages_wanted = true; // false: its pages are not all that is asked for, but its log is good
 };
 
 struct lineage {

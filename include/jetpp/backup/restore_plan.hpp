@@ -160,7 +160,8 @@ private:
     [[nodiscard]] std::vector<std::size_t> page_sets() const {
         auto found = std::vector<std::size_t>{};
         for (std::size_t i = 0; i < sets_.size(); ++i)
-            if (is_of_family(sets_[i]) && line_.holds_pages_of(*sets_[i].manifest))
+            if (is_of_family(sets_[i]) && sets_[i].pages_wanted &&
+                line_.holds_pages_of(*sets_[i].manifest))
                 found.push_back(i);
         insertion_sort(std::span{found}, [&](std::size_t a, std::size_t b) {
             auto const& x = *sets_[a].manifest;

@@ -241,7 +241,11 @@ private:
                 auto const culprit = *trouble_.set;
                 if (is_proof_ && culprit == head_) return done;
                 auto const first = trouble_;
-                pool_->give_up(culprit, done.error(), bad_);
+                // A set of some databases lacks pages of the others, and its log is that of all.
+                if (done.error().code == errc::database_not_in_sets)
+                    (*pool_)[culprit].pages_wanted = false;
+                else
+                    pool_->give_up(culprit, done.error(), bad_);
                 if (!plan()) {
                     trouble_ = first; // what was damaged is what there is to tell
                     return done;

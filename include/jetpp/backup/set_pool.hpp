@@ -42,6 +42,7 @@ public:
         std::optional<error> problem;           // why it is not used
         std::optional<set_access> access;       // once its key was looked for
         std::optional<live_source<Env>> live{}; // of a closed instance: `read` is as its log
+        bool pages_wanted = true;               // false: as of planned_set
     };
 
     // Errors: not_found (neither repository nor set is there), those of repository::open and of
@@ -215,8 +216,9 @@ public:
         for (std::size_t i = 0; i < members_.size(); ++i) {
             auto const& one = members_[i];
             made.push_back(
-                one.read != nullptr ? planned_set{&one.read->manifest, one.read->hash, is_usable(i)}
-                                    : planned_set{&nothing, {}, false}
+                one.read != nullptr
+                    ? planned_set{&one.read->manifest, one.read->hash, is_usable(i), one.pages_wanted}
+                    : planned_set{&nothing, {}, false}
             );
         }
         return made;
