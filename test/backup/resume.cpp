@@ -76,8 +76,8 @@ public:
         return call([&] { return to_->resume(name); });
     }
     [[nodiscard]] auto read_part(std::string_view part) { return to_->read_part(part); }
-    [[nodiscard]] result<void> keep_part(std::string_view part) {
-        return call([&] { return to_->keep_part(part); });
+    [[nodiscard]] result<void> keep_part(std::string_view part, std::uint64_t size) {
+        return call([&] { return to_->keep_part(part, size); });
     }
     [[nodiscard]] result<void> reopen_part(std::string_view part, std::uint64_t size) {
         return call([&] { return to_->reopen_part(part, size); });
@@ -227,6 +227,11 @@ TEST_CASE("it goes on again and again, over several databases and lives", "[back
     good(b.db.attach("other"));
     auto more = good(b.db.open_tree("other", "rows"));
     auto others = model{};
+    auto const grows_often = [&] {
+        for (auto& one : b.store().databases())
+            if (one.file != nullptr) one.file->set_growth_bytes_min(64 << 10);
+    };
+    grows_often();
     fill(b);
     for (auto i = 0U; i < 1500; ++i) {
         auto const key = "bulk" + std::to_string(i);
@@ -263,6 +268,7 @@ TEST_CASE("it goes on again and again, over several databases and lives", "[back
             );
             b.rows = good(b.db.open_tree("main", "rows"));
             more = good(b.db.open_tree("other", "rows"));
+            grows_often();
         }
         if (done) break;
     }
@@ -564,6 +570,49 @@ TEST_CASE("a part that ends anywhere is gone on with from its last frame", "[bac
             CHECK(good(verify_repository(env, "/repo")).findings.empty());
             (void)good(run_restore<sim_traits>(env, "/repo", "/new"));
             expect_rows<sim_policies>(env, "/new", expected);
+        });
+    }
+}
+
+TEST_CASE("what a killed process wrote is on the disk once the set is", "[backup][resume]") {
+    auto tape = choice_tape{1};
+    auto world = simulated_world{tape};
+    auto env = world.environment();
+    world.run([&] {
+        auto b = sim_bed{env};
+        fill(b, 200);
+        good(std::move(b.db).close());
+    });
+    auto const before = world.machine().save();
+    auto calls = std::uint64_t{0};
+    for (auto n = std::uint64_t{0}; n <= calls; ++n) {
+        CAPTURE(n);
+        world.machine().restore(before);
+        auto const first = world.machine().calls();
+        world.machine().crash_at(n);
+        world.run([&] {
+            auto db = sim_bed::engine_type::open("/db", small_engine, env);
+            if (db) (void)run_backup_to(db.value(), "/repo", copy);
+        });
+        if (n == 0) {
+            calls = world.machine().calls() - first;
+            continue;
+        }
+        world.machine().thaw(crash_policy::kill); // the page cache lives on
+        world.machine().crash_at(0);
+        auto published = false;
+        world.run([&] {
+            auto db = good(sim_bed::engine_type::open("/db", small_engine, env));
+            if (auto const set = left_over(db))
+                published = run_backup_to(db, "/repo", going_on(copy, *set)).has_value();
+        });
+        if (!published) continue;
+        world.machine().thaw(crash_policy::none);
+        world.run([&] {
+            auto const report = good(verify_repository(env, "/repo"));
+            for (auto const& one : report.findings)
+                FAIL(one.set + "/" + one.file + ": " + describe(one.why).c_str());
+            CHECK(report.sets == 1);
         });
     }
 }

@@ -322,10 +322,12 @@ public:
         BOOST_OUTCOME_TRY(auto const file, file_name::make(name));
         return file_input<Env>::open(*set_, file);
     }
-    // Synced once more: a process that was killed may have written it and no more.
-    [[nodiscard]] result<void> keep_part(std::string_view name) noexcept {
+    // A process that was killed may have written the part and no more: what its last block was
+    // filled up with is still there, and nothing is synced.
+    [[nodiscard]] result<void> keep_part(std::string_view name, std::uint64_t size) noexcept {
         BOOST_OUTCOME_TRY(auto const file, file_name::make(name));
         BOOST_OUTCOME_TRY(auto part, set_->open(file, {.mode = open_mode::read_write}));
+        BOOST_OUTCOME_TRY(part.truncate(size));
         BOOST_OUTCOME_TRY(part.sync(sync_how::full));
         if (!made_.push_back(file)) return error{.code = errc::out_of_memory};
         return part.close();

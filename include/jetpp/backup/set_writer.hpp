@@ -113,7 +113,7 @@ public:
                 auto& part = add_part(one.name, one.about);
                 BOOST_OUTCOME_TRY(part.summary, frames_.summary());
                 stored_bytes_ += part.summary.bytes;
-                BOOST_OUTCOME_TRY(sink_->keep_part(part.name));
+                BOOST_OUTCOME_TRY(sink_->keep_part(part.name, progress.bytes));
             }
             image_bytes_ = found.bytes;
             if (progress.is_whole || progress.frames == 0) {

@@ -81,8 +81,9 @@ concept resumable_sink =
         { sink.resume(name) } -> std::same_as<result<void>>;
         // The bytes of one of its parts. Errors: not_found.
         { sink.read_part(part) };
-        // A part that is whole. Of one that is not, the first `size` bytes; it is open then.
-        { sink.keep_part(part) } -> std::same_as<result<void>>;
+        // The first `size` bytes of a part: it is whole with them, and durable when this returns;
+        // or it is not, and open then.
+        { sink.keep_part(part, size) } -> std::same_as<result<void>>;
         { sink.reopen_part(part, size) } -> std::same_as<result<void>>;
         // All but those goes.
         { sink.remove_others() } -> std::same_as<result<void>>;
