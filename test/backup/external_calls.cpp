@@ -1,6 +1,7 @@
 // test/backup/external_calls.cpp - calls of an external session that meet the engine's close, and
 // event sinks that call the session back; threads that read one at once.
 #include <jetpp/backup/external_restore.hpp>
+#include <jetpp/backup/run_backup.hpp>
 #include <jetpp/simulation/simulated_world.hpp>
 
 #include <algorithm>
@@ -96,6 +97,38 @@ TEST_CASE(
     }
     CHECK(kept_open > 3);
     CHECK(came_late > 3);
+}
+
+// Whatever copies or freezes an instance is first, or is refused: an engine that goes takes nobody
+// along who was let in.
+TEST_CASE("an instance that began to close takes no backup and no freeze", "[backup][external]") {
+    auto b = bed<>{};
+    b.work(50, 1);
+    auto& store = b.store();
+    auto idle = external_backup<bed<>::traits>{b.db};
+    good(idle.begin());
+    (void)good(idle.end(external_end::abort));
+    auto const pin = good(store.pin_log());
+    CHECK(code_of(store.begin_close()) == errc::backup_in_progress);
+    CHECK(code_of(std::move(b.db).close()) == errc::backup_in_progress);
+    store.unpin_log(pin);
+    good(b.db.freeze());
+    CHECK(code_of(store.begin_close()) == errc::freeze_sequence);
+    CHECK(code_of(std::move(b.db).close()) == errc::freeze_sequence);
+    good(b.db.thaw());
+    // Nobody lost the instance by these.
+    good(idle.begin());
+    (void)good(idle.end(external_end::abort));
+    (void)good(run_backup_to(b.db, "/repo"));
+
+    good(store.begin_close());
+    CHECK(code_of(store.pin_log()) == errc::terminating);
+    CHECK(code_of(run_backup_to(b.db, "/repo")) == errc::terminating);
+    CHECK(code_of(idle.begin()) == errc::terminating);
+    CHECK(code_of(b.db.freeze()) == errc::terminating);
+    CHECK_FALSE(store.is_pinned());
+    good(std::move(b.db).close());
+    CHECK(code_of(idle.begin()) == errc::invalid_argument);
 }
 
 // The same with threads of the system, for sanitizers: nothing of the engine is touched once it went.

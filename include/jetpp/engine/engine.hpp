@@ -304,15 +304,13 @@ public:
         if (core_ == nullptr) return error{.code = errc::closed};
         if (core_->open_snapshots.load() != 0 || core_->open_transactions.load() != 0)
             return error{.code = errc::busy};
-        if (how == close_how::stop_sessions) core_->store.sessions().end_active();
         core_->store.look_at_sessions(); // a dead caller keeps nothing open
-        if (core_->store.is_pinned()) return error{.code = errc::backup_in_progress};
-        if (core_->store.is_frozen()) return error{.code = errc::freeze_sequence};
-        // From here on no session can begin, and all learn that there is no instance.
-        if (how == close_how::stop_sessions)
-            core_->store.sessions().close();
-        else if (!core_->store.sessions().close_if_idle())
-            return error{.code = errc::backup_in_progress};
+        // From here on neither backup nor session nor freeze can begin; who was faster keeps the
+        // engine open.
+        BOOST_OUTCOME_TRY(core_->store.sessions().close(
+            how == close_how::unless_backed_up,
+            [this]() noexcept { return core_->store.begin_close(); }
+        ));
         if (background_ != nullptr) background_->stop();
         background_.reset();
         while (!core_->store.log().failed() && collect(core_->transactions(), ~std::size_t{0}) != 0

@@ -10,6 +10,7 @@
 // Threads  any. What a session has to tell of it is told when both locks are free.
 #pragma once
 
+#include <jetpp/core/result.hpp>
 #include <jetpp/env/environment.hpp>
 #include <jetpp/env/sync.hpp>
 
@@ -90,20 +91,43 @@ public:
         }
         if (telling != nullptr) telling->on_tell(*telling);
     }
-    // The one that runs is torn down. It may begin again.
-    void end_active() noexcept {
-        auto* telling = static_cast<session*>(nullptr);
+    // The instance goes, if may() lets it, which is asked while no session can begin: every member
+    // hears of it, and does not touch it any more; none joins. An active one is torn down, or, with
+    // `only_if_idle`, keeps the instance. may() noexcept -> result<void>; it may take the locks of
+    // the instance. Errors: backup_in_progress; those of may(): nobody lost the instance.
+    template <class May>
+    [[nodiscard]] result<void> close(bool only_if_idle, May&& may) noexcept {
+        auto* telling = static_cast<session*>(nullptr); // those that have left the list
+        auto* ended = static_cast<session*>(nullptr);
+        auto allowed = result<void>{ok()};
         {
             auto const held = holding{lock_};
-            auto* const one = find_active();
-            if (one != nullptr && one->on_end(*one, false)) telling = one;
+            auto* const active = find_active();
+            if (active != nullptr && only_if_idle) return error{.code = errc::backup_in_progress};
+            if (active != nullptr && active->on_end(*active, false)) ended = active;
+            allowed = may();
+            if (allowed) {
+                closed_ = true;
+                while (first_ != nullptr) {
+                    auto* const one = first_;
+                    first_ = one->next;
+                    if (!one->on_end(*one, true)) continue; // it may be gone already
+                    one->next = telling;
+                    telling = one;
+                }
+            }
         }
-        if (telling != nullptr) telling->on_tell(*telling);
+        if (ended != nullptr) ended->on_tell(*ended);
+        while (telling != nullptr) {
+            auto* const one = telling;
+            telling = one->next;
+            one->on_tell(*one);
+        }
+        return allowed;
     }
-    // The instance goes: every member hears of it, and does not touch it any more; none joins.
-    // Returns: false if one is active, and nothing was done.
-    [[nodiscard]] bool close_if_idle() noexcept { return close(true); }
-    void close() noexcept { (void)close(false); }
+    void close() noexcept {
+        (void)close(false, []() noexcept -> result<void> { return ok(); });
+    }
 
 private:
     [[nodiscard]] static bool is_active(session const& one) noexcept {
@@ -120,28 +144,6 @@ private:
         auto* const one = find_active();
         return one != nullptr && one->on_look(*one, now) ? one : nullptr;
     }
-    [[nodiscard]] bool close(bool only_if_idle) noexcept {
-        auto* telling = static_cast<session*>(nullptr); // those that left the list
-        {
-            auto const held = holding{lock_};
-            if (only_if_idle && find_active() != nullptr) return false;
-            closed_ = true;
-            while (first_ != nullptr) {
-                auto* const one = first_;
-                first_ = one->next;
-                if (!one->on_end(*one, true)) continue; // it may be gone already
-                one->next = telling;
-                telling = one;
-            }
-        }
-        while (telling != nullptr) {
-            auto* const one = telling;
-            telling = one->next;
-            one->on_tell(*one);
-        }
-        return true;
-    }
-
     basic_mutex<typename Env::runtime_type> lock_;
     session* first_ = nullptr;
     bool closed_ = false;

@@ -95,7 +95,11 @@ public:
 
     // Errors: see engine::open.
     [[nodiscard]] result<void> open(path_view path, instance_options const& options) noexcept;
-    // Errors: whatever kept the files from being clean; they are then as after a crash.
+    // From here on nothing pins the log or freezes: close() follows.
+    // Errors: backup_in_progress, freeze_sequence (it is frozen): nothing changed.
+    [[nodiscard]] result<void> begin_close() noexcept;
+    // Errors: as begin_close(), if that was not called: the instance stays open; whatever else kept
+    // the files from being clean: they are then as after a crash.
     [[nodiscard]] result<void> close() noexcept;
 
     [[nodiscard]] env& environment() noexcept { return env_; }
@@ -138,7 +142,7 @@ public:
     }
     // Log from the durable checkpoint's start on is kept until unpin_log(): the place to begin a
     // copy of the files from. One critical section, so nothing in between can be recycled.
-    // Errors: resource (16 pins are out), backup_in_progress (the instance is frozen).
+    // Errors: resource (16 pins are out), backup_in_progress (the instance is frozen), terminating.
     struct log_pin {
         std::size_t place{};
         lsn redo_lsn{};
@@ -338,6 +342,7 @@ private:
     typename env::template atomic<std::int64_t> last_checkpoint_time_{0};
     typename env::template atomic<std::uint64_t> checkpoints_{0};
     bool awaits_thaw_ = false; // guarded by databases_lock_
+    bool closing_ = false;     // the same
 };
 
 } // namespace jetpp::inline v1

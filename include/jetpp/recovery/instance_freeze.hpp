@@ -19,6 +19,7 @@ result<void> instance<Traits>::freeze(mono_time limit) noexcept {
     // Whoever changes databases, header marks or the checkpoint holds this: they are between two
     // such steps, not inside of one.
     auto const held = holding{databases_lock_};
+    if (closing_) return error{.code = errc::terminating};
     if (awaits_thaw_) return error{.code = errc::freeze_sequence};
     if (is_pinned_locked()) return error{.code = errc::freeze_refused};
     BOOST_OUTCOME_TRY(log_->flush_all());

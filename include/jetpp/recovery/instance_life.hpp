@@ -239,6 +239,15 @@ result<bool> instance<Traits>::clean_step() noexcept {
 }
 
 template <class Traits>
+result<void> instance<Traits>::begin_close() noexcept {
+    auto const held = holding{databases_lock_};
+    if (is_pinned_locked()) return error{.code = errc::backup_in_progress};
+    if (writes_.is_closed()) return error{.code = errc::freeze_sequence};
+    closing_ = true;
+    return ok();
+}
+
+template <class Traits>
 result<void> instance<Traits>::close() noexcept {
     service_.enter(instance_phase::terminating);
     auto done = close_files();

@@ -20,6 +20,7 @@ template <class Traits>
 template <class F>
 auto instance<Traits>::pin_log(F&& attached) noexcept -> result<log_pin> {
     auto const held = holding{databases_lock_};
+    if (closing_) return error{.code = errc::terminating};
     if (writes_.is_closed()) return error{.code = errc::backup_in_progress};
     auto const& slot = *checkpoint_->newest();
     for (std::size_t i = 0; i < pins_.size(); ++i) {
