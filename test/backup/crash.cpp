@@ -122,6 +122,44 @@ TEST_CASE("a crash at any storage call of a backup leaves whole sets or none", "
     CHECK(published > told); // somewhere the crash came between publishing and telling
 }
 
+// An error is not the end of the process: what the backup clears away then must not be what a manifest
+// names that stands after all.
+TEST_CASE("a call that fails inside a backup leaves whole sets or none", "[backup][crash]") {
+    auto tape = choice_tape{2};
+    auto world = simulated_world{tape};
+    auto const env = world.environment();
+    world.run([&] { (void)make_instance(env); });
+    auto const before = world.machine().save();
+    auto failed = 0;
+    for (auto const times : {std::uint64_t{1}, storage_fault::for_ever})
+        for (auto const calls :
+             {storage_calls{storage_call::sync_dir},
+              storage_call::rename | storage_call::remove,
+              storage_call::write | storage_call::sync | storage_call::create}) {
+            auto finished = false;
+            for (auto n = std::uint64_t{1}; !finished; ++n) {
+                CAPTURE(times, n);
+                world.machine().restore(before);
+                auto const injected = world.machine().faults_injected_count();
+                world.machine().inject({.calls = calls, .nth = n, .times = times});
+                auto was_told = false;
+                world.run([&] { was_told = back_up(env); });
+                finished = world.machine().faults_injected_count() == injected;
+                world.machine().clear_faults();
+                failed += was_told ? 0 : 1;
+                for (auto const loses_power : {false, true}) {
+                    if (loses_power) world.machine().thaw(crash_policy::random);
+                    auto problem = std::string{};
+                    auto sets = std::size_t{0};
+                    world.run([&] { problem = check_repository(env, sets); });
+                    if (!problem.empty()) FAIL(problem);
+                    if (was_told && sets == 0) FAIL("a set that was reported is gone");
+                }
+            }
+        }
+    CHECK(failed > 50);
+}
+
 TEST_CASE("a manifest published before it is synced is found out", "[backup][crash]") {
     auto found = 0;
     for (auto const bug : {sabotage::publish_before_sync, sabotage::skip_dir_sync}) {

@@ -381,4 +381,13 @@ private:
     bool at_end_ = false;
 };
 
+// Of a publish_file() that failed: its file may stand there all the same, if the last sync did not
+// tell. Afterwards none of that name does, nor after a crash. Errors: of storage: it is in doubt.
+template <class Directory>
+[[nodiscard]] result<void> unpublish_file(Directory& directory, file_name const& name) noexcept {
+    auto const gone = directory.remove(name);
+    if (!gone) return gone.error().code == errc::not_found ? result<void>{ok()} : gone.error();
+    return directory.sync();
+}
+
 } // namespace jetpp::inline v1

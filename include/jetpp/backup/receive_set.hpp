@@ -113,9 +113,12 @@ private:
         if (!set_) return;
         for (auto& one : writers_)
             if (one.file) one.file->drop();
-        for (auto const& name : made_) (void)set_->remove(name);
+        // A manifest never stands without its parts: where it may stand, they do.
+        auto const is_none = unpublish_file(*set_, manifest_file_name);
+        if (is_none)
+            for (auto const& name : made_) (void)set_->remove(name);
         set_.reset();
-        into_->remove_set(name_);
+        if (is_none) into_->remove_set(name_);
     }
 
     [[no_unique_address]] Env env_;

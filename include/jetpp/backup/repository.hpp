@@ -286,12 +286,14 @@ public:
     }
     void abandon() noexcept {
         part_.drop();
-        if (set_) {
+        // A manifest never stands without its parts: where it may stand, they do.
+        if (set_ && unpublish_file(*set_, manifest_file_name)) {
             for (auto const& name : made_) (void)set_->remove(name);
-            made_.clear();
             set_.reset();
             into_->remove_set(name_);
         }
+        made_.clear();
+        set_.reset();
         held_.reset();
     }
 
