@@ -243,7 +243,10 @@ void back_up(set_request const& request) {
     if (!request.bases.empty() && !request.incremental && !request.differential)
         wrong_usage("--base goes with --incremental and --differential");
     options.find_base = finder_of(request);
-    if (options.kind == jetpp::backup_kind::pages) options.base = base_of(request);
+    if (options.kind == jetpp::backup_kind::pages) {
+        options.base = base_of(request);
+        options.base->lies_elsewhere = !base_is_here;
+    }
     auto engine = open_engine(request.directory, nullptr);
     if (!request.resume.empty()) {
         options.resume = interrupted(*engine, request.resume);

@@ -17,6 +17,9 @@ namespace jetpp::inline v1 {
 struct backup_base {
     backup_manifest manifest{};
     sha256_digest hash{}; // of the manifest
+    // The caller sees to it that a restore finds it. False: it lies in the repository that the new
+    // set goes to, which is looked at again once no set can go from there any more.
+    bool lies_elsewhere = false;
 };
 
 // The hash of the manifest of that set, if the set lies where the new one will, or was vouched for.

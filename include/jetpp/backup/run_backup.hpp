@@ -61,6 +61,10 @@ template <class Traits, class Work>
         auto sets, repository<env>::open_or_create(store.environment(), repository_path)
     );
     BOOST_OUTCOME_TRY(auto sink, directory_sink<env>::create(store.environment(), sets));
+    if (options.base && !options.base->lies_elsewhere) {
+        auto const& base = *options.base;
+        BOOST_OUTCOME_TRY(sets.find_set(base.manifest.set, short_of(base.hash)));
+    }
     auto all = options;
     all.find_base = [&](uuid const& set, std::uint64_t hash) -> result<sha256_digest> {
         auto here = sets.find_set(set, hash);
