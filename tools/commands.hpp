@@ -142,6 +142,7 @@ struct prune_request {
     std::size_t keep = 0;
     bool orphans = false;
     bool dry_run = false;
+    bool despite_damage = false;
     bool json = false;
 };
 void prune(prune_request const& request);

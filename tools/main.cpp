@@ -381,6 +381,11 @@ void add_prune(CLI::App& app, prune_request& request) {
         "--orphans", request.orphans, "backups that were never finished go too, resumable or not"
     );
     command.add_flag("--dry-run", request.dry_run, "only print what would go");
+    command.add_flag(
+        "--despite-damage",
+        request.despite_damage,
+        "also while the manifest of a set cannot be read, and nobody knows what it stands on"
+    );
     command.add_flag("--json", request.json, "the report as one JSON object");
 }
 

@@ -22,7 +22,7 @@ void print(jetpp::prune_report const& report, bool dry_run) {
     for (auto const& name : report.orphans)
         std::printf("%s %s, it was never finished\n", escaped(name).c_str(), verb);
     for (auto const& name : report.damaged)
-        std::printf("%s stays, its manifest cannot be read\n", escaped(name).c_str());
+        std::printf("%s stays, it is damaged\n", escaped(name).c_str());
     std::printf(
         "%zu sets of %llu bytes %s, %zu stay\n",
         report.gone.size(),
@@ -48,6 +48,7 @@ void print(jetpp::prune_report const& report, bool dry_run) {
     for (auto const& name : report.orphans) all["orphans"].push_back(escaped(name));
     all["damaged"] = nlohmann::ordered_json::array();
     for (auto const& name : report.damaged) all["damaged"].push_back(escaped(name));
+    all["blocked"] = report.blocked;
     all["bytes"] = std::to_string(report.bytes);
     all["kept"] = report.kept;
     return all;
@@ -68,6 +69,11 @@ void prune(prune_request const& request) {
     else
         print(report, request.dry_run);
     if (std::fflush(stdout) != 0) fail("standard output", "cannot be written");
+    if (report.blocked)
+        fail(
+            request.repository,
+            "a manifest cannot be read, so nothing went; see verify, or say --despite-damage"
+        );
 }
 
 } // namespace jetpp_tool

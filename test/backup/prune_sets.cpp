@@ -79,6 +79,9 @@ TEST_CASE("what is older than the pages kept goes, unless something stands on it
     world.run([&] {
         auto const w = kept_world{env};
         auto sets = good(repository<sim_env>::open(env, "/repo"));
+        auto oldest = backup_base{};
+        for (auto const& one : good(list_sets(sets)))
+            if (one.manifest.set == w.first) oldest = {one.manifest, one.hash};
         CHECK(code_of(prune_sets(sets, {})) == errc::invalid_argument);
         CHECK(pruned(env, {.keep = 9}).gone.empty());
         CHECK(pruned(env, {.keep = 3}).gone.empty());
@@ -105,6 +108,11 @@ TEST_CASE("what is older than the pages kept goes, unless something stands on it
         auto db = good(sim_engine::open("/db", small_engine, env));
         (void)good(run_backup_to(db, "/repo", {.kind = backup_kind::incremental}));
         (void)good(run_backup_to(db, "/repo", {.kind = backup_kind::differential}));
+        // Who had read of a set before it went does not build on it.
+        auto late = backup_options{.kind = backup_kind::pages, .base = oldest};
+        CHECK(code_of(run_backup_to(db, "/repo", late)) == errc::base_not_here);
+        late.base->lies_elsewhere = true;
+        (void)good(run_backup_to(db, "/repo", late));
         good(std::move(db).close());
     });
 }
@@ -139,16 +147,88 @@ TEST_CASE("nothing goes while a set is made, nor what cannot be read", "[backup]
         ));
         good(part.close());
 
-        auto const report = pruned(env, {.keep = 1});
+        auto const blocked = pruned(env, {.keep = 1, .orphans = true});
+        CHECK(blocked.blocked);
+        CHECK(blocked.gone.empty());
+        CHECK(blocked.orphans.empty());
+        CHECK(good(sets.list()).size() == 7);
+        auto const report = pruned(env, {.keep = 1, .despite_damage = true});
+        CHECK_FALSE(report.blocked);
         CHECK(report.gone.size() == 1);
         CHECK(report.damaged.size() == 1);
         CHECK(report.orphans.empty());
         CHECK(good(sets.list()).size() == 6); // five sets, one of them damaged, and the directory
-        auto const again = pruned(env, {.keep = 1, .orphans = true});
+        auto const again = pruned(env, {.keep = 1, .orphans = true, .despite_damage = true});
         CHECK(again.gone.empty());
         REQUIRE(again.orphans.size() == 1);
         CHECK(again.orphans[0] == unfinished.view());
         CHECK(good(sets.list()).size() == 5);
+    });
+}
+
+TEST_CASE("a set whose parts are not there stands for no other", "[backup]") {
+    auto tape = choice_tape{35};
+    auto world = simulated_world{tape};
+    auto const env = world.environment();
+    world.run([&] {
+        auto const w = kept_world{env};
+        auto sets = good(repository<sim_env>::open(env, "/repo"));
+        auto const lost = [&](uuid const& set, bool cut) {
+            for (auto const& one : good(list_sets(sets))) {
+                if (one.manifest.set != set) continue;
+                auto where = good(sets.open_set(one.name));
+                auto const name = good(file_name::make(one.manifest.parts.front().name));
+                if (!cut) return good(where.remove(name));
+                auto file = good(where.open(name, {.mode = open_mode::read_write}));
+                good(file.truncate(good(file.size()) - 1));
+                return good(file.close());
+            }
+        };
+        lost(w.copy, false);
+        // The newest with all pages is the second full, and what is older than that goes.
+        auto const asked = pruned(env, {.keep = 1, .dry_run = true});
+        CHECK(asked.gone.size() == 2);
+        CHECK(asked.damaged.size() == 1);
+        lost(w.second, true);
+        CHECK(pruned(env, {.keep = 1}).gone.empty());
+        CHECK(sets_in(env) == w.all());
+    });
+}
+
+TEST_CASE("a set of some databases stands for no set of others", "[backup][subset]") {
+    auto tape = choice_tape{36};
+    auto world = simulated_world{tape};
+    auto const env = world.environment();
+    world.run([&] {
+        auto b = bed<sim_policies>{env};
+        good(b.db.attach("other"));
+        auto const take = [&](backup_kind kind, std::vector<std::string> databases) {
+            b.work(40, 7);
+            auto options = backup_options{};
+            options.kind = kind;
+            options.databases = std::move(databases);
+            return good(run_backup_to(b.db, "/repo", options)).set;
+        };
+        auto const old = take(backup_kind::full, {});
+        auto const main = take(backup_kind::full, {"main"});
+        auto const other = take(backup_kind::full, {"other"});
+        auto const log = take(backup_kind::incremental, {});
+        CHECK(pruned(env, {.keep = 1}).gone.size() == 0); // none has both but the old one
+        auto const again = take(backup_kind::full, {"other"});
+        CHECK(pruned(env, {.keep = 1}).gone.empty()); // the log names the one before
+        auto const both = take(backup_kind::full, {});
+        auto const next = take(backup_kind::incremental, {});
+        auto const went = pruned(env, {.keep = 1});
+        CHECK(went.gone.size() == 5);
+        CHECK(sets_in(env) == sorted({both, next}));
+        CHECK(old != main);
+        CHECK(other != again);
+        CHECK(log != next);
+        good(std::move(b.db).close());
+        auto how = restore_options{};
+        how.databases = {"main"};
+        (void)good(run_restore<traits>(env, {"/repo"}, "/at", how));
+        expect_rows<sim_policies>(env, "/at", b.expected);
     });
 }
 

@@ -70,6 +70,18 @@ struct lineage {
     return false;
 }
 
+// Does `newer` tell of every database that `older` tells of? A backup may be of some only.
+[[nodiscard]] inline bool has_databases_of(
+    backup_manifest const& newer, backup_manifest const& older
+) noexcept {
+    for (auto const& one : older.databases) {
+        auto found = false;
+        for (auto const& other : newer.databases) found = found || other.id == one.id;
+        if (!found) return false;
+    }
+    return true;
+}
+
 // The set whose end is the end of the one history that all sets are of.
 // Errors: not_found (no set); ambiguous_source (more than one lineage).
 [[nodiscard]] inline result<std::size_t> newest_set(std::span<planned_set const> sets) noexcept {

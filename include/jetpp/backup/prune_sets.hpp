@@ -4,9 +4,11 @@
 //     ----------- go -----------  |---------- stay ---------      on; a set before it stays only if
 //                                                                 a plan of those that stay needs it
 // Of each timeline stay: the newest `keep` sets with all pages, whatever ends later than the oldest
-// of them, what the next incremental and differential must find (rule R23), and all that the plans
-// of these name. So every moment from the oldest of those pages on can be had afterwards as before.
-// What cannot be read stays: nobody knows what it is.
+// of them, what the next incremental and differential must find (rule R23), what these name as their
+// bases, and all that their plans need. So every moment from the oldest of those pages on can be had
+// afterwards as before. A set counts only against sets whose databases it has, all of them; and only
+// if its parts lie there, each in its length. What is damaged stays, and as long as a manifest cannot
+// be read nothing goes: nobody knows what it stands on.
 // A set goes manifest first, so that at each moment it is whole or is none; the youngest goes
 // first, so that nothing ever stands without its base. The repository is held alone meanwhile.
 // Threads  one owner. Whoever reads a set that goes finds it gone.
@@ -35,7 +37,8 @@ struct prune_options {
     // Directories without a manifest too. None of them is being made, for the repository is held
     // alone; but a backup that was interrupted can no longer be gone on with.
     bool orphans = false;
-    bool dry_run = false; // say what would go
+    bool dry_run = false;        // say what would go
+    bool despite_damage = false; // though a manifest cannot be read
 };
 
 struct pruned_set {
@@ -48,7 +51,8 @@ struct pruned_set {
 struct prune_report {
     std::vector<pruned_set> gone{};     // in the order in which they went
     std::vector<std::string> orphans{}; // directories without a manifest that went
-    std::vector<std::string> damaged{}; // their manifests cannot be read: they stay
+    std::vector<std::string> damaged{}; // manifest or parts: they stay
+    bool blocked = false;               // a manifest cannot be read: nothing went
     std::uint64_t bytes{};              // of what went, orphans left out
     std::size_t kept{};                 // sets that stay, damaged ones left out
 };
@@ -69,9 +73,11 @@ public:
 
 private:
     [[nodiscard]] backup_manifest const& at(std::size_t i) const { return *sets_[i].manifest; }
-    [[nodiscard]] bool is_on_timeline_of(std::size_t i, std::size_t other) const {
-        return sets_[other].usable && at(i).instance == at(other).instance &&
-               at(i).timeline == at(other).timeline;
+    // Does the other stand for it, where it is younger?
+    [[nodiscard]] bool is_succeeded_by(std::size_t i, std::size_t other) const {
+        return i != other && sets_[other].usable && at(i).instance == at(other).instance &&
+               at(i).timeline == at(other).timeline && at(i).end_lsn < at(other).end_lsn &&
+               has_databases_of(at(other), at(i));
     }
     [[nodiscard]] static bool is_base(backup_manifest const& m) noexcept {
         return m.has_pages() && m.kind != backup_kind::pages;
@@ -79,9 +85,7 @@ private:
     [[nodiscard]] std::size_t younger_bases(std::size_t i) const {
         auto count = std::size_t{0};
         for (std::size_t j = 0; j < sets_.size(); ++j)
-            if (j != i && is_on_timeline_of(i, j) && is_base(at(j)) &&
-                at(i).end_lsn < at(j).end_lsn)
-                ++count;
+            if (is_base(at(j)) && is_succeeded_by(i, j)) ++count;
         return count;
     }
     // A backup that is still to come looks for the set that its databases' marks name.
@@ -89,28 +93,24 @@ private:
         auto const kind = at(i).kind;
         if (kind != backup_kind::full && kind != backup_kind::incremental) return false;
         for (std::size_t j = 0; j < sets_.size(); ++j)
-            if (j != i && is_on_timeline_of(i, j) && at(j).kind == kind &&
-                at(i).end_lsn < at(j).end_lsn)
-                return false;
+            if (at(j).kind == kind && is_succeeded_by(i, j)) return false;
         return true;
     }
 
     void keep_what_it_needs(std::size_t i) {
+        for (auto const& named : at(i).bases)
+            for (std::size_t j = 0; j < sets_.size(); ++j)
+                if (at(j).set == named.set && sets_[j].hash == named.hash) add(j);
         if (!sets_[i].usable) return;
         auto trouble = plan_trouble{};
         auto left = std::vector<planned_set>{sets_.begin(), sets_.end()};
         for (std::size_t j = 0; j < left.size(); ++j) left[j].usable = left[j].usable && stays_[j];
         if (plan_restore(left, i, at(i).end_lsn, trouble)) return;
+        // None: it restores together with sets that lie elsewhere.
         auto const plan = plan_restore(sets_, i, at(i).end_lsn, trouble);
-        if (plan) {
-            for (auto const j : plan.assume_value().pages) add(j);
-            for (auto const& slice : plan.assume_value().log) add(slice.set);
-            return;
-        }
-        // It restores together with sets that lie elsewhere: what it names stays.
-        for (auto const& named : at(i).bases)
-            for (std::size_t j = 0; j < sets_.size(); ++j)
-                if (sets_[j].usable && at(j).set == named.set) add(j);
+        if (!plan) return;
+        for (auto const j : plan.assume_value().pages) add(j);
+        for (auto const& slice : plan.assume_value().log) add(slice.set);
     }
     void add(std::size_t i) {
         if (stays_[i]) return;
@@ -139,6 +139,23 @@ private:
     return going;
 }
 
+// Are the parts of a set there, each as long as its manifest says? Errors: of storage.
+template <any_environment Env>
+[[nodiscard]] result<bool> has_its_parts(repository<Env>& in, catalogued_set const& set) noexcept {
+    return guarded([&]() -> result<bool> {
+        BOOST_OUTCOME_TRY(auto where, in.open_set(set.name));
+        for (auto const& part : set.manifest.parts) {
+            BOOST_OUTCOME_TRY(auto const name, file_name::make(part.name));
+            auto file = where.open(name, {.mode = open_mode::read_only, .io = io_mode::buffered});
+            if (!file && file.error().code == errc::not_found) return false;
+            if (!file) return file.error().with_file(file_kind::backup_part);
+            BOOST_OUTCOME_TRY(auto const size, file.assume_value().size());
+            if (size != part.summary.bytes) return false;
+        }
+        return true;
+    });
+}
+
 // Errors: invalid_argument (keep is 0); in_use (a set is being made: nothing went); of storage: what
 // went before stays gone, and each set that is left is whole.
 template <any_environment Env>
@@ -154,13 +171,21 @@ template <any_environment Env>
         }
         BOOST_OUTCOME_TRY(auto const all, list_sets(in));
         auto planned = std::vector<planned_set>{};
-        for (auto const& one : all)
-            planned.push_back({&one.manifest, one.hash, !one.problem.has_value()});
         auto report = prune_report{};
-        for (auto const& one : all)
-            if (one.problem) report.damaged.emplace_back(one.name.view());
+        for (auto const& one : all) {
+            auto is_whole = !one.problem.has_value();
+            if (is_whole) {
+                BOOST_OUTCOME_TRY(is_whole, has_its_parts(in, one));
+            } else {
+                report.blocked = !options.despite_damage;
+            }
+            planned.push_back({&one.manifest, one.hash, is_whole});
+            if (!is_whole) report.damaged.emplace_back(one.name.view());
+        }
+        report.kept = all.size() - report.damaged.size();
+        if (report.blocked) return report;
         auto const going = prunable_sets(planned, options.keep);
-        report.kept = all.size() - going.size() - report.damaged.size();
+        report.kept -= going.size();
         for (auto const i : going) {
             auto const& one = all[i];
             if (!options.dry_run) {

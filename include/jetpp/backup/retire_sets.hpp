@@ -1,8 +1,8 @@
 // jetpp/backup/retire_sets.hpp - older sets go once a newer full one is published.
 //
 // For callers that keep one backup and mean the newest (JetBackup with its atomic flag). What goes
-// bears the tag, lies on the way to the newest set in its history, and is no base of a set that
-// stays. A set goes manifest first, so that at each moment it is whole or is none; the youngest
+// bears the tag, lies on the way to the newest set in its history, has no database that it lacks, and
+// is no base of a set that stays. A set goes manifest first, so that at each moment it is whole or is none; the youngest
 // goes first, so that nothing ever stands without its base. The repository is held alone meanwhile:
 // a set that somebody is making may stand on one that would go, and nothing says so before it is
 // published.
@@ -37,7 +37,7 @@ namespace jetpp::inline v1 {
     for (auto const& one : all)
         if (&one != &*found && !one.problem && one.manifest.tag == tag &&
             one.manifest.instance == head.instance && one.manifest.end_lsn < head.end_lsn &&
-            leads_to(one.manifest, head))
+            leads_to(one.manifest, head) && has_databases_of(head, one.manifest))
             going.push_back(&one);
     // Who stays keeps what it stands on, and that what it stands on.
     auto const is_needed = [&](catalogued_set const* base) {
