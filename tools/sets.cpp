@@ -132,10 +132,10 @@ void list_repository(list_request const& request) {
             described["kind"] = jetpp::name_of(m.kind);
             described["base"] = nullptr;
             if (!m.bases.empty()) described["base"] = jetpp::text_of(m.bases.front().set);
-            described["begin_lsn"] = m.log_start.value;
-            described["end_lsn"] = m.end_lsn.value;
+            described["begin_lsn"] = std::to_string(m.log_start.value);
+            described["end_lsn"] = std::to_string(m.end_lsn.value);
             described["time"] = jetpp_tool::text_of(m.created);
-            described["bytes"] = bytes_of(m);
+            described["bytes"] = std::to_string(bytes_of(m));
             described["codec"] = m.codec;
             described["cipher"] = nullptr;
             if (m.is_encrypted()) described["cipher"] = m.cipher;
@@ -146,13 +146,12 @@ void list_repository(list_request const& request) {
         if (request.json)
             line = described.dump();
         else if (one.problem)
-            line = std::string{one.name.view()} + " damaged - - - - - -";
+            line = std::string{one.name.view()} + " damaged - - - - -";
         else
             line = jetpp::text_of(m.set) + ' ' + std::string{jetpp::name_of(m.kind)} + ' ' +
                    (m.bases.empty() ? std::string{"-"} : jetpp::text_of(m.bases.front().set)) +
                    ' ' + std::to_string(m.log_start.value) + ' ' + std::to_string(m.end_lsn.value) +
-                   ' ' + jetpp_tool::text_of(m.created) + ' ' + std::to_string(bytes_of(m)) + ' ' +
-                   (proved ? jetpp_tool::text_of(*proved) : std::string{"-"});
+                   ' ' + jetpp_tool::text_of(m.created) + ' ' + std::to_string(bytes_of(m));
         std::printf("%s\n", line.c_str());
     }
     if (std::fflush(stdout) != 0) fail("standard output", "cannot be written");

@@ -95,7 +95,12 @@ TEST_CASE("what is older than the pages kept goes, unless something stands on it
         CHECK(asked.gone[0].bytes > 0);
         CHECK(sets_in(env) == w.all());
 
+        for (auto const& id : {w.first, w.second})
+            good(add_proof(env, sets, {.set = id, .time = wall_time{1'000'000'000}}));
         CHECK(pruned(env, {.keep = 2}).gone.size() == 2); // the copy and the second full
+        auto const proofs = good(list_proofs(sets));
+        REQUIRE(proofs.size() == 1);
+        CHECK(proofs[0].proof->set == w.second);
         CHECK(sets_in(env) == w.left_of_one());
         CHECK(pruned(env, {.keep = 1}).gone.empty());
         for (auto const& id : w.left_of_one()) {

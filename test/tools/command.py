@@ -561,12 +561,12 @@ class CommandTest(unittest.TestCase):
         self.assertEqual(len(lines), 3)
         ends = []
         for line, one, state in zip(lines, described, states):
-            id_, kind, base, begin, end, when, size, proved = line.split(" ")
+            id_, kind, base, begin, end, when, size = line.split(" ")
             self.assertEqual((id_, kind, base), (one["id"], "full", "-"))
-            self.assertEqual((int(begin), int(end)), (one["begin_lsn"], one["end_lsn"]))
-            self.assertEqual((when, int(size)), (one["time"], one["bytes"]))
+            self.assertEqual((begin, end), (one["begin_lsn"], one["end_lsn"]))
+            self.assertEqual((when, size), (one["time"], one["bytes"]))
             self.assertIsNone(one["base"])
-            self.assertEqual((proved, one["proved"]), ("-", None))
+            self.assertIsNone(one["proved"])
             self.assertLess(int(begin), int(end))
             ends.append(int(end))
             said = self.run_jetpp("restore", repo, self.path("none"), "--set", id_, "--dry-run").stdout
@@ -580,7 +580,7 @@ class CommandTest(unittest.TestCase):
         manifest = os.path.join(repo, "sets", described[1]["name"], "manifest.json")
         self.flip(manifest, 40)
         done = self.run_jetpp("list", repo, status=1)
-        self.assertEqual(done.stdout.decode().splitlines()[0], described[1]["name"] + " damaged - - - - - -")
+        self.assertEqual(done.stdout.decode().splitlines()[0], described[1]["name"] + " damaged - - - - -")
         self.assertIn(described[1]["name"].encode(), done.stderr)
         self.assertEqual(len(done.stdout.splitlines()), 3)
 
@@ -918,9 +918,8 @@ class CommandTest(unittest.TestCase):
         told = json.loads(text)
         (one,) = [json.loads(line) for line in self.run_jetpp("list", repo, "--json").stdout.splitlines()]
         self.assertEqual((told["set"], told["result"]), (one["id"], "passed"))
-        self.assertEqual(int(told["reached_lsn"]), one["end_lsn"])
+        self.assertEqual(told["reached_lsn"], one["end_lsn"])
         self.assertEqual(told["time"][:19], one["proved"][:19])
-        self.assertTrue(self.run_jetpp("list", repo).stdout.decode().strip().endswith(one["proved"]))
         self.flip(proof, 20)
         self.assertIn(b"proof/", self.run_jetpp("verify", repo, status=1).stderr)
         self.run_jetpp("verify", directory, "--proof", status=2)
@@ -1011,7 +1010,7 @@ class CommandTest(unittest.TestCase):
             self.run_jetpp("backup", directory, repo, "--compress", codec)
             (one,) = [json.loads(line) for line in self.run_jetpp("list", repo, "--json").stdout.splitlines()]
             self.assertEqual(one["codec"], {"zstd": "zstd:3"}.get(codec, codec))
-            sizes[codec] = one["bytes"]
+            sizes[codec] = int(one["bytes"])
             self.run_jetpp("verify", repo)
             self.run_jetpp("restore", repo, self.path("db-" + codec))
             self.assertEqual(self.scan(self.path("db-" + codec)), rows)

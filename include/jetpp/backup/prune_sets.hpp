@@ -19,6 +19,7 @@
 #include <jetpp/backup/repository.hpp>
 #include <jetpp/backup/restore_plan.hpp>
 #include <jetpp/backup/set_catalogue.hpp>
+#include <jetpp/backup/set_proof.hpp>
 #include <jetpp/core/result.hpp>
 
 #include <algorithm>
@@ -156,6 +157,23 @@ template <any_environment Env>
     });
 }
 
+namespace detail {
+
+// Best effort: a proof of a set that is not there proves nothing, and is no damage.
+template <any_environment Env>
+void remove_proofs(repository<Env>& in, std::vector<pruned_set> const& of) {
+    auto const known = list_proofs(in);
+    auto where = in.open_proofs(directory_how::must_exist);
+    if (!known || !where) return;
+    for (auto const& file : known.assume_value())
+        for (auto const& set : of)
+            if (file.proof && file.proof->set == set.set)
+                (void)where.assume_value().remove(file.name);
+}
+
+} // namespace detail
+
+// Their proofs go as well.
 // Errors: invalid_argument (keep is 0); in_use (a set is being made: nothing went); of storage: what
 // went before stays gone, and each set that is left is whole.
 template <any_environment Env>
@@ -200,6 +218,7 @@ template <any_environment Env>
             report.bytes += gone.bytes;
             report.gone.push_back(std::move(gone));
         }
+        if (!options.dry_run) detail::remove_proofs(in, report.gone);
         if (!options.orphans) return report;
         BOOST_OUTCOME_TRY(auto const entries, in.list());
         for (auto const& one : entries) {
