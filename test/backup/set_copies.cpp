@@ -283,6 +283,44 @@ TEST_CASE("the search for a moment and a roll-forward read copies, too", "[backu
     expect_rows(b.env, "/db", b.expected, existing);
 }
 
+TEST_CASE("a damaged set beside the way hides no moment but its own", "[backup][copies][pitr]") {
+    auto b = mirrored_bed{};
+    b.work(30, 6);
+    auto const beside = good(run_backup_to(b.db, "/a", {.kind = backup_kind::differential}));
+    good(b.store().checkpoint(checkpoint_how::flush_all)); // the full needs no older log
+    (void)good(run_backup_to(b.db, "/a"));
+    b.work(300, 7);
+    auto const here = good(b.db.mark_restore_point("here"));
+    b.work(30, 8);
+    (void)good(run_backup_to(b.db, "/a", {.kind = backup_kind::incremental}));
+
+    auto by_time = restore_options{};
+    by_time.to_time = b.manifest_of_set(b.log).last_commit_time;
+    auto by_label = restore_options{};
+    by_label.to_point = "here";
+    auto const reached_by = [&](restore_options const& how) {
+        auto const done = good(b.restore({"/a"}, how));
+        b.wipe();
+        return std::pair{done.reached, done.passed_over.size()};
+    };
+    auto const moment = reached_by(by_time).first;
+    CHECK(reached_by(by_label) == std::pair{here + 1, std::size_t{0}});
+
+    // An incremental and the newer full hold the same log.
+    b.part('a', beside, part_content::log).spoil({1});
+    CHECK(reached_by(by_time) == std::pair{moment, std::size_t{1}});
+    CHECK(reached_by(by_label) == std::pair{here + 1, std::size_t{1}});
+    // Now nobody holds all of it: the moment is in the hole, and there the label may be as well.
+    b.part('a', b.log, part_content::log).spoil({1});
+    CHECK(code_of(b.restore({"/a"}, by_time)) == errc::set_damaged);
+    CHECK(code_of(b.restore({"/a"}, by_label)) == errc::ambiguous_label);
+    by_label.to_point = "never";
+    CHECK(code_of(b.restore({"/a"}, by_label)) == errc::set_damaged);
+    b.expect_nothing();
+    by_label.to_point = "here@" + std::to_string(here.value);
+    CHECK(reached_by(by_label) == std::pair{here + 1, std::size_t{2}});
+}
+
 TEST_CASE("sets that bear one name and are two are not mixed", "[backup][copies]") {
     auto b = mirrored_bed{};
     auto where = good(b.env.storage.open_dir(b.path('b', b.full), directory_how::must_exist));

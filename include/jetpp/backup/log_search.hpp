@@ -1,6 +1,8 @@
 // jetpp/backup/log_search.hpp - where in the log a time or a label stands.
 //
-// What they mean is target_search.hpp; this walks the log of the sets until it is known.
+// What they mean is target_search.hpp; this walks the log of the sets until it is known. A set whose
+// log cannot be read is passed over: other sets may hold the same segments, and what none of them
+// holds is of no matter if what was read tells all the same.
 // Threads  one owner.
 // Source   backup rule R31.
 #pragma once
@@ -31,17 +33,23 @@ struct searching_visitor {
     std::function<bool(log_record const&)> found; // stops the walk
     std::function<result<void>(std::uint64_t)> const* on_read;
     bool is_found = false;
+    bool is_stopped = false; // by whom on_read asks
+    lsn next{};              // what lies below it was seen
 
     [[nodiscard]] result<void> begin_segment(segment_header const&) noexcept { return ok(); }
     [[nodiscard]] result<void> segment_bytes(std::uint64_t, const_bytes) noexcept { return ok(); }
     [[nodiscard]] result<void> end_segment(segment_header const&, lsn) noexcept { return ok(); }
     [[nodiscard]] result<void> see_record(log_record const& record) {
+        if (record.at < next) return ok();
+        next = record.at + 1;
         if (!found(record)) return ok();
         is_found = true;
         return error{.code = errc::cancelled};
     }
     [[nodiscard]] result<void> read(std::uint64_t count) {
-        return *on_read ? (*on_read)(count) : result<void>{ok()};
+        auto done = *on_read ? (*on_read)(count) : result<void>{ok()};
+        is_stopped = !done;
+        return done;
     }
 };
 
@@ -69,43 +77,70 @@ public:
         : pool_{&pool}, head_{head}, on_read_{&on_read}, access_{access}, noted_{noted} {}
 
     // Returns: the LSN that nothing restored may reach.
-    // Errors: target_not_reached (at: the end of the log), those of log_walker.
+    // Errors: target_not_reached (at: the end of the log), those of log_walker (what could not be
+    // read may hold the moment).
     [[nodiscard]] result<lsn> limit_of(wall_time time) {
         BOOST_OUTCOME_TRY(auto slices, log_of_lineage(pool_->planned(), head_));
-        // Whole slices below a commit that is early enough need not be read.
+        // Whole slices below a commit that is early enough need not be read. Manifests tell its
+        // time in whole microseconds.
         auto known = no_lsn;
+        auto early = no_lsn; // no commit below it is later than the time
+        auto seen = no_lsn;  // and nothing at all below that
         for (auto const& one : pool_->planned())
             if (one.usable && leads_to(*one.manifest, pool_->manifest(head_)) &&
-                one.manifest->last_commit_time <= time)
+                one.manifest->last_commit_time.ns / 1000 < time.ns / 1000) {
                 known = later(known, one.manifest->last_commit);
+                if (one.manifest->last_commit) early = later(early, one.manifest->end_lsn);
+            }
         auto const first =
             std::find_if(slices.begin(), slices.end(), [&](planned_log const& slice) {
                 return slice.to > known;
             });
         slices.erase(slices.begin(), first);
         auto search = time_search{time};
-        BOOST_OUTCOME_TRY(auto const found, walk(slices, [&](log_record const& record) {
-                              return search.is_later(record);
+        BOOST_OUTCOME_TRY(auto const found, walk(std::move(slices), [&](log_record const& record) {
+                              if (search.is_later(record)) return true;
+                              if (search.tells(record)) seen = record.at;
+                              return false;
                           }));
+        for (auto const& one : holes_)
+            if (found ? one.to > later(early, seen) && one.to <= search.limit : one.to > seen)
+                return refuse(one);
         if (!found) return not_reached();
         return search.limit;
     }
 
     // Errors: not_found (nothing bears the label), ambiguous_label (at: the first that does;
-    // labelled() has them all), those of log_walker.
+    // labelled() has them all; if not all of the log could be read, one is as good as several),
+    // those of log_walker (what could not be read may bear the label).
     [[nodiscard]] result<lsn> limit_of(restore_label const& label) {
         auto search = label_search{label};
-        BOOST_OUTCOME_TRY(auto const slices, log_of_lineage(pool_->planned(), head_));
-        BOOST_OUTCOME_TRY(walk(slices, [&](log_record const& record) {
+        BOOST_OUTCOME_TRY(auto slices, log_of_lineage(pool_->planned(), head_));
+        BOOST_OUTCOME_TRY(walk(std::move(slices), [&](log_record const& record) {
             search.see(record);
             return false;
         }));
         labelled_ = search.labelled();
-        return search.limit();
+        auto limit = search.limit();
+        if (holes_.empty() || search.is_picked()) return limit;
+        if (labelled_.empty() || (!limit && limit.error().code == errc::not_found))
+            return refuse(holes_.front());
+        return error{
+            .code = errc::ambiguous_label, .file = file_kind::log_segment, .at = labelled_.front()
+        };
     }
     [[nodiscard]] std::vector<lsn> const& labelled() const noexcept { return labelled_; }
     // Of the set whose log could not be read.
     [[nodiscard]] std::optional<std::size_t> const& culprit() const noexcept { return culprit_; }
+
+    // Sets of the pool whose log could not be read.
+    struct passed_over {
+        std::size_t set{};
+        error why{};
+    };
+    [[nodiscard]] std::vector<passed_over> const& all_passed_over() const noexcept {
+        return passed_over_;
+    }
 
 private:
     [[nodiscard]] error not_reached() const noexcept {
@@ -116,29 +151,72 @@ private:
         };
     }
 
+    // Log that no set gave up.
+    struct hole {
+        lsn to{};
+        passed_over left_by{};
+    };
+    [[nodiscard]] error refuse(hole const& which) noexcept {
+        culprit_ = which.left_by.set;
+        return which.left_by.why;
+    }
+
     // Returns: did f say yes? Then the walk ended there.
     [[nodiscard]] result<bool> walk(
-        std::vector<planned_log> const& slices, std::function<bool(log_record const&)> f
+        std::vector<planned_log> slices, std::function<bool(log_record const&)> f
     ) {
         auto visitor = detail::searching_visitor{std::move(f), on_read_};
+        auto sets = pool_->planned();
+        auto todo = std::size_t{0};
+        while (todo < slices.size()) {
+            auto const done = walk_some(slices, todo, visitor);
+            if (visitor.is_found) return true;
+            if (done) break;
+            auto const why = done.error();
+            auto const failed = slices[todo];
+            culprit_ = failed.set;
+            // Of two histories neither is damaged.
+            if (visitor.is_stopped || why.code == errc::cancelled ||
+                why.code == errc::out_of_memory || why.code == errc::pool_conflict)
+                return why;
+            if (sets[failed.set].usable) passed_over_.push_back({failed.set, why});
+            sets[failed.set].usable = false;
+            BOOST_OUTCOME_TRY(auto const others, log_held_of(sets, head_, failed));
+            auto at = failed.from;
+            for (auto const& one : others) {
+                if (one.from > at) holes_.push_back({one.from, {failed.set, why}});
+                at = one.to;
+            }
+            if (at < failed.to) holes_.push_back({failed.to, {failed.set, why}});
+            auto const place = slices.begin() + static_cast<std::ptrdiff_t>(todo);
+            slices.insert(slices.erase(place), others.begin(), others.end());
+        }
+        culprit_.reset();
+        return false;
+    }
+    // Slices from `todo` on, which is at the end that of the one that failed.
+    [[nodiscard]] result<void> walk_some(
+        std::vector<planned_log> const& slices,
+        std::size_t& todo,
+        detail::searching_visitor& visitor
+    ) {
         auto tally = set_tally{};
         auto const& head = pool_->manifest(head_);
         auto const line = lineage::of(head);
-        BOOST_OUTCOME_TRY(
-            auto walker,
-            (log_walker<Env, detail::searching_visitor>::create(head.page_size, visitor, tally))
-        );
-        for (auto const& slice : slices) {
-            culprit_.reset();
-            auto const done =
-                pool_->walk_log(walker, slice, access_, detail::cut_of(line, slice), noted_);
-            if (visitor.is_found) return true;
-            if (!done) {
-                culprit_ = slice.set;
-                return done.error();
+        // One each: behind a hole nothing tells what must follow.
+        using walker_type = log_walker<Env, detail::searching_visitor>;
+        BOOST_OUTCOME_TRY(auto walker, walker_type::create(head.page_size, visitor, tally));
+        for (; todo < slices.size(); ++todo) {
+            auto const& slice = slices[todo];
+            if (todo != 0 && slices[todo - 1].timeline == slice.timeline &&
+                slices[todo - 1].to < slice.from) {
+                BOOST_OUTCOME_TRY(walker, walker_type::create(head.page_size, visitor, tally));
             }
+            BOOST_OUTCOME_TRY(
+                pool_->walk_log(walker, slice, access_, detail::cut_of(line, slice), noted_)
+            );
         }
-        return false;
+        return ok();
     }
 
     set_pool<Env>* pool_;
@@ -147,6 +225,8 @@ private:
     set_access access_;
     std::vector<bad_frames>* noted_;
     std::vector<lsn> labelled_;
+    std::vector<hole> holes_;
+    std::vector<passed_over> passed_over_;
     std::optional<std::size_t> culprit_;
 };
 

@@ -126,6 +126,17 @@ public:
         return made ? std::move(made).assume_value() : std::vector<planned_log>{};
     }
 
+    // What of a slice is held at all, in order.
+    [[nodiscard]] std::vector<planned_log> held_of(planned_log const& whole) const {
+        auto found = std::vector<planned_log>{};
+        for (auto at = whole.from; at < whole.to;) {
+            auto const slice = best_at(whole.timeline, at, whole.to, sets_.size());
+            if (slice.to != no_lsn) found.push_back(slice);
+            at = slice.to != no_lsn ? slice.to : at + size();
+        }
+        return found;
+    }
+
 private:
     [[nodiscard]] std::uint64_t size() const noexcept {
         return sets_[head_].manifest->segment_bytes;
@@ -283,6 +294,15 @@ private:
 ) noexcept {
     return guarded([&]() -> result<std::vector<planned_log>> {
         return detail::restore_planner{sets, head}.log_to_head();
+    });
+}
+
+// What the sets hold of a slice of that log; there may be holes. Errors: out_of_memory.
+[[nodiscard]] inline result<std::vector<planned_log>> log_held_of(
+    std::span<planned_set const> sets, std::size_t head, planned_log const& slice
+) noexcept {
+    return guarded([&]() -> result<std::vector<planned_log>> {
+        return detail::restore_planner{sets, head}.held_of(slice);
     });
 }
 

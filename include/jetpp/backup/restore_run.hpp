@@ -195,8 +195,9 @@ private:
             return *live->lost();
         }
         trouble_.labelled = search.labelled();
-        trouble_.set = search.culprit();
+        if (!limit) trouble_.set = search.culprit();
         trouble_.bad = bad_;
+        for (auto const& one : search.all_passed_over()) pass_over(one.set, one.why);
         return limit;
     }
     [[nodiscard]] result<void> plan() {
@@ -228,6 +229,14 @@ private:
         return error{.code = errc::pool_conflict, .file = file_kind::manifest};
     }
 
+    // Once, whether the search or the restore met it.
+    void pass_over(std::size_t set, error const& why) {
+        auto const& where = (*pool_)[set].where;
+        for (auto const& known : passed_over_)
+            if (known.where == where) return;
+        passed_over_.push_back({where, why});
+    }
+
     // Runs `work`. If a set is to blame and the moment can be had without it, again.
     template <class Work>
     [[nodiscard]] result<restore_report> with_what_is_sound(Work&& work) noexcept {
@@ -241,16 +250,12 @@ private:
                 auto const culprit = *trouble_.set;
                 if (is_proof_ && culprit == head_) return done;
                 auto const first = trouble_;
-                // A set of some databases lacks pages of the others, and its log is that of all.
-                if (done.error().code == errc::database_not_in_sets)
-                    (*pool_)[culprit].pages_wanted = false;
-                else
-                    pool_->give_up(culprit, done.error(), bad_);
+                pool_->give_up(culprit, done.error(), bad_);
                 if (!plan()) {
                     trouble_ = first; // what was damaged is what there is to tell
                     return done;
                 }
-                passed_over_.push_back({(*pool_)[culprit].where, done.error()});
+                pass_over(culprit, done.error());
             }
         });
     }

@@ -187,6 +187,11 @@ public:
     // asked for the frame that it is about.
     void give_up(std::size_t i, error const& why, std::vector<bad_frames> const& bad) {
         auto& one = members_[i];
+        // A set of some databases lacks pages of the others, and its log is that of all.
+        if (why.code == errc::database_not_in_sets) {
+            one.pages_wanted = false;
+            return;
+        }
         one.problem = why;
         auto const& parts = one.read->manifest.parts;
         if (why.file != file_kind::backup_part || why.page.value >= parts.size()) return;

@@ -15,6 +15,7 @@
 #include <jetpp/env/runtime.hpp>
 #include <jetpp/log/log_record.hpp>
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -35,6 +36,11 @@ struct time_search {
         if (auto const* mark = record.template as<record::time_mark>()) wall = mark->wall;
         limit = record.at;
         return wall > time;
+    }
+    // Does it say when it was logged?
+    [[nodiscard]] static bool tells(log_record const& record) noexcept {
+        return record.template as<record::commit>() != nullptr ||
+               record.template as<record::time_mark>() != nullptr;
     }
 };
 
@@ -81,6 +87,11 @@ public:
         if (found.empty()) return refused(errc::not_found);
         if (found.size() > 1) return refused(errc::ambiguous_label, found.front());
         return found.front() + 1;
+    }
+    // Was the LSN told with it, and is it there? Then nothing unseen can change the answer.
+    [[nodiscard]] bool is_picked() const noexcept {
+        return literal_.empty() && label_.at &&
+               std::find(labelled_.begin(), labelled_.end(), *label_.at) != labelled_.end();
     }
     // Where it stands.
     [[nodiscard]] std::vector<lsn> const& labelled() const noexcept {
