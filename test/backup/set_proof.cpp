@@ -156,6 +156,40 @@ TEST_CASE("a proof that was harmed is found, and proves nothing", "[backup][proo
     CHECK_FALSE(proved_at(found, backup_manifest{}, {}));
 }
 
+TEST_CASE(
+    "where no proof can be kept or read verify tells of the sets all the same", "[backup][proof]"
+) {
+    auto b = bed{};
+    b.work(200, 1);
+    auto const full = good(run_backup_to(b.db, "/repo"));
+    auto const log = good(run_backup_to(b.db, "/repo", {.kind = backup_kind::incremental}));
+    {
+        auto root = good(b.env.storage.open_dir("/repo", directory_how::must_exist));
+        (void)good(root.open(proofs_directory_name, {.mode = open_mode::create_new}));
+        auto set =
+            good(b.env.storage.open_dir("/repo/sets/" + log.name, directory_how::must_exist));
+        good(set.remove(manifest_file_name));
+        auto file = good(set.open(manifest_file_name, {.mode = open_mode::create_new}));
+        good(write_full(file, std::vector<std::byte>(100, std::byte{'x'}), 0));
+    }
+    for (auto const keeps : {false, true}) {
+        CAPTURE(keeps);
+        auto const report = good(verify(b.env, keeps));
+        CHECK(report.sets == 2);
+        CHECK(report.replayed == 1);
+        CHECK(report.proofs == 0);
+        auto of_proofs = 0;
+        auto of_sets = 0;
+        for (auto const& one : report.findings) {
+            if (one.set == log.name) ++of_sets;
+            if (one.set.empty() && one.file.starts_with("proof")) ++of_proofs;
+        }
+        CHECK(of_sets == 1);
+        CHECK(of_proofs == (keeps ? 2 : 1));
+    }
+    CHECK(full.databases == 1);
+}
+
 TEST_CASE("a crash while a proof is kept leaves it whole or not there", "[backup][proof][crash]") {
     auto tape = choice_tape{5};
     auto world = simulated_world{tape};

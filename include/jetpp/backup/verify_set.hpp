@@ -321,9 +321,18 @@ struct proof_keeper {
     [[nodiscard]] result<void> operator()(set_proof proof) const {
         if (!options.keeps_proofs) return ok();
         proof.time = {env_wall().ns / 1'000'000'000 * 1'000'000'000};
-        BOOST_OUTCOME_TRY(add_proof(env, *in, proof));
-        ++report.proofs;
+        // What was found of the sets is worth more than that it can be kept.
+        if (auto added = add_proof(env, *in, proof); added)
+            ++report.proofs;
+        else if (added.error().code == errc::out_of_memory)
+            return added;
+        else
+            report.findings.push_back({"", proof_path(proof), added.error()});
         return ok();
+    }
+    [[nodiscard]] static std::string proof_path(set_proof const& proof) {
+        return std::string{proofs_directory_name.view()} + "/" +
+               std::string{proof_file_name(proof).view()};
     }
     [[nodiscard]] wall_time env_wall() const {
         auto clock = env;
@@ -350,14 +359,19 @@ template <any_environment Env, class Prover = no_prover>
         auto opened_again = repository<Env>::open(env, path);
         if (!opened_again) return opened_again.error();
         auto& sets = opened_again.assume_value();
-        BOOST_OUTCOME_TRY(auto const known, list_proofs(sets));
-        for (auto const& one : known)
-            if (one.problem)
-                report.findings.push_back(
-                    {"",
-                     std::string{proofs_directory_name.view()} + "/" + std::string{one.name.view()},
-                     *one.problem}
-                );
+        auto const proofs = std::string{proofs_directory_name.view()};
+        auto const known = list_proofs(sets);
+        if (known) {
+            for (auto const& one : known.assume_value())
+                if (one.problem)
+                    report.findings.push_back(
+                        {"", proofs + "/" + std::string{one.name.view()}, *one.problem}
+                    );
+        } else if (known.error().code == errc::out_of_memory) {
+            return known.error();
+        } else { // whoever put a file in its place hides no damage of sets
+            report.findings.push_back({"", proofs, known.error()});
+        }
         auto const keep = detail::proof_keeper<Env>{env, &sets, options, report};
         for (std::size_t i = 0; i < pool.size(); ++i) {
             BOOST_OUTCOME_TRY(verify_member(pool, i, prover, report, options, keep));
