@@ -232,6 +232,10 @@ void restore(restore_request const& request) {
         std::fprintf(
             stderr, "%s: what was there is in it now\n", below(directory, r.moved_aside).c_str()
         );
+    if (r.recovery.pins_lost)
+        std::fprintf(
+            stderr, "%s: the checkpoint file was lost, and named pins with it\n", directory.c_str()
+        );
     auto named = chosen.assume_value();
     for (auto i = pool.size(); i-- > 0;)
         if (pool[i].read && pool.manifest(i).set == r.set) named = i;

@@ -164,6 +164,51 @@ TEST_CASE("rolling forward takes what is missing, by force what is there", "[bac
     expect_rows(b.env, "/db", b.expected, existing());
 }
 
+TEST_CASE("pins that were lost with the checkpoint file are told of", "[backup][live]") {
+    auto b = bed{};
+    b.work(300, 1);
+    (void)good(run_backup_to(b.db, "/repo"));
+    b.work(300, 2);
+    auto const pin = good(pin_id::of_reader("a reader"));
+    (void)good(b.db.create_pin(pin, {.byte_cap = std::uint64_t{1} << 30}));
+    good(std::move(b.db).close());
+    lose(b.env, file_name{"main"});
+    auto again = b.env;
+    CHECK_FALSE(good(roll_forward<traits>(again, "/repo", "/db")).recovery.pins_lost);
+    lose(b.env, file_name{"main"});
+    lose(b.env, file_name{"jet.ckp"});
+    CHECK(good(roll_forward<traits>(again, "/repo", "/db")).recovery.pins_lost);
+    auto db = good(mem_engine::open("/db", existing(), b.env));
+    CHECK_FALSE(db.find_pin(pin));
+    CHECK(rows_of(db, "main", "rows") == b.expected);
+    good(std::move(db).close());
+    // Another history never had them.
+    CHECK_FALSE(good(run_restore<traits>(b.env, "/repo", "/new")).recovery.pins_lost);
+}
+
+// The newest set of one database has no pages of the other, and log that leads on.
+TEST_CASE("a set of some databases does not stand in the way of the others", "[backup][live]") {
+    auto b = bed{};
+    good(b.db.attach("other"));
+    auto const others = good(b.db.open_tree("other", "rows"));
+    (void)good(b.db.put(others, "first", "1", durability::memory));
+    b.work(3000, 1);
+    good(b.store().checkpoint(checkpoint_how::flush_all));
+    (void)good(run_backup_to(b.db, "/repo"));
+    (void)good(b.db.put(others, "second", "1", durability::memory));
+    b.work(300, 2);
+    (void)good(run_backup_to(b.db, "/repo", {.databases = {"main"}, .truncate = true}));
+    b.work(300, 3);
+    good(std::move(b.db).close());
+    lose(b.env, file_name{"other"});
+    auto const done = good(roll_forward<traits>(b.env, "/repo", "/db"));
+    CHECK(done.passed_over.size() == 1);
+    auto db = good(mem_engine::open("/db", existing(), b.env));
+    CHECK(rows_of(db, "other", "rows").size() == 2);
+    CHECK(rows_of(db, "main", "rows") == b.expected);
+    good(std::move(db).close());
+}
+
 TEST_CASE("a log that does not lead to the live one is refused by name", "[backup][live]") {
     auto b = bed{};
     b.work(300, 1);

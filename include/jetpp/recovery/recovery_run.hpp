@@ -157,7 +157,7 @@ private:
             .losers = static_cast<std::uint32_t>(analysis_.losers().size()),
             .former_incarnation = in_->incarnation_ - 1,
             .aborted = analysis_.backups(),
-            .pins_lost = !has_slot_ && !in_->options_.restoring,
+            .pins_lost = !has_slot_ && !(in_->options_.restoring && in_->options_.forks),
         };
         return ok();
     }
