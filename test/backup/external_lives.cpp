@@ -229,6 +229,50 @@ TEST_CASE("a session ended while it is read ends behind the read", "[backup][ext
     CHECK(met > 5);
 }
 
+// A read that fails tears its session down, and waits for the other readers as an end does: whoever
+// comes second finds another session, and lets it be.
+TEST_CASE("a read that failed does not end the session that came after", "[backup][external]") {
+    auto failed = 0;
+    for (std::uint64_t seed = 1; seed <= rounds(40); ++seed) {
+        CAPTURE(seed);
+        auto tape = choice_tape{seed};
+        auto world = simulated_world{tape};
+        world.run([&] {
+            auto b = bed<task_policies>{world.environment()};
+            b.work(1500, static_cast<unsigned>(seed));
+            auto session = task_session{b.db};
+            good(session.begin());
+            auto const logs = good(session.list_logs());
+            REQUIRE(logs.size() > 1);
+            {
+                auto where = good(b.env.storage.open_dir("/db", directory_how::must_exist));
+                auto file = good(
+                    where.open(good(file_name::make(logs[0].name)), {.mode = open_mode::read_write})
+                );
+                auto noise = good(aligned_buffer::create(4096));
+                noise.all()[7] = std::byte{0xA5};
+                good(write_full(file, noise.all(), 8192));
+            }
+            auto bad = reader{&session, good(session.open(logs[0].name))};
+            auto sound = reader{&session, good(session.open(logs[1].name))};
+            auto first = good(simulated_runtime{}.spawn("bad", &reader::run, &bad));
+            auto second = good(simulated_runtime{}.spawn("sound", &reader::run, &sound));
+            auto const wait = tape.pick(30);
+            for (std::uint32_t turn = 0; turn < wait; ++turn) simulated_runtime{}.relax(turn);
+            (void)session.end(external_end::abort);
+            for (std::uint32_t turn = 0; code_of(session.begin()) == errc::busy; ++turn)
+                simulated_runtime{}.relax(turn);
+            first.join();
+            second.join();
+            failed += bad.last == errc::log_damaged ? 1 : 0;
+            CHECK(session.now().phase == external_phase::databases);
+            CHECK(b.store().is_pinned());
+            (void)good(session.end(external_end::abort));
+        });
+    }
+    CHECK(failed > 3);
+}
+
 TEST_CASE(
     "an engine destroyed over a session leaves it without an instance", "[backup][external]"
 ) {

@@ -187,7 +187,8 @@ private:
         locked& held, std::shared_ptr<file_type> const& file, error const& why
     ) noexcept;
     void drop_handles() noexcept;
-    void wait_for_readers(locked& held) noexcept;
+    // Returns: whether the session is still the one that it was.
+    [[nodiscard]] bool wait_for_readers(locked& held) noexcept;
     void leave() noexcept;
     void tear_down(locked& held, error const& why) noexcept;
     [[nodiscard]] bool end_by_instance(bool instance_goes) noexcept;
@@ -235,7 +236,8 @@ private:
     std::map<std::uint64_t, slot> handles_;
     std::uint64_t last_handle_ = 0;
     std::size_t readers_ = 0;
-    bool ending_ = false; // somebody waits for the readers to leave
+    std::size_t ending_ = 0;     // threads that wait for the readers to leave
+    std::uint64_t sessions_ = 0; // that were left: a call belongs to the one it began in
     std::array<untold, 8> pending_{};
     std::size_t pending_count_ = 0;
     std::size_t telling_ = 0; // threads that call the sink, or have promised to

@@ -361,8 +361,8 @@ result<external_report> external_backup<Traits>::end(
     auto call = visit{*this};
     auto& held = call.held;
     BOOST_OUTCOME_TRY(enter(held, asked));
-    wait_for_readers(held);
-    if (!state_.is_active()) return error{.code = errc::backup_stopped}; // the instance closed
+    // The instance closed, or another end came first.
+    if (!wait_for_readers(held)) return error{.code = errc::backup_stopped};
     drop_handles();
     auto report = external_report{};
     auto const described = guarded([&]() -> result<void> {

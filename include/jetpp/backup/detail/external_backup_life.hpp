@@ -15,7 +15,7 @@ template <class Traits>
 result<void> external_backup<Traits>::enter(locked& held, external_call call) noexcept {
     if (in_ == nullptr) return error{.code = errc::invalid_argument};
     BOOST_OUTCOME_TRY(in_->pass_gate(call == external_call::begin));
-    if (ending_) return error{.code = errc::busy};
+    if (ending_ != 0) return error{.code = errc::busy};
     auto const now = in_->environment().runtime.now();
     expire_if_idle(now);
     last_call_ = now;
@@ -82,7 +82,7 @@ template <class Traits>
 bool external_backup<Traits>::look(mono_time now) noexcept {
     if (!lock_.try_lock()) return false; // a call is inside
     auto const held = holding{lock_, adopt_held{}};
-    if (in_ != nullptr && !ending_) expire_if_idle(now);
+    if (in_ != nullptr && ending_ == 0) expire_if_idle(now);
     return promise_to_tell();
 }
 
@@ -135,16 +135,20 @@ void external_backup<Traits>::abandon(error const& why) noexcept {
     this->release_log(*in_);
 }
 
+// Several may wait, and the first that wakes ends it. By the time the others do, it may have begun
+// anew, and that session is none of theirs.
 template <class Traits>
-void external_backup<Traits>::wait_for_readers(locked& held) noexcept {
-    ending_ = true;
+bool external_backup<Traits>::wait_for_readers(locked& held) noexcept {
+    auto const mine = sessions_;
+    ++ending_;
     while (readers_ != 0) {
         auto const ticket = idle_.ticket();
         held.unlock();
         idle_.wait(ticket);
         held.lock();
     }
-    ending_ = false;
+    --ending_;
+    return state_.is_active() && sessions_ == mine;
 }
 
 // ---- end
@@ -157,8 +161,8 @@ void external_backup<Traits>::drop_handles() noexcept {
 // Under lock_. Nothing is stamped; the log may go.
 template <class Traits>
 void external_backup<Traits>::tear_down(locked& held, error const& why) noexcept {
-    wait_for_readers(held); // they use files that the pin keeps attached
-    if (!state_.is_active()) return;
+    // They use files that the pin keeps attached.
+    if (!wait_for_readers(held)) return;
     abandon(why);
     leave();
 }
@@ -168,6 +172,7 @@ void external_backup<Traits>::leave() noexcept {
     this->release_log(*in_);
     handles_.clear();
     state_.ended();
+    ++sessions_;
     stop_asked_.store(false, std::memory_order_release);
     bounds_ = {};
     frozen_ = {};
