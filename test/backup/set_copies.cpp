@@ -1,6 +1,9 @@
 // test/backup/set_copies.cpp - the same set in two places, damaged in both: what one lacks the other has.
 #include <jetpp/backup.hpp>
+#include <jetpp/backup/key_ring.hpp>
+#include <jetpp/backup/part_writer.hpp>
 #include <jetpp/backup/set_copies.hpp>
+#include <jetpp/backup/sodium.hpp>
 #include <jetpp/restore.hpp>
 
 #include <algorithm>
@@ -281,6 +284,41 @@ TEST_CASE("the search for a moment and a roll-forward read copies, too", "[backu
         return one.first == 2;
     }));
     expect_rows(b.env, "/db", b.expected, existing);
+}
+
+// The salt that the key of a part is derived with stands in a frame that is not sealed.
+buffer with_another_salt(buffer const& frame) {
+    auto const head = good(frame_header::decode(frame));
+    auto about = stream_about{};
+    REQUIRE(about.decode(decode_wrapped_unit(const_bytes{frame}.subspan(frame_header_bytes))));
+    about.salt[3] ^= std::byte{1};
+    auto writer = good(part_writer::create());
+    auto out = memory_output{};
+    good(writer.begin(out, {head.set, head.part, head.file}, about));
+    return {out.content.begin(), out.content.begin() + static_cast<std::ptrdiff_t>(frame.size())};
+}
+
+TEST_CASE("a salt forged in one copy makes no other useless", "[backup][copies][encryption]") {
+    auto keys = key_ring{sodium_keys};
+    good(keys.add_passphrase("for tests", {.memory_bytes = 8192, .passes = 1}));
+    keys.know(xchacha20_poly1305);
+    auto b = mirrored_bed{{.encryption = {&xchacha20_poly1305, &keys}}};
+    auto how = restore_options{};
+    how.access.keys = &keys;
+    for (auto const which : {'a', 'b'})
+        for (auto const content : {part_content::database, part_content::log}) {
+            CAPTURE(which);
+            auto one = b.part(which, b.full, content);
+            auto frames = one.frames();
+            frames[0] = with_another_salt(frames[0]);
+            one.become(join(frames));
+            auto const done = good(b.restore({"/a", "/b"}, how));
+            for (auto const& bad : done.replaced)
+                CHECK(bad.where.starts_with(std::string{"/"} + which));
+            CHECK(done.passed_over.size() == (which == 'a' ? 1 : 0));
+            b.expect_all();
+            one.mend();
+        }
 }
 
 TEST_CASE("a damaged set beside the way hides no moment but its own", "[backup][copies][pitr]") {

@@ -251,6 +251,12 @@ private:
                 if (is_proof_ && culprit == head_) return done;
                 auto const first = trouble_;
                 pool_->give_up(culprit, done.error(), bad_);
+                // Of other copies that says nothing: they are asked again, without this one's salt.
+                if (done.error().code == errc::authentication_failed)
+                    std::erase_if(bad_, [&](bad_frames const& one) {
+                        return one.why.code == errc::authentication_failed &&
+                               one.where != (*pool_)[culprit].where;
+                    });
                 if (!plan()) {
                     trouble_ = first; // what was damaged is what there is to tell
                     return done;

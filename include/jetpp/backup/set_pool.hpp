@@ -193,6 +193,9 @@ public:
             return;
         }
         one.problem = why;
+        // One that cannot be opened says nothing of the others: whoever rewrote the salt before it,
+        // which is not sealed, made the same frame fail wherever it was read.
+        if (why.code == errc::authentication_failed) return;
         auto const& parts = one.read->manifest.parts;
         if (why.file != file_kind::backup_part || why.page.value >= parts.size()) return;
         for (auto& other : members_) {
