@@ -18,6 +18,18 @@
 
 namespace {
 
+// CLI11's own says the whole range of a double.
+[[nodiscard]] CLI::Validator positive() {
+    return CLI::Validator{
+        [](std::string& text) {
+            auto const is_number = text.find_first_not_of("0123456789") == std::string::npos;
+            auto const is_some = text.find_first_not_of('0') != std::string::npos;
+            return is_number && is_some ? std::string{} : text + " is no whole number above 0";
+        },
+        "NUMBER"
+    };
+}
+
 using namespace jetpp_tool;
 
 // One subcommand: its options fill `request`, its turn runs `work`.
@@ -80,7 +92,7 @@ void add_load(CLI::App& app, load_request& request) {
         ->capture_default_str();
     add_tree(command, request.into);
     command.add_option("--batch", request.batch, "lines a commit")
-        ->check(CLI::PositiveNumber)
+        ->check(positive())
         ->capture_default_str();
     add_choice(
         command,
@@ -294,7 +306,7 @@ void add_backup(CLI::App& app, set_request& request) {
         ->type_name("PATH");
     add_writing(command, request);
     command.add_option("--rate", request.bytes_per_second, "bytes a second that are read at most")
-        ->check(CLI::PositiveNumber);
+        ->check(positive());
     command.add_flag(
         "--truncate", request.truncate, "afterwards, give up log that nothing needs any more"
     );
@@ -319,7 +331,7 @@ void add_backup(CLI::App& app, set_request& request) {
             request.log_cap,
             "bytes of log that the backup may keep before it is given up"
         )
-        ->check(CLI::PositiveNumber);
+        ->check(positive());
     auto& drill = *command.add_flag(
         "--drill", request.drill, "restore the set before it is published, and throw that away"
     );
@@ -376,7 +388,7 @@ void add_prune(CLI::App& app, prune_request& request) {
             "need"
         )
         ->required()
-        ->check(CLI::PositiveNumber);
+        ->check(positive());
     command.add_flag(
         "--orphans", request.orphans, "backups that were never finished go too, resumable or not"
     );
@@ -420,7 +432,7 @@ int run(int argc, char** argv) {
         app,
         "list",
         "print the sets of a repository, one a line: id, kind, base, "
-        "begin LSN, end LSN, time, bytes, last proof",
+        "begin LSN, end LSN, time, bytes; in JSON also name, codec, cipher and the last proof",
         to_list,
         list_repository
     );
@@ -458,7 +470,7 @@ int run(int argc, char** argv) {
         app.parse(argc, argv);
     } catch (CLI::ParseError const& e) {
         if (e.get_exit_code() == 0) return app.exit(e); // help
-        std::fprintf(stderr, "jetpp: %s\n", e.what());
+        std::fprintf(stderr, "jetpp: %s; see jetpp --help\n", e.what());
         return static_cast<int>(exit_status::wrong_usage);
     }
     return static_cast<int>(exit_status::success);

@@ -60,7 +60,11 @@ void prune(prune_request const& request) {
     auto sets = value_of(repository::open({}, request.repository), request.repository);
     auto const report = value_of(
         jetpp::prune_sets(
-            sets, {.keep = request.keep, .orphans = request.orphans, .dry_run = request.dry_run}
+            sets,
+            {.keep = request.keep,
+             .orphans = request.orphans,
+             .dry_run = request.dry_run,
+             .despite_damage = request.despite_damage}
         ),
         request.repository
     );

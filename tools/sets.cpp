@@ -210,7 +210,8 @@ constexpr auto standard_input = "standard input";
 ) {
     if (!report.partial) return "";
     if (path == standard_input) return "; partial: not restored, which needs --scratch DIR";
-    return "; partial: the base of some set is not here";
+    return report.sealed_sets != 0 ? "; partial: some sets were not opened"
+                                   : "; partial: the base of some set is not here";
 }
 
 // Prints what was found, and throws it if it was anything.
@@ -250,7 +251,8 @@ void tell(std::string const& path, jetpp::verify_report const& report) {
         );
     if (report.sealed_sets != 0)
         std::printf(
-            "%llu of them encrypted, and no key was given: frames only\n",
+            "%llu of them encrypted, frames only: more takes a key, and of a stream --scratch "
+            "DIR\n",
             number(report.sealed_sets)
         );
     if (std::fflush(stdout) != 0) fail("standard output", "cannot be written");

@@ -83,7 +83,9 @@ private:
 
 // The directory that holds `path`, for what shall be renamed into its neighbourhood or is as large.
 [[nodiscard]] inline std::string beside(std::string const& path) {
-    auto const parent = std::filesystem::absolute(path).lexically_normal().parent_path();
+    auto whole = std::filesystem::absolute(path).lexically_normal();
+    if (!whole.has_filename()) whole = whole.parent_path(); // "dir/" is dir
+    auto const parent = whole.parent_path();
     return parent.empty() ? std::string{"."} : parent.string();
 }
 
