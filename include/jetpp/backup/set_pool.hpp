@@ -17,6 +17,7 @@
 #include <jetpp/backup/set_access.hpp>
 #include <jetpp/backup/set_catalogue.hpp>
 #include <jetpp/backup/set_copies.hpp>
+#include <jetpp/core/insertion_sort.hpp>
 #include <jetpp/core/result.hpp>
 
 #include <algorithm>
@@ -85,8 +86,8 @@ public:
                     add_live(env, std::string{path.view()}, std::move(opened).assume_value())
                 );
             }
-            std::stable_partition(members_.begin(), members_.end(), [](member const& one) {
-                return !one.live;
+            insertion_sort(std::span{members_}, [](member const& a, member const& b) {
+                return !a.live && b.live;
             });
             relate_live();
             return ok();
