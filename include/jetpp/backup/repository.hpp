@@ -281,6 +281,8 @@ public:
     [[nodiscard]] result<backup_receipt> finish(const_bytes manifest) noexcept {
         BOOST_OUTCOME_TRY(set_->sync()); // the names of the parts
         BOOST_OUTCOME_TRY(publish_file(env_, *set_, manifest_file_name, manifest));
+        set_.reset(); // it is published: nothing that comes to an end here takes it away
+        made_.clear();
         held_.reset();
         return receipt();
     }
