@@ -118,12 +118,29 @@ void print_json(
 ) {
     auto said = jetpp_tool::text_of(why);
     if (why.code == jetpp::errc::ambiguous_source) said += lineages_of(pool);
-    if (why.code == jetpp::errc::ambiguous_label)
+    if (why.code == jetpp::errc::ambiguous_label) {
+        if (trouble.labelled.size() == 1)
+            said = "ambiguous_label: one restore point bears it, but not all of the log is here, "
+                   "and another may bear it as well";
         for (auto const at : trouble.labelled)
             said += (at == trouble.labelled.front() ? "; --to-point " : ", ") + request.to_point +
                     "@" + std::to_string(at.value);
+    }
+    auto const is_sought = !request.to_point.empty() || !request.to_time.empty();
+    if (why.code == jetpp::errc::log_gap && is_sought)
+        said += "; what is asked for may stand in it";
+    if (why.code == jetpp::errc::not_found && !request.to_point.empty() &&
+        why.file == jetpp::file_kind::log_segment)
+        said = "no restore point bears the label " + request.to_point;
     if (trouble.timeline.value != 0)
         said += "; timeline " + jetpp_tool::hex_of(trouble.timeline.value);
+    // What is missing may be in one of those.
+    if (why.code == jetpp::errc::log_gap || why.code == jetpp::errc::base_not_here ||
+        why.code == jetpp::errc::target_not_reached || why.code == jetpp::errc::not_found)
+        for (std::size_t i = 0; i < pool.size(); ++i)
+            if (!pool[i].read && pool[i].problem)
+                said +=
+                    "; " + pool[i].where + " is left out: " + jetpp_tool::text_of(*pool[i].problem);
     auto const of_target =
         why.file == jetpp::file_kind::directory || why.file == jetpp::file_kind::lock;
     if (of_target) fail(request.places.back(), said);

@@ -75,6 +75,23 @@ struct told_bed : bed<sim_policies> {
         else
             rows_now[key] = value;
     }
+    // When each of them was, as the log says.
+    [[nodiscard]] std::vector<wall_time> times_below(lsn end) {
+        auto walls = std::vector<wall_time>{};
+        auto where = good(env.storage.open_dir("/db", directory_how::must_exist));
+        auto log = good(replay<env_type>::open(
+            env, where, {.from = moments[0].at, .up_to = end - 4096, .page_size = 4096}
+        ));
+        for (auto const& r : log) {
+            if (!r) break;
+            auto const* const commit = r.value().as<record::commit>();
+            if (commit != nullptr && walls.size() < moments.size() &&
+                r.value().at == moments[walls.size()].at)
+                walls.push_back(commit->wall);
+        }
+        REQUIRE(walls.size() == moments.size());
+        return walls;
+    }
     // After the first n.
     [[nodiscard]] model rows_after(std::size_t n) const {
         auto made = before;
@@ -162,24 +179,7 @@ TEST_CASE(
                 (void)good(run_backup_to(b.db, "/repo", {.kind = backup_kind::incremental}));
         }
         auto const last = good(run_backup_to(b.db, "/repo", {.kind = backup_kind::incremental}));
-        // What the log says of their times.
-        auto walls = std::vector<wall_time>{};
-        {
-            auto where = good(b.env.storage.open_dir("/db", directory_how::must_exist));
-            auto log = good(replay<env_type>::open(
-                b.env,
-                where,
-                {.from = b.moments[0].at, .up_to = last.end_lsn - 4096, .page_size = 4096}
-            ));
-            for (auto const& r : log) {
-                if (!r) break;
-                auto const* const commit = r.value().as<record::commit>();
-                if (commit != nullptr && walls.size() < b.moments.size() &&
-                    r.value().at == b.moments[walls.size()].at)
-                    walls.push_back(commit->wall);
-            }
-        }
-        REQUIRE(walls.size() == b.moments.size());
+        auto const walls = b.times_below(last.end_lsn);
         auto const restores = rounds(12);
         for (std::uint64_t i = 0; i < restores; ++i) {
             auto const k = static_cast<std::size_t>(i * (walls.size() - 20) / restores);
@@ -236,6 +236,76 @@ TEST_CASE("a restore point is found by its label, or by label and LSN", "[backup
         CHECK(restored_rows(b.env, how) == b.rows_after(b.moments.size()));
         how.to_point = "never";
         CHECK(code_of(run_restore<traits>(b.env, {"/repo"}, "/at", how)) == errc::not_found);
+    });
+}
+
+// A copy needs no log of the chain before it and brings none: what was logged between the two is in
+// no set.
+TEST_CASE("moments below a hole in the log are found, those in it refused", "[backup][pitr]") {
+    on_simulated_machine([](env_type env) {
+        auto b = told_bed{env};
+        b.begin_telling();
+        (void)good(run_backup_to(b.db, "/repo"));
+        auto random = std::mt19937{10};
+        auto const some = [&](int n) {
+            for (auto i = 0; i < n; ++i) b.one(random);
+        };
+        some(60);
+        auto const early = good(b.db.mark_restore_point("early"));
+        auto const early_count = b.moments.size();
+        some(60);
+        auto const chain = good(run_backup_to(b.db, "/repo", {.kind = backup_kind::incremental}));
+        auto const chain_count = b.moments.size();
+        some(600);
+        (void)good(b.db.mark_restore_point("lost"));
+        some(600);
+        good(b.db.checkpoint());
+        some(20);
+        auto const late = good(b.db.mark_restore_point("late"));
+        some(20);
+        auto const copy = good(run_backup_to(b.db, "/repo", {.kind = backup_kind::copy}));
+        REQUIRE(chain.end_lsn < copy.begin_lsn);
+
+        auto const walls = b.times_below(copy.end_lsn);
+        auto const by_time = [&](std::size_t k) {
+            auto how = restore_options{};
+            how.to_time = walls[k];
+            return how;
+        };
+        auto const by_label = [](std::string const& label) {
+            auto how = restore_options{};
+            how.to_point = label;
+            return how;
+        };
+        auto const refused = [&](restore_options const& how) {
+            auto const done = run_restore<traits>(b.env, {"/repo"}, "/at", how);
+            REQUIRE_FALSE(done);
+            return done.error();
+        };
+        auto const bears = [&](std::size_t k) {
+            return static_cast<std::size_t>(
+                std::upper_bound(walls.begin(), walls.end(), walls[k]) - walls.begin()
+            );
+        };
+        REQUIRE(bears(30) < chain_count);
+        CHECK(restored_rows(b.env, by_time(30)) == b.rows_after(bears(30)));
+        auto const segment = small_engine.segment_bytes;
+        auto const in_hole = refused(by_time(chain_count + 300));
+        CHECK(in_hole.code == errc::log_gap);
+        CHECK(in_hole.at == first_lsn(generation_of(chain.end_lsn, segment), segment));
+        // All that the chain holds is earlier, and what follows is not here.
+        CHECK(refused(by_time(chain_count - 1)).code == errc::log_gap);
+        auto beyond = by_time(0);
+        beyond.to_time = wall_time{walls.back().ns + 3'600'000'000'000};
+        CHECK(refused(beyond).code == errc::target_not_reached);
+
+        // One is as good as several: who knows what stands in the hole.
+        CHECK(refused(by_label("early")).code == errc::ambiguous_label);
+        auto const told = by_label("early@" + std::to_string(early.value));
+        CHECK(restored_rows(b.env, told) == b.rows_after(early_count));
+        CHECK(refused(by_label("late")).at == late);
+        CHECK(refused(by_label("lost")).code == errc::log_gap);
+        CHECK(refused(by_label("lost")).at == in_hole.at);
     });
 }
 

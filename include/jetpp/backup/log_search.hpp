@@ -1,8 +1,9 @@
 // jetpp/backup/log_search.hpp - where in the log a time or a label stands.
 //
 // What they mean is target_search.hpp; this walks the log of the sets until it is known. A set whose
-// log cannot be read is passed over: other sets may hold the same segments, and what none of them
-// holds is of no matter if what was read tells all the same.
+// log cannot be read is passed over: other sets may hold the same segments. What none of them holds,
+// because it is damaged or because no set ever had it (between a chain and a later copy, say), is of
+// no matter if what was read tells all the same.
 // Threads  one owner.
 // Source   backup rule R31.
 #pragma once
@@ -77,8 +78,9 @@ public:
         : pool_{&pool}, head_{head}, on_read_{&on_read}, access_{access}, noted_{noted} {}
 
     // Returns: the LSN that nothing restored may reach.
-    // Errors: target_not_reached (at: the end of the log), those of log_walker (what could not be
-    // read may hold the moment).
+    // Errors: target_not_reached (at: the end of the log); log_gap (at: the first record of a segment
+    // that no set holds, and the moment may be there) and those of log_walker (what could not be read
+    // may hold the moment).
     [[nodiscard]] result<lsn> limit_of(wall_time time) {
         BOOST_OUTCOME_TRY(auto slices, log_of_lineage(pool_->planned(), head_));
         // Whole slices below a commit that is early enough need not be read. Manifests tell its
@@ -96,6 +98,7 @@ public:
             std::find_if(slices.begin(), slices.end(), [&](planned_log const& slice) {
                 return slice.to > known;
             });
+        note_gaps(slices);
         slices.erase(slices.begin(), first);
         auto search = time_search{time};
         BOOST_OUTCOME_TRY(auto const found, walk(std::move(slices), [&](log_record const& record) {
@@ -111,11 +114,12 @@ public:
     }
 
     // Errors: not_found (nothing bears the label), ambiguous_label (at: the first that does;
-    // labelled() has them all; if not all of the log could be read, one is as good as several),
-    // those of log_walker (what could not be read may bear the label).
+    // labelled() has them all; if not all of the log is here and could be read, one is as good as
+    // several), log_gap and those of log_walker (what is not here or could not be read may bear it).
     [[nodiscard]] result<lsn> limit_of(restore_label const& label) {
         auto search = label_search{label};
         BOOST_OUTCOME_TRY(auto slices, log_of_lineage(pool_->planned(), head_));
+        note_gaps(slices);
         BOOST_OUTCOME_TRY(walk(std::move(slices), [&](log_record const& record) {
             search.see(record);
             return false;
@@ -132,6 +136,8 @@ public:
     [[nodiscard]] std::vector<lsn> const& labelled() const noexcept { return labelled_; }
     // Of the set whose log could not be read.
     [[nodiscard]] std::optional<std::size_t> const& culprit() const noexcept { return culprit_; }
+    // Of a log_gap; 0: of no one.
+    [[nodiscard]] timeline_id gap_timeline() const noexcept { return gap_timeline_; }
 
     // Sets of the pool whose log could not be read.
     struct passed_over {
@@ -151,14 +157,39 @@ private:
         };
     }
 
-    // Log that no set gave up.
+    // Log that no set has, or none gave up.
     struct hole {
         lsn to{};
-        passed_over left_by{};
+        error why{};
+        std::optional<std::size_t> left_by{}; // that could not be read
+        timeline_id timeline{};               // of one that nobody has
     };
     [[nodiscard]] error refuse(hole const& which) noexcept {
-        culprit_ = which.left_by.set;
-        return which.left_by.why;
+        culprit_ = which.left_by;
+        gap_timeline_ = which.timeline;
+        return which.why;
+    }
+    // Between two slices that should join: below the second.
+    void note_gap(planned_log const& before, planned_log const& behind) {
+        auto const size = pool_->manifest(head_).segment_bytes;
+        holes_.push_back(
+            {.to = behind.from,
+             .why = detail::gap_at(before.to, size),
+             .left_by = {},
+             .timeline = before.timeline}
+        );
+    }
+    void note_gaps(std::vector<planned_log> const& slices) {
+        for (std::size_t i = 1; i < slices.size(); ++i)
+            if (!joins(slices[i - 1], slices[i])) note_gap(slices[i - 1], slices[i]);
+    }
+    // As far as ranges tell: a younger timeline may begin at any generation above the fork.
+    [[nodiscard]] bool joins(planned_log const& one, planned_log const& next) const {
+        if (one.timeline == next.timeline) return one.to == next.from;
+        auto const& head = pool_->manifest(head_);
+        auto const line = lineage::of(head);
+        auto const& left = line.stretches[*line.find(one.timeline)];
+        return one.to >= detail::segments_end(left.bound, head.segment_bytes);
     }
 
     // Returns: did f say yes? Then the walk ended there.
@@ -168,12 +199,22 @@ private:
         auto visitor = detail::searching_visitor{std::move(f), on_read_};
         auto sets = pool_->planned();
         auto todo = std::size_t{0};
+        auto apart = slices.size(); // the slice of which it was seen that it does not join
         while (todo < slices.size()) {
             auto const done = walk_some(slices, todo, visitor);
             if (visitor.is_found) return true;
             if (done) break;
             auto const why = done.error();
             auto const failed = slices[todo];
+            // Of a timeline's first segments none may be here: then the next one says so.
+            auto const begins_late = why.code == errc::log_gap && why.at == failed.from &&
+                                     todo != 0 && todo != apart &&
+                                     slices[todo - 1].timeline != failed.timeline;
+            if (begins_late) {
+                note_gap(slices[todo - 1], failed);
+                apart = todo;
+                continue;
+            }
             culprit_ = failed.set;
             // Of two histories neither is damaged.
             if (visitor.is_stopped || why.code == errc::cancelled ||
@@ -184,10 +225,10 @@ private:
             BOOST_OUTCOME_TRY(auto const others, log_held_of(sets, head_, failed));
             auto at = failed.from;
             for (auto const& one : others) {
-                if (one.from > at) holes_.push_back({one.from, {failed.set, why}});
+                if (one.from > at) holes_.push_back({one.from, why, failed.set});
                 at = one.to;
             }
-            if (at < failed.to) holes_.push_back({failed.to, {failed.set, why}});
+            if (at < failed.to) holes_.push_back({failed.to, why, failed.set});
             auto const place = slices.begin() + static_cast<std::ptrdiff_t>(todo);
             slices.insert(slices.erase(place), others.begin(), others.end());
         }
@@ -208,8 +249,7 @@ private:
         BOOST_OUTCOME_TRY(auto walker, walker_type::create(head.page_size, visitor, tally));
         for (; todo < slices.size(); ++todo) {
             auto const& slice = slices[todo];
-            if (todo != 0 && slices[todo - 1].timeline == slice.timeline &&
-                slices[todo - 1].to < slice.from) {
+            if (todo != 0 && !joins(slices[todo - 1], slice)) {
                 BOOST_OUTCOME_TRY(walker, walker_type::create(head.page_size, visitor, tally));
             }
             BOOST_OUTCOME_TRY(
@@ -228,6 +268,7 @@ private:
     std::vector<hole> holes_;
     std::vector<passed_over> passed_over_;
     std::optional<std::size_t> culprit_;
+    timeline_id gap_timeline_{};
 };
 
 } // namespace jetpp::inline v1

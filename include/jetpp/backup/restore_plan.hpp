@@ -102,38 +102,23 @@ public:
         return why;
     }
 
-    // All log of the lineage that leads without a hole to the end of the head, in order.
+    // All log of the lineage that any set holds up to the end of the head, in order; there may be
+    // holes.
     [[nodiscard]] std::vector<planned_log> log_to_head() const {
-        auto const& head = *sets_[head_].manifest;
-        auto start = head.end_lsn;
-        auto place = std::size_t{0};
-        for (;;) {
-            auto from = start_of_log(line_.stretches[place].timeline, start);
-            // An older timeline is gone to only where nothing more of the younger one is left.
-            if (from == start && place + 1 < line_.stretches.size()) {
-                auto const& older = line_.stretches[place + 1];
-                auto const end = segments_end(older.bound, size());
-                from = start_of_log(older.timeline, end);
-                if (from == end) break;
-                ++place;
-            } else if (from == start) {
-                break;
-            }
-            start = from;
+        auto const end = sets_[head_].manifest->end_lsn;
+        auto found = std::vector<planned_log>{};
+        for (auto place = line_.stretches.size(); place-- != 0;) {
+            auto const& stretch = line_.stretches[place];
+            auto const stop = segments_end(earlier(end, stretch.bound), size());
+            add_held({.timeline = stretch.timeline, .to = stop}, head_, found);
         }
-        auto trouble = plan_trouble{};
-        auto made = cover(line_.stretches[place].timeline, start, head.end_lsn, head_, trouble);
-        return made ? std::move(made).assume_value() : std::vector<planned_log>{};
+        return found;
     }
 
     // What of a slice is held at all, in order.
     [[nodiscard]] std::vector<planned_log> held_of(planned_log const& whole) const {
         auto found = std::vector<planned_log>{};
-        for (auto at = whole.from; at < whole.to;) {
-            auto const slice = best_at(whole.timeline, at, whole.to, sets_.size());
-            if (slice.to != no_lsn) found.push_back(slice);
-            at = slice.to != no_lsn ? slice.to : at + size();
-        }
+        add_held(whole, sets_.size(), found);
         return found;
     }
 
@@ -155,15 +140,25 @@ private:
                     if (range.timeline == timeline) end = later(end, range.to);
         return end;
     }
-    // Of the ranges that hold the segment before `end`, where the longest begins; or `end`.
-    [[nodiscard]] lsn start_of_log(timeline_id timeline, lsn end) const noexcept {
-        auto start = end;
+    // Where the first range begins that does so at or above `at`; 0: none.
+    [[nodiscard]] lsn next_log(timeline_id timeline, lsn at) const noexcept {
+        auto next = no_lsn;
         for (auto const& one : sets_)
             if (is_of_family(one))
                 for (auto const& range : one.manifest->log)
-                    if (range.timeline == timeline && range.from < start && end <= range.to)
-                        start = range.from;
-        return start;
+                    if (range.timeline == timeline && range.from >= at &&
+                        (!next || range.from < next))
+                        next = range.from;
+        return next;
+    }
+    void add_held(planned_log const& whole, std::size_t preferred, std::vector<planned_log>& found)
+        const {
+        for (auto at = whole.from; at < whole.to;) {
+            auto const slice = best_at(whole.timeline, at, whole.to, preferred);
+            if (slice.to != no_lsn) found.push_back(slice);
+            at = slice.to != no_lsn ? slice.to : next_log(whole.timeline, at + 1);
+            if (!at) break;
+        }
     }
 
     // Those whose pages this history may begin with, newest first; of two that end alike the one
@@ -238,13 +233,7 @@ private:
             if (limit <= stretch.bound || place == 0) return slices;
             // The first segment of the younger timeline bears any generation above the fork.
             --place;
-            auto next = no_lsn;
-            for (auto const& one : sets_)
-                if (is_of_family(one))
-                    for (auto const& range : one.manifest->log)
-                        if (range.timeline == line_.stretches[place].timeline && range.from >= at &&
-                            (!next || range.from < next))
-                            next = range.from;
+            auto const next = next_log(line_.stretches[place].timeline, at);
             if (!next) {
                 trouble.timeline = line_.stretches[place].timeline;
                 return gap_at(at, size());
@@ -287,8 +276,8 @@ private:
     });
 }
 
-// The log that can be searched for a time or a label: all that leads without a hole to the end of
-// the head. Errors: out_of_memory.
+// The log that can be searched for a time or a label: all of the lineage that the sets hold up to
+// the end of the head. There may be holes. Errors: out_of_memory.
 [[nodiscard]] inline result<std::vector<planned_log>> log_of_lineage(
     std::span<planned_set const> sets, std::size_t head
 ) noexcept {

@@ -195,7 +195,10 @@ private:
             return *live->lost();
         }
         trouble_.labelled = search.labelled();
-        if (!limit) trouble_.set = search.culprit();
+        if (!limit) {
+            trouble_.set = search.culprit();
+            trouble_.timeline = search.gap_timeline();
+        }
         trouble_.bad = bad_;
         for (auto const& one : search.all_passed_over()) pass_over(one.set, one.why);
         return limit;
