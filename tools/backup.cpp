@@ -94,6 +94,8 @@ namespace {
         return "; take a full backup: only a directory made with --logging archival keeps the log";
     case jetpp::errc::full_backup_required:
     case jetpp::errc::log_gap: return "; take a full backup";
+    case jetpp::errc::history_break:
+        return "; take a full backup: one that begins behind a checkpoint needs no older log";
     case jetpp::errc::base_not_here:
         return "; back up to where the base lies, or name its manifest with --base, or take a full "
                "backup here";

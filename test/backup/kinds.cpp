@@ -470,4 +470,58 @@ TEST_CASE(
     good(std::move(db).close());
 }
 
+// An older copy of a database may be put back and attached: the log before that does not lead to it.
+TEST_CASE("log over which no base can be rolled forward is no part of a chain", "[backup][kinds]") {
+    auto b = archival_bed{};
+    b.work(200, 1);
+    (void)make(b, backup_kind::full);
+    auto where = good(b.env.storage.open_dir("/db", directory_how::must_exist));
+    auto name = file_name{};
+    name.add("main");
+    good(b.db.detach("main"));
+    auto const older = good(read_file<env_type>(where, name, 64 << 20));
+    auto const older_rows = b.expected;
+    good(b.db.attach("main"));
+    b.rows = good(b.db.open_tree("main", "rows"));
+    b.work(200, 2);
+    // Left and came back as it was: that is a history.
+    (void)make(b, backup_kind::incremental);
+    b.work(50, 3);
+    good(b.db.detach("main"));
+    {
+        auto file = good(where.open(name, {.mode = open_mode::read_write}));
+        good(file.truncate(0));
+        good(write_full(file, older.all(), 0));
+        good(file.sync(sync_how::full));
+    }
+    auto const exchanged = b.store().log().tail();
+    good(b.db.attach("main"));
+    b.expected = older_rows;
+    b.rows = good(b.db.open_tree("main", "rows"));
+    b.work(200, 4);
+
+    for (auto const kind : {backup_kind::incremental, backup_kind::differential}) {
+        auto const refused = back_up(b, {.kind = kind});
+        REQUIRE_FALSE(refused);
+        CHECK(refused.error().code == errc::history_break);
+        CHECK(refused.error().database == header_of(b).id.value);
+        CHECK(refused.error().at >= exchanged);
+    }
+    // Pages of it all are a new beginning, once they need no log from before.
+    good(b.db.checkpoint());
+    auto const full = make(b, backup_kind::full);
+    auto const m = manifest_in(b.env, full.name).manifest;
+    REQUIRE(m.warnings.size() == 1);
+    CHECK(m.warnings[0].what == "history_break");
+    CHECK(m.warnings[0].file == "main");
+    CHECK(m.warnings[0].count >= exchanged.value);
+    b.work(100, 5);
+    (void)make(b, backup_kind::incremental);
+    expect_sound(b.env);
+    auto const expected = b.expected;
+    good(std::move(b.db).close());
+    (void)good(run_restore<kind_bed::traits>(b.env, "/repo", "/to", ""));
+    expect_rows<recorded_policies>(b.env, "/to", expected, in_mode(true));
+}
+
 } // namespace jetpp_test::kinds_cases

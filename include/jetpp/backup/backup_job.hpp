@@ -404,6 +404,12 @@ private:
                  std::to_string(b.lost_log_from.value) + "-" + std::to_string(b.lost_log_to.value),
                  b.lost_log_to - b.lost_log_from}
             );
+        if (auto const& broken = source_.broken_below()) {
+            auto file = std::string{};
+            for (auto const& one : source_.databases())
+                if (one.header.id.value == broken->database) file = one.name.view();
+            m.warnings.push_back({"history_break", file, broken->at.value});
+        }
         return m;
     }
 

@@ -32,6 +32,7 @@
 #include <jetpp/core/array_list.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/page/database_header.hpp>
+#include <jetpp/recovery/database_lives.hpp>
 #include <jetpp/recovery/instance.hpp>
 
 #include <algorithm>
@@ -118,7 +119,8 @@ public:
     }
 
     // Carries out one pages or log step. Errors: page_damaged (database, page, reason), log_damaged
-    // (LSN), log_gap, those of storage and of the log.
+    // (LSN), log_gap, history_break (database, LSN: the attach of another copy of it), those of
+    // storage and of the log.
     [[nodiscard]] result<void> read(backup_step const& step, backup_chunk& into) noexcept;
 
     // Seals the log of the copy. Errors: log_gap, those of storage and of the log.
@@ -145,6 +147,11 @@ public:
     }
     // The sets it stands on, the newest first.
     [[nodiscard]] std::vector<manifest_base> const& bases() const noexcept { return bases_; }
+    // Where another copy of a database was put back, in log that the set's own pages do not need: no
+    // older base can be rolled forward over it.
+    [[nodiscard]] std::optional<error> const& broken_below() const noexcept {
+        return broken_below_;
+    }
     // Does the set lack pages of the i-th database that its base has?
     [[nodiscard]] bool is_delta(std::size_t i) const noexcept { return !taken_[i].takes_all(); }
 
@@ -162,6 +169,7 @@ private:
     [[nodiscard]] result<void> read_pages(backup_step const& step, backup_chunk& into) noexcept;
     [[nodiscard]] result<bool> read_run(std::size_t file, chunk_run& run, bytes image) noexcept;
     [[nodiscard]] result<void> read_log(backup_step const& step, backup_chunk& into) noexcept;
+    [[nodiscard]] result<void> see(log_record const& record) noexcept;
 
     instance<Traits>* in_;
     uuid set_{};
@@ -171,6 +179,8 @@ private:
     std::array<page_selection, databases_max> taken_{}; // of each database
     array_list<chained_segment> chain_;
     std::optional<segment_source<env>> segment_;
+    database_lives lives_;
+    std::optional<error> broken_below_;
 };
 
 } // namespace jetpp::inline v1

@@ -179,13 +179,8 @@ result<void> live_backup<Traits>::read_log(backup_step const& step, backup_chunk
         BOOST_OUTCOME_TRY(segment_->open(in_->where(), one));
     }
     auto const image = into.memory.part(0, static_cast<std::size_t>(step.end - step.first));
-    BOOST_OUTCOME_TRY(segment_->read(image, [&](log_record const& record) noexcept -> result<void> {
-        ++bounds_.records;
-        if (auto const* commit = record.template as<record::commit>()) {
-            bounds_.last_commit = record.at;
-            bounds_.last_commit_time = commit->wall;
-        }
-        return ok();
+    BOOST_OUTCOME_TRY(segment_->read(image, [&](log_record const& record) noexcept {
+        return see(record);
     }));
     for (auto at = std::size_t{0}; at < image.size();) {
         auto const n = std::min<std::size_t>(image.size() - at, run_bytes);
@@ -194,6 +189,25 @@ result<void> live_backup<Traits>::read_log(backup_step const& step, backup_chunk
         at += n;
     }
     return ok();
+}
+
+template <class Traits>
+result<void> live_backup<Traits>::see(log_record const& record) noexcept {
+    ++bounds_.records;
+    if (auto const* commit = record.template as<record::commit>()) {
+        bounds_.last_commit = record.at;
+        bounds_.last_commit_time = commit->wall;
+    }
+    auto seen = lives_.see(record);
+    if (seen || seen.error().code != errc::history_break) return seen;
+    // A restore of the set's own pages looks at the log from the segment of log_start on.
+    auto const size = in_->segment_bytes();
+    auto const needed =
+        has_pages(kind_) ? bounds_.log_start - offset_of(bounds_.log_start, size) : no_lsn;
+    if (record.at >= needed) return seen;
+    broken_below_ = seen.error();
+    lives_ = {};
+    return lives_.see(record);
 }
 
 // ---- end
