@@ -219,6 +219,8 @@ TEST_CASE("a log that does not lead to the live one is refused by name", "[backu
     b.work(900, 3);
     good(std::move(b.db).close());
     lose(b.env, file_name{"main"});
+    // No checkpoint is made up for one that is lost, either.
+    lose(b.env, checkpoint_file_name);
     // A segment between the set and the tail is gone.
     auto const segment = segment_file_name(generation_of(set.end_lsn, small_engine.segment_bytes));
     auto where = good(b.env.storage.open_dir("/db", directory_how::must_exist));

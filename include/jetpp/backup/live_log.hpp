@@ -57,11 +57,10 @@ template <any_environment Env>
         BOOST_OUTCOME_TRY(auto listing, log_directory<Env>::list(env, directory));
         if (listing.segments().empty())
             return error{.code = errc::log_missing, .file = file_kind::log_segment};
-        BOOST_OUTCOME_TRY(auto slots, checkpoint_file<Env>::open_or_create(env, directory));
-        auto const* const slot = slots.newest();
+        BOOST_OUTCOME_TRY(auto const slot, checkpoint_file<Env>::look(directory));
         auto options = replay_options{.page_size = page_size, .use_ring = true};
         auto scan_start = no_lsn;
-        if (slot != nullptr) {
+        if (slot) {
             if (slot->page_bytes != page_size)
                 return error{.code = errc::page_size_mismatch, .file = file_kind::checkpoint};
             scan_start = earlier(slot->redo_lsn, slot->undo_low_lsn);

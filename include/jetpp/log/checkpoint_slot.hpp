@@ -21,6 +21,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -210,6 +211,12 @@ public:
         Env env, typename Env::directory& directory
     ) noexcept;
 
+    // What newest() would be, for who must not change anything; nothing without a file as well.
+    // Errors: as open_or_create().
+    [[nodiscard]] static result<std::optional<checkpoint_slot>> look(
+        typename Env::directory& directory
+    ) noexcept;
+
     // The valid slot with the larger sequence; nullptr if none is valid.
     [[nodiscard]] checkpoint_slot const* newest() const noexcept {
         return valid_[newest_] ? &slots_[newest_] : nullptr;
@@ -271,6 +278,19 @@ result<checkpoint_file<Env>> checkpoint_file<Env>::open_or_create(
     if (!Env::runtime_type::sabotaged(sabotage::skip_dir_sync))
         if (auto done = directory.sync(); !done) return here(done.error());
     return checkpoint_file{std::move(file), std::move(block)};
+}
+
+template <any_environment Env>
+result<std::optional<checkpoint_slot>> checkpoint_file<Env>::look(typename Env::directory& directory
+) noexcept {
+    BOOST_OUTCOME_TRY(auto block, aligned_buffer::create(2 * checkpoint_slot::size));
+    auto opened = directory.open(checkpoint_file_name, {.mode = open_mode::read_only});
+    if (!opened && opened.error().code == errc::not_found) return std::nullopt;
+    if (!opened) return opened.error().with_file(file_kind::checkpoint);
+    auto made = checkpoint_file{std::move(opened).value(), std::move(block)};
+    if (auto read = made.read_slots(); !read) return read.error().with_file(file_kind::checkpoint);
+    if (made.newest() == nullptr) return std::nullopt;
+    return *made.newest();
 }
 
 template <any_environment Env>
