@@ -239,7 +239,8 @@ void follow(log_request const& request) {
 }
 
 void print_directory(log_request const& request) {
-    auto where = look_at(request.path, beside_engine::refused);
+    auto where =
+        look_at(request.path, beside_engine::refused, "; log --follow reads beside an engine");
     auto options = jetpp::replay_options{.from = request.from, .use_ring = true};
     if (auto const* const slot = where.facts.newest_slot(); slot != nullptr) {
         options.instance = slot->instance;

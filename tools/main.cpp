@@ -2,6 +2,7 @@
 //
 // Exit status: 0 success, 1 damage or failure with one line on standard error, 2 wrong usage.
 #include <jetpp/checksum/xxh3.hpp>
+#include <jetpp/core/version.hpp>
 
 #include <csignal>
 #include <cstdio>
@@ -25,6 +26,18 @@ namespace {
             auto const is_number = text.find_first_not_of("0123456789") == std::string::npos;
             auto const is_some = text.find_first_not_of('0') != std::string::npos;
             return is_number && is_some ? std::string{} : text + " is no whole number above 0";
+        },
+        "NUMBER"
+    };
+}
+
+// CLI11 takes -1 for the highest of all numbers.
+[[nodiscard]] CLI::Validator whole_number() {
+    return CLI::Validator{
+        [](std::string& text) {
+            auto const is_number =
+                !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+            return is_number ? std::string{} : text + " is no whole number";
         },
         "NUMBER"
     };
@@ -185,7 +198,7 @@ void add_scan(CLI::App& app, scan_request& request) {
     command.add_option("--from", request.from, "the first key, included");
     command.add_option("--to", request.to, "the last key, excluded");
     command.add_flag("--reverse", request.backward, "from the last row to the first");
-    command.add_option("--limit", request.limit, "at most so many rows");
+    command.add_option("--limit", request.limit, "at most so many rows")->check(whole_number());
 }
 
 void add_restore(CLI::App& app, restore_request& request, key_request& keys) {
@@ -210,7 +223,8 @@ void add_restore(CLI::App& app, restore_request& request, key_request& keys) {
         ->expected(2, 65);
     command.add_option("--set", request.set, "the beginning of its id, instead of the newest");
     auto* const lsn =
-        command.add_option("--to-lsn", request.to_lsn, "all records that begin at or below it");
+        command.add_option("--to-lsn", request.to_lsn, "all records that begin at or below it")
+            ->check(whole_number());
     auto* const time = command.add_option(
         "--to-time", request.to_time, "what was committed by then, as 2025-03-01T12:00:00Z"
     );
@@ -261,7 +275,8 @@ void add_log(CLI::App& app, log_request& request, key_request& keys) {
     command.add_flag(
         "--committed", request.committed, "transactions in the order of their commits, with tokens"
     );
-    command.add_option("--from", request.from.value, "records from this LSN on");
+    command.add_option("--from", request.from.value, "records from this LSN on")
+        ->check(whole_number());
     command.add_option("--after", request.after, "transactions after the one with this token");
     command.add_option("--database", request.database, "changes of this database only");
     command.add_option("--tree", request.tree, "changes of trees of this name only");
@@ -404,6 +419,7 @@ void add_prune(CLI::App& app, prune_request& request) {
 int run(int argc, char** argv) {
     auto app = CLI::App{"jetpp - a transactional storage engine", "jetpp"};
     app.require_subcommand(1);
+    app.set_version_flag("--version", "jetpp " + std::string{jetpp::version_text});
 
     auto to_load = load_request{};
     auto to_get = row_request{};

@@ -31,7 +31,9 @@ struct place {
 enum class beside_engine : std::uint8_t { refused, allowed };
 
 // Opens, locks (unless no engine ever ran there: then nothing is created) and probes a directory.
-[[nodiscard]] inline place look_at(std::string const& path, beside_engine running) {
+[[nodiscard]] inline place look_at(
+    std::string const& path, beside_engine running, std::string_view instead = {}
+) {
     auto const env = environment{};
     auto found = place{.path = path};
     found.directory = value_of(env.storage.open_dir(path, jetpp::directory_how::must_exist), path);
@@ -42,7 +44,7 @@ enum class beside_engine : std::uint8_t { refused, allowed };
         found.lock.emplace(std::move(locked).assume_value());
         found.facts = value_of(jetpp::probe(env, found.directory), path);
     } else if (running == beside_engine::refused) {
-        fail(path, locked.error().with_file(jetpp::file_kind::lock));
+        fail(path, text_of(locked.error().with_file(jetpp::file_kind::lock)).append(instead));
     }
     return found;
 }

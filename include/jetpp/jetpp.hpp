@@ -5,4 +5,5 @@
 #pragma once
 
 #include <jetpp/core/describe.hpp>
+#include <jetpp/core/version.hpp>
 #include <jetpp/engine/engine.hpp>

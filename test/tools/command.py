@@ -266,6 +266,43 @@ class CommandTest(unittest.TestCase):
         self.assertIn(b"no file", done.stderr)
         self.assertFalse(os.path.exists(self.path("db")))
 
+    def test_a_copy_behind_a_chain_hides_no_moment_of_it(self):
+        directory, repo = self.path("db"), self.path("repo")
+        self.load(directory, [(b"a", b"1")])
+        self.run_jetpp("backup", directory, repo)
+        self.load(directory, [(b"b", b"2")])
+        at = self.run_jetpp("point", directory, "here").stdout.decode().strip()
+        self.load(directory, [(b"c", b"3")])
+        self.run_jetpp("backup", directory, repo, "--incremental")
+        # What is logged from here to the copy is in no set.
+        self.run_jetpp("point", directory, "lost")
+        for i in range(40):
+            self.load(directory, [(b"d%d" % i, b"x" * 1000)])
+        self.run_jetpp("backup", directory, repo, "--copy")
+        said = self.run_jetpp("restore", repo, self.path("no"), "--to-point", "here", status=1).stderr
+        self.assertIn(b"ambiguous_label", said)
+        self.assertIn(b"--to-point here@" + at.encode() + b"\n", said)
+        said = self.run_jetpp("restore", repo, self.path("no"), "--to-point", "lost", status=1).stderr
+        self.assertIn(b"log_gap", said)
+        self.assertIn(b"may stand in it", said)
+        self.run_jetpp("restore", repo, self.path("here"), "--to-point", "here@" + at)
+        self.assertEqual(self.scan(self.path("here")), b"a\t1\nb\t2\n")
+
+    def test_the_version_is_that_of_the_project(self):
+        build_file = os.path.join(os.path.dirname(__file__), "..", "..", "meson.build")
+        with open(build_file) as lines:
+            version = re.search(r"version: '([^']+)'", lines.read()).group(1)
+        said = self.run_jetpp("--version").stdout.decode().split()
+        self.assertEqual(said, ["jetpp", version])
+
+    def test_a_number_below_zero_is_wrong_usage(self):
+        directory = self.path("db")
+        self.load(directory, [(b"a", b"1")])
+        for command in (["scan", directory, "--limit"], ["log", directory, "--from"],
+                        ["restore", self.path("repo"), self.path("new"), "--to-lsn"]):
+            refused = self.run_jetpp(*command, "-1", status=2)
+            self.assertIn(b"whole number", refused.stderr)
+
     def test_a_directory_in_use_is_refused(self):
         directory = self.path("db")
         self.load(directory, [(b"a", b"1")])
@@ -277,6 +314,7 @@ class CommandTest(unittest.TestCase):
         for command in (["get", directory, "a"], ["verify", directory], ["log", directory],
                         ["backup", directory, self.path("repo")]):
             self.assertIn(b"in_use", self.run_jetpp(*command, status=1).stderr)
+        self.assertIn(b"--follow", self.run_jetpp("log", directory, status=1).stderr)
         self.assertIn(b"in use", self.run_jetpp("info", directory).stdout)
         busy.stdin.close()
         busy.stdout.read()
@@ -680,6 +718,8 @@ class CommandTest(unittest.TestCase):
         for no_time in ("noon", "2999-01-01T00:00:00Z"):
             self.run_jetpp("restore", repo, self.path("no"), "--to-time", no_time, status=2)
         self.run_jetpp("restore", repo, self.path("no"), "--database", "other", status=1)
+        said = self.run_jetpp("restore", repo, self.path("no"), "--to-point", "never", status=1).stderr
+        self.assertIn(b"no restore point bears the label never", said)
         self.assertFalse(os.path.exists(os.path.join(self.path("no"), "jet.ckp")))
         # Two places: the pages of one, the log of the other.
         os.makedirs(mirror)

@@ -15,6 +15,7 @@
 #include <jetpp/backup/sealed_text.hpp>
 #include <jetpp/backup/utc_text.hpp>
 #include <jetpp/core/result.hpp>
+#include <jetpp/core/version.hpp>
 
 #include <algorithm>
 #include <cstdint>
@@ -36,7 +37,7 @@ struct set_proof {
     lsn reached{};         // the end of the set
     std::uint64_t pages{}; // of the set, read and proved
     std::uint64_t trees{}; // walked from end to end, after replay
-    std::string engine{"jetpp 1"};
+    std::string engine = std::string{"jetpp "}.append(version_text); // that did it
     friend bool operator==(set_proof const&, set_proof const&) = default;
 
     // Throws: bad_alloc.

@@ -239,7 +239,9 @@ enum class errc : std::uint16_t {
     case errc::write_conflict:
         return "another transaction changed this key since this one began; roll back and run again";
     case errc::busy:
-        return "somebody uses the tree, database or savepoint this call needs for itself";
+        return "somebody uses what this call needs for itself: a tree, database or savepoint, a "
+               "snapshot "
+               "or transaction that is still open at close";
     case errc::would_block: return "the call would have to wait";
     case errc::timeout: return "the wait ended before the event came";
     case errc::cancelled: return "the caller asked for the work to stop";
