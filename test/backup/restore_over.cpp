@@ -149,6 +149,106 @@ TEST_CASE("files of anybody go aside; a directory in the way is an error", "[bac
     CHECK(names_in(b.env, "/way", entry_kind::file).empty());
 }
 
+// What lies in a jet.dw: images of pages, each with the newest change it holds.
+struct images {
+    std::size_t count = 0;
+    lsn lowest = lsn_limit;
+    std::size_t of_others = 0; // areas of another timeline
+
+    images(std::vector<std::byte> const& file, timeline_id timeline) {
+        using areas = double_write_file<sim_engine::traits>;
+        auto const first = double_write_index::read(const_bytes{file}.first(8192));
+        auto const capacity = good(result<double_write_index>{first}).capacity;
+        for (auto const at : {std::size_t{0}, areas::area_bytes(capacity)}) {
+            auto const block = const_bytes{file}.subspan(at, double_write_index::size);
+            auto const index = good(double_write_index::read(block));
+            count += index.count;
+            if (index.timeline != timeline) ++of_others;
+            for (std::size_t i = 0; i < index.count; ++i)
+                lowest = earlier(
+                    lowest,
+                    double_write_entry::decode(
+                        block.data() + double_write_index::entries_at + i * double_write_entry::size
+                    )
+                        .page_lsn
+                );
+        }
+    }
+};
+
+TEST_CASE("no image of the future that was given up comes into the new one", "[backup][restore]") {
+    // The instance that is restored over stopped while pages went home: its jet.dw is full of images
+    // of the same database, all of them behind the target.
+    auto const by_delta = GENERATE(false, true);
+    auto const stop = GENERATE(point_id::before_home_write, point_id::after_home_write);
+    CAPTURE(by_delta, stop);
+    auto tape = choice_tape{by_delta ? 41U : 42U};
+    auto world = simulated_world{tape};
+    auto const env = world.environment();
+    auto past = model{};
+    auto target = lsn{};
+    auto old_end = lsn{};
+    auto old_timeline = timeline_id{};
+    world.run([&] {
+        auto b = bed<sim_policies>{env};
+        b.work(400, 1);
+        target = good(run_backup_to(b.db, "/repo")).end_lsn;
+        past = b.expected;
+        old_timeline = b.store().timeline();
+        good(b.db.checkpoint());
+        b.work(1200, 2);
+        old_end = b.store().log().tail();
+        world.crash_at_point(stop);
+        (void)b.db.checkpoint();
+        (void)std::move(b.db).close();
+    });
+    REQUIRE(world.machine().frozen());
+    world.machine().thaw(crash_policy::none);
+    auto const old = world.machine().contents("db/jet.dw");
+    auto const abandoned = images{old, old_timeline};
+    REQUIRE(abandoned.count >= 8);
+    REQUIRE(abandoned.of_others == 0);
+    REQUIRE(abandoned.lowest >= target);
+
+    auto report = restore_report{};
+    world.run([&] {
+        auto how = restore_options{};
+        (by_delta ? how.delta : how.force) = true;
+        report = good(run_restore<sim_engine::traits>(env, {"/repo"}, "/db", how));
+    });
+    REQUIRE(report.timeline != old_timeline);
+    world.machine().thaw(crash_policy::none);
+    // The old file went aside as it was. The new one is of the new timeline, and empty.
+    CHECK(world.machine().contents("db/" + report.moved_aside + "/jet.dw") == old);
+    auto const made = images{world.machine().contents("db/jet.dw"), report.timeline};
+    CHECK(made.count == 0);
+    CHECK(made.of_others == 0);
+    // An engine that took whatever image it finds, good home or not, would find none.
+    world.run([&] {
+        auto db = good(sim_engine::open("/db", existing(), env));
+        auto const rows = good(db.open_tree("main", "rows"));
+        (void)good(db.put(rows, "new", "life"));
+        past["new"] = "life";
+        world.machine().freeze();
+        (void)std::move(db).close();
+    });
+    world.machine().thaw(crash_policy::none);
+    world.run([&] {
+        auto const planted = simulation::planting{sabotage::dw_stale_image};
+        expect_rows<sim_policies>(env, "/db", past, existing());
+    });
+    auto const file = world.machine().contents("db/main");
+    auto pages = 0;
+    for (auto at = std::size_t{131072}; at + 4096 <= file.size(); at += 4096) {
+        auto const page_lsn = load_le<std::uint64_t>(file.data() + at + page_offset::page_lsn);
+        if (page_lsn == 0) continue;
+        ++pages;
+        if (target.value <= page_lsn && page_lsn < old_end.value)
+            FAIL("a page of the abandoned future at " << at);
+    }
+    CHECK(pages > 20);
+}
+
 // Two instances, as rows: the one that is there, and the one that is to come.
 struct replaced_world {
     model old{};
@@ -181,43 +281,45 @@ struct replaced_world {
     }
 };
 
-TEST_CASE(
-    "a crash at any call of a forced restore loses neither the old nor the new",
-    "[backup][restore][crash]"
-) {
+// Forced restores in a machine that stops at one of their calls.
+struct forced_lives {
     using sim_traits = sim_engine::traits;
-    auto tape = choice_tape{31};
-    auto world = simulated_world{tape};
-    auto const env = world.environment();
-    auto both = std::optional<replaced_world>{};
-    world.run([&] { both.emplace(env); });
-    auto const before = world.machine().save();
-    auto const restore = [&] {
+    // The exchange is the last part of a restore.
+    static constexpr auto exchange = std::uint64_t{90};
+
+    choice_tape tape{31};
+    simulated_world world{tape};
+    sim_env env = world.environment();
+    std::optional<replaced_world> both{};
+    std::optional<disk_state> before{};
+    std::uint64_t calls = 0;
+    unsigned tried = 0;
+    int saw_old = 0;
+    int saw_between = 0;
+    int saw_new = 0;
+    int finished = 0;
+
+    forced_lives() {
+        world.run([&] { both.emplace(env); });
+        before = world.machine().save();
+        world.run([&] {
+            auto const first = world.machine().calls();
+            (void)good(restore());
+            calls = world.machine().calls() - first;
+        });
+        REQUIRE(calls > 200);
+    }
+    [[nodiscard]] result<restore_report> restore() {
         return run_restore<sim_traits>(env, "/repo", "/db", {}, by_force());
-    };
-    auto first = std::uint64_t{0};
-    auto last = std::uint64_t{0};
-    world.run([&] {
-        first = world.machine().calls();
-        (void)good(restore());
-        last = world.machine().calls();
-    });
-    auto const calls = last - first;
-    REQUIRE(calls > 200);
-    // The exchange is the last part: there every call, before it a sample.
-    auto const exchange = std::uint64_t{90};
-    auto tried = 0U;
-    auto saw_old = 0;
-    auto saw_between = 0;
-    auto saw_new = 0;
-    auto finished = 0;
-    auto const one = [&](std::uint64_t n, crash_policy policy) {
-        world.machine().restore(before);
+    }
+    // Returns: what is wrong after a stop at call n.
+    [[nodiscard]] std::string stop_at(std::uint64_t n, crash_policy policy) {
+        world.machine().restore(*before);
         world.machine().crash_at(n);
         auto was_told = false;
         world.run([&] { was_told = restore().has_value(); });
         world.machine().thaw(policy);
-        auto second = std::string{"-"};
+        auto second = std::string{};
         if (!was_told && ++tried % 3 == 0) { // and once more, near the end
             world.machine().crash_at(1 + tried * 7 % 120);
             world.run([&] { was_told = restore().has_value(); });
@@ -225,7 +327,6 @@ TEST_CASE(
             second = std::to_string(1 + tried * 7 % 120) + " " + std::string{name_of(again)};
             world.machine().thaw(again);
         }
-        CAPTURE(n, calls, name_of(policy), was_told, second);
         auto problem = std::string{};
         world.run([&] {
             auto const seen = both->look(env, "/db");
@@ -255,21 +356,48 @@ TEST_CASE(
             if (olds != 1 && problem.empty())
                 problem = std::to_string(olds) + " old instances aside";
         });
-        if (!problem.empty()) {
-            for (auto const& name : world.machine().file_names("db")) problem += "; " + name;
-            FAIL(problem);
-        }
+        if (problem.empty()) return problem;
+        if (!second.empty()) problem += "; again at " + second;
+        for (auto const& name : world.machine().file_names("db")) problem += "; " + name;
+        return problem;
+    }
+};
+
+TEST_CASE(
+    "a crash at any call of a forced restore loses neither the old nor the new",
+    "[backup][restore][crash]"
+) {
+    auto lives = forced_lives{};
+    auto const calls = lives.calls;
+    auto const one = [&](std::uint64_t n, crash_policy policy) {
+        CAPTURE(n, calls, name_of(policy));
+        if (auto const problem = lives.stop_at(n, policy); !problem.empty()) FAIL(problem);
     };
+    // In the exchange every call, before it a sample.
+    auto const exchange = forced_lives::exchange;
     auto const step = std::max<std::uint64_t>(1, calls / rounds(12));
     for (std::size_t p = 0; p < crash_policies.size(); ++p) {
         for (auto n = 1 + p * step / crash_policies.size(); n + exchange < calls; n += step)
             one(n, crash_policies[p]);
         for (auto n = calls - exchange + p % 2; n <= calls; n += 2) one(n, crash_policies[p]);
     }
-    CHECK(saw_old > 20);
-    CHECK(saw_between > 20);
-    CHECK(saw_new > 0);
-    CHECK(finished > saw_between / 2);
+    CHECK(lives.saw_old > 20);
+    CHECK(lives.saw_between > 20);
+    CHECK(lives.saw_new > 0);
+    CHECK(lives.finished > lives.saw_between / 2);
+}
+
+TEST_CASE(
+    "files that go away before their new names are durable are found out", "[backup][restore]"
+) {
+    auto lives = forced_lives{};
+    auto const planted = simulation::planting{sabotage::restore_without_sync};
+    auto found = std::string{};
+    for (auto n = lives.calls - forced_lives::exchange; n <= lives.calls && found.empty(); ++n)
+        for (auto const policy : {crash_policy::names_last, crash_policy::newest_first})
+            if (found.empty()) found = lives.stop_at(n, policy);
+    INFO(found);
+    CHECK_FALSE(found.empty());
 }
 
 } // namespace jetpp_test::restore_over_cases

@@ -84,9 +84,9 @@ public:
     [[nodiscard]] result<void> publish() noexcept {
         BOOST_OUTCOME_TRY(lock_again());
         plan_.phase = restore_phase::publish;
-        if (!Env::runtime_type::sabotaged(sabotage::restore_without_sync)) {
-            BOOST_OUTCOME_TRY(directory_->sync()); // the names, before the journal that hides them
-        }
+        // The names, before the journal that hides them. Recovery has synced each that it made, and
+        // with it ours: this does not count on it.
+        BOOST_OUTCOME_TRY(directory_->sync());
         BOOST_OUTCOME_TRY(journal_->write(plan_));
         journal_.reset();
         Env::runtime_type::point(point_id::before_publish);
