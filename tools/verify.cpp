@@ -111,10 +111,18 @@ private:
             };
             redo_lsn_ = slot->redo_lsn;
         }
+        // A file that is of another history, and not attached, says nothing of this log.
+        auto const* const newest = where_.facts.newest_segment();
         for (auto const& one : where_.facts.databases)
-            if (one.newest)
-                options.proofs.max_required =
-                    jetpp::later(options.proofs.max_required, one.newest->header.max_required_lsn);
+            if (one.newest && newest != nullptr &&
+                one.newest->header.instance == newest->instance &&
+                one.newest->header.timeline == newest->timeline) {
+                auto const& header = one.newest->header;
+                auto& proofs = options.proofs;
+                proofs.max_required = jetpp::later(proofs.max_required, header.max_required_lsn);
+                proofs.stamped_end =
+                    jetpp::later(proofs.stamped_end, header.stamped_end(header.timeline));
+            }
         analysis_ = jetpp::log_analysis{scan_start_};
         auto opened = jetpp::replay<environment>::open({}, where_.directory, options);
         if (!opened) return damaged(opened.error());

@@ -219,8 +219,6 @@ TEST_CASE("a log that does not lead to the live one is refused by name", "[backu
     b.work(900, 3);
     good(std::move(b.db).close());
     lose(b.env, file_name{"main"});
-    // No checkpoint is made up for one that is lost, either.
-    lose(b.env, checkpoint_file_name);
     // A segment between the set and the tail is gone.
     auto const segment = segment_file_name(generation_of(set.end_lsn, small_engine.segment_bytes));
     auto where = good(b.env.storage.open_dir("/db", directory_how::must_exist));
@@ -236,6 +234,14 @@ TEST_CASE("a log that does not lead to the live one is refused by name", "[backu
     );
     CHECK(names_in(b.env, "/db", entry_kind::file) == before);
     CHECK(names_in(b.env, "/db", entry_kind::directory).empty());
+    // Nor is a checkpoint made up where that is lost as well.
+    auto const aside = file_name{"aside"};
+    good(where.rename(checkpoint_file_name, aside, rename_how::no_replace));
+    REQUIRE_FALSE(roll_forward<traits>(b.env, "/other", "/db"));
+    CHECK(
+        code_of(where.open(checkpoint_file_name, {.mode = open_mode::read_only})) == errc::not_found
+    );
+    good(where.rename(aside, checkpoint_file_name, rename_how::no_replace));
     good(where.rename(kept, segment, rename_how::no_replace));
     (void)good(roll_forward<traits>(b.env, "/other", "/db"));
     expect_rows(b.env, "/db", b.expected, existing());

@@ -236,6 +236,9 @@ TEST_CASE("slot, databases and stamps prove a lost tail", "[log][end]") {
     CHECK(with({.slot_end = end + 8}).failure.code == errc::log_corrupt);
     CHECK(with({.stamped_end = end}).failure.code == errc::none);
     CHECK(with({.stamped_end = end + 8}).failure.code == errc::log_tail_lost);
+    // The stamp of a set that ends where this segment begins would be in it.
+    CHECK(with({.stamped_end = {3 * hand_segment}}).failure.code == errc::none);
+    CHECK(with({.stamped_end = {4 * hand_segment}}).failure.code == errc::log_tail_lost);
     auto const limit = segment_limit(3, hand_segment);
     CHECK(with({.max_required = limit}).failure.code == errc::none);
     CHECK(with({.max_required = limit + 1}).failure.code == errc::log_tail_lost);

@@ -25,6 +25,8 @@
 #include <jetpp/backup/restored_log.hpp>
 #include <jetpp/backup/set_pool.hpp>
 #include <jetpp/core/result.hpp>
+#include <jetpp/engine/probe.hpp>
+#include <jetpp/log/end_of_log.hpp>
 #include <jetpp/recovery/instance.hpp>
 
 #include <algorithm>
@@ -90,6 +92,7 @@ private:
         auto const as_set = live_.as_set(
             static_cast<std::uint32_t>(Traits::page_size), std::string{Traits::checksum::name}
         );
+        BOOST_OUTCOME_TRY(check_tail(place.where()));
         for (;;) {
             auto sets = pool_->planned();
             auto const live = sets.size();
@@ -121,6 +124,37 @@ private:
             report.passed_over.push_back({(*pool_)[*culprit].where, done.error()});
             if (!first_) first_ = done.error();
         }
+    }
+
+    // What a set or a header has of this timeline was in the log once: one that ends below would go
+    // on with other records of the same positions.
+    [[nodiscard]] result<void> check_tail(directory& where) {
+        auto const refused =
+            error{.code = errc::log_tail_lost, .file = file_kind::log_segment, .at = live_.end};
+        auto const sets = pool_->planned();
+        for (std::size_t i = 0; i < sets.size(); ++i) {
+            auto const& m = *sets[i].manifest;
+            if (m.instance != live_.newest.instance || m.timeline != live_.newest.timeline ||
+                m.end_lsn <= live_.end)
+                continue;
+            trouble_.set = i;
+            return refused;
+        }
+        BOOST_OUTCOME_TRY(auto const facts, probe(env_, where));
+        for (auto const& one : facts.databases) {
+            if (!one.newest) continue;
+            auto const& header = one.newest->header;
+            if (header.instance != live_.newest.instance ||
+                header.timeline != live_.newest.timeline)
+                continue;
+            BOOST_OUTCOME_TRY(check_end(
+                live_.end,
+                live_.newest.segment_bytes,
+                {.max_required = header.max_required_lsn,
+                 .stamped_end = header.stamped_end(header.timeline)}
+            ));
+        }
+        return ok();
     }
 
     [[nodiscard]] result<void> find_wanted(directory& where) {

@@ -308,7 +308,8 @@ enum class errc : std::uint16_t {
     case errc::log_foreign:
         return "a log segment of another instance or timeline stands in the chain";
     case errc::log_tail_lost:
-        return "the log ends before a position that a database proves durable";
+        return "the log ends before a position that a database or backup proves durable; a restore "
+               "from sets takes what is left of it";
     case errc::unsupported_record:
         return "the log holds a record of a type this version does not know";
     case errc::unlogged_changes: return "the log says that changes were made without it";

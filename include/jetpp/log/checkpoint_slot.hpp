@@ -34,7 +34,7 @@ struct checkpoint_database {
     database_id id{};
     std::uint16_t flags{};
     uuid database{};
-    lsn consistent_lsn{}; // zero unless the slot is clean
+    lsn consistent_lsn{}; // of the close since which nothing was written to it; 0: something was
     friend bool operator==(checkpoint_database const&, checkpoint_database const&) = default;
 };
 

@@ -32,7 +32,7 @@ struct log_proofs {
     std::uint64_t slot_nonce{};
     bool slot_clean = false; // it is of a clean close: nothing was written behind slot_end
     lsn max_required{};      // the largest max_required_lsn of attached databases
-    lsn stamped_end{};       // the largest end_lsn a backup mark or restore plan names
+    lsn stamped_end{};       // the largest end_lsn of a backup mark, which was logged behind it
 };
 
 enum class end_kind : std::uint8_t {
@@ -77,7 +77,11 @@ struct log_end {
         return error{.code = code, .file = file_kind::log_segment, .at = end};
     };
     if (end < proofs.slot_end) return refuse(errc::log_corrupt);
-    if (end < proofs.stamped_end) return refuse(errc::log_tail_lost);
+    // A mark comes after its record, and that stands in the segment that begins at its end_lsn.
+    auto const stamped = proofs.stamped_end;
+    if (stamped &&
+        (end < stamped || end <= first_lsn(generation_of(stamped, segment_bytes), segment_bytes)))
+        return refuse(errc::log_tail_lost);
     if (proofs.max_required) {
         auto const needed = generation_of(proofs.max_required - 1, segment_bytes);
         if (end.value <= needed * segment_bytes) return refuse(errc::log_tail_lost);

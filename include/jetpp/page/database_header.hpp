@@ -126,6 +126,13 @@ struct database_header {
     // An older end never replaces a newer one. Returns: was the mark taken?
     bool stamp(mark_kind kind, backup_mark const& mark) noexcept;
     void clear_marks() noexcept { marks = {}; }
+    // Backups that are stamped here sealed the log of that timeline up to there: it cannot end below.
+    [[nodiscard]] lsn stamped_end(timeline_id of) const noexcept {
+        auto end = no_lsn;
+        for (auto const& mark : marks)
+            if (mark.exists() && mark.timeline == of) end = later(end, mark.end_lsn);
+        return end;
+    }
     // History forks here: the present timeline becomes the newest ancestor, marks are cleared.
     // The oldest ancestor drops out of a full list (bases on it are refused later).
     void fork(timeline_id next, lsn fork_lsn) noexcept;

@@ -69,6 +69,24 @@ inline void adopt_header(
     h.max_required_lsn = attach_lsn;
 }
 
+// May an engine have a file in that state at all?
+// Errors: needs_restore (part of a copy), needs_recovery (it was given up).
+[[nodiscard]] inline result<void> check_usable(database_state state) noexcept {
+    switch (state) {
+    case database_state::restoring:
+    case database_state::standby:
+    case database_state::branch:
+    case database_state::backup_copy: return error{.code = errc::needs_restore};
+    case database_state::failed: return error{.code = errc::needs_recovery};
+    default: return ok();
+    }
+}
+
+// What a checkpoint notes of a file: when it was closed, if nothing was written to it since; else 0.
+[[nodiscard]] inline lsn clean_since(database_header const& h) noexcept {
+    return h.state == database_state::clean ? h.consistent_lsn : no_lsn;
+}
+
 // Names of the instance's own files cannot be databases.
 // Errors: unsafe_name.
 [[nodiscard]] inline result<file_name> database_file_name(std::string_view name) noexcept {

@@ -207,14 +207,8 @@ result<void> instance<Traits>::attach_file(database& place, file_name const& nam
     // A backup under way would lack the file; a new one it makes again from the log.
     if (is_pinned_locked()) return error{.code = errc::backup_in_progress};
     auto const header = file->header();
-    switch (header.state) {
-    case database_state::clean: break;
-    case database_state::restoring:
-    case database_state::standby:
-    case database_state::branch:
-    case database_state::backup_copy: return error{.code = errc::needs_restore};
-    default: return error{.code = errc::needs_recovery};
-    }
+    BOOST_OUTCOME_TRY(check_usable(header.state));
+    if (header.state != database_state::clean) return error{.code = errc::needs_recovery};
     // Room for a log above it must be left on the axis.
     if (header.max_lsn > lsn_limit - (std::uint64_t{1} << 40))
         return error{.code = errc::bad_header, .at = header.max_lsn};

@@ -172,7 +172,11 @@ void instance<Traits>::complete_slot(checkpoint_slot& slot) noexcept {
     for (auto const& known : databases_)
         if (known.file != nullptr)
             slot.databases[slot.database_count++] = {
-                .id = known.file->id(), .flags = known.flags, .database = known.id
+                .id = known.file->id(),
+                .flags = known.flags,
+                .database = known.id,
+                // Called behind the sync: a file that is clean still has nothing newer in it.
+                .consistent_lsn = clean_since(known.file->header()),
             };
 }
 

@@ -22,6 +22,7 @@
 #include <jetpp/recovery/analysis.hpp>
 #include <jetpp/recovery/backup_stamp.hpp>
 #include <jetpp/recovery/database_lives.hpp>
+#include <jetpp/recovery/exchanged_file.hpp>
 #include <jetpp/recovery/harden.hpp>
 #include <jetpp/recovery/instance.hpp>
 #include <jetpp/recovery/look_ahead.hpp>
@@ -221,14 +222,7 @@ private:
         auto file = std::move(opened).assume_value();
         auto const header = file->header();
         if (header.database != logged.database) return error{.code = errc::history_break};
-        switch (header.state) {
-        case database_state::restoring:
-        case database_state::standby:
-        case database_state::branch:
-        case database_state::backup_copy: return error{.code = errc::needs_restore};
-        case database_state::failed: return error{.code = errc::needs_recovery};
-        default: break;
-        }
+        BOOST_OUTCOME_TRY(check_usable(header.state));
         // The crash came between a durable attach and the header that was to follow it.
         auto const half_attached = logged.joined && header.state == database_state::clean &&
                                    header.attach_lsn != logged.attach_lsn &&
@@ -242,9 +236,16 @@ private:
         }
         if (header.instance != in_->id_) return error{.code = errc::foreign_database};
         if (header.timeline != in_->timeline_) return error{.code = errc::history_break};
-        BOOST_OUTCOME_TRY(
-            check_end(end_.end, in_->segment_bytes_, {.max_required = header.max_required_lsn})
-        );
+        // What a restore laid down is older, and comes with the log from there on.
+        auto const* const slot = has_slot_ ? &slot_ : nullptr;
+        if (!in_->options_.restoring && is_exchanged(header, logged, slot))
+            return error{.code = errc::history_break, .at = header.consistent_lsn};
+        BOOST_OUTCOME_TRY(check_end(
+            end_.end,
+            in_->segment_bytes_,
+            {.max_required = header.max_required_lsn,
+             .stamped_end = header.stamped_end(in_->timeline_)}
+        ));
         BOOST_OUTCOME_TRY(file->repair_header());
         if (header.state == database_state::creating || header.id != logged.id) {
             BOOST_OUTCOME_TRY(file->change_header([&](database_header& h) noexcept {
