@@ -58,6 +58,7 @@ enum class point_id : std::uint16_t {
     backup_page_copied,
     before_publish,
     after_publish,
+    pin_numbers_read,
 };
 
 // Bugs the test build can plant, each of which a suite must find. In production `sabotaged` is
@@ -114,6 +115,7 @@ enum class sabotage : std::uint16_t {
     full_without_chain,
     base_from_elsewhere,
     truncate_unstamped,
+    pin_after_read,
     ring_index_from_lsn,
     credit_too_small,
     credit_without_segment,
@@ -176,6 +178,7 @@ enum class sabotage : std::uint16_t {
     case sabotage::full_without_chain: return "full_without_chain";
     case sabotage::base_from_elsewhere: return "base_from_elsewhere";
     case sabotage::truncate_unstamped: return "truncate_unstamped";
+    case sabotage::pin_after_read: return "pin_after_read";
     case sabotage::ring_index_from_lsn: return "ring_index_from_lsn";
     case sabotage::credit_too_small: return "credit_too_small";
     case sabotage::credit_without_segment: return "credit_without_segment";

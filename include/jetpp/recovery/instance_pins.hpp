@@ -25,16 +25,20 @@ auto instance<Traits>::pin_log(F&& attached) noexcept -> result<log_pin> {
     auto const& slot = *checkpoint_->newest();
     for (std::size_t i = 0; i < pins_.size(); ++i) {
         if (pins_[i]) continue;
-        auto const start = earlier(slot.redo_lsn, slot.undo_low_lsn);
-        pins_[i] = start;
-        for (auto& known : databases_)
-            if (known.file != nullptr) attached(known);
-        return log_pin{
+        auto const pin = log_pin{
             .place = i,
             .redo_lsn = slot.redo_lsn,
             .undo_low_lsn = slot.undo_low_lsn,
-            .log_start = start,
+            .log_start = earlier(slot.redo_lsn, slot.undo_low_lsn),
         };
+        auto const lets_in = runtime_type::sabotaged(sabotage::pin_after_read);
+        if (lets_in) databases_lock_.unlock();
+        runtime_type::point(point_id::pin_numbers_read);
+        if (lets_in) databases_lock_.lock();
+        pins_[i] = pin.log_start;
+        for (auto& known : databases_)
+            if (known.file != nullptr) attached(known);
+        return pin;
     }
     return error{.code = errc::resource};
 }
