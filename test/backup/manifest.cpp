@@ -119,6 +119,30 @@ TEST_CASE("a sealed text that is no manifest is damage", "[backup][manifest]") {
     CHECK(code_of(seal_text(std::string(100'000, '[')).value()) == errc::set_damaged);
 }
 
+// One byte of text is a hundred of a parsed value: who counts bytes only is filled up by 16 MiB.
+TEST_CASE(
+    "a sealed text of more values than any manifest has is not parsed", "[backup][manifest]"
+) {
+    auto const fits = [](std::string const& text) {
+        return !detail::parse_bounded(text).is_discarded();
+    };
+    auto const nested = [](std::size_t depth) {
+        return std::string(depth, '[') + std::string(depth, ']');
+    };
+    CHECK(fits(nested(detail::json_depth_max)));
+    CHECK_FALSE(fits(nested(detail::json_depth_max + 1)));
+    auto const list = [](std::size_t values) {
+        auto text = std::string{"[0"};
+        for (std::size_t i = 1; i < values; ++i) text += ",0";
+        return text + "]";
+    };
+    CHECK(fits(list(detail::json_values_max - 1)));
+    CHECK_FALSE(fits(list(detail::json_values_max + 1)));
+    // What stands in quotes is no value.
+    CHECK(fits("[\"" + std::string(2 * detail::json_values_max, ',') + "\"]"));
+    CHECK(fits(R"(["\\", "\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["])"));
+}
+
 TEST_CASE("a manifest of a later format is unsupported", "[backup][manifest]") {
     CHECK(code_with("\"min_reader\":1", "\"min_reader\":2") == errc::unsupported);
     CHECK(code_with("\"critical\":[]", "\"critical\":[\"tea\"]") == errc::unsupported);

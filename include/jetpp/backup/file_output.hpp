@@ -30,6 +30,11 @@
 
 namespace jetpp::inline v1 {
 
+// Said of what is written: who walks a set and passes errors on must not take it for the set's.
+[[nodiscard]] inline result<void> of_target(result<void> done) noexcept {
+    return done ? done : done.error().with_file(file_kind::directory);
+}
+
 namespace detail {
 
 // A file behind its writer: one block is filled while the other goes to the disk, in a task of its

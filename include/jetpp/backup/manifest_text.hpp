@@ -32,6 +32,33 @@ namespace jetpp::inline v1 {
 
 namespace detail {
 
+// A value that is parsed takes a hundred bytes and more, where its text may be one byte: as many as a
+// sealed text of the largest manifest has, and not deeper. More is not read.
+inline constexpr std::size_t json_values_max = 1'000'000;
+inline constexpr std::size_t json_depth_max = 32;
+
+// Returns: discarded() if it is no such text.
+[[nodiscard]] inline nlohmann::json parse_bounded(std::string_view text) {
+    auto values = std::size_t{0};
+    auto depth = std::size_t{0};
+    auto quoted = false;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        auto const c = text[i];
+        if (quoted) {
+            if (c == '\\') ++i;
+            quoted = c != '"';
+            continue;
+        }
+        quoted = c == '"';
+        if (c == ',' || c == '[' || c == '{') ++values;
+        if (c == '[' || c == '{') ++depth;
+        if ((c == ']' || c == '}') && depth != 0) --depth;
+        if (values > json_values_max || depth > json_depth_max)
+            return nlohmann::json(nlohmann::json::value_t::discarded);
+    }
+    return nlohmann::json::parse(text, nullptr, false);
+}
+
 [[nodiscard]] inline std::optional<std::uint64_t> parse_decimal(std::string_view text) noexcept {
     if (text.empty() || text.size() > 20) return std::nullopt;
     auto value = std::uint64_t{0};
@@ -278,7 +305,7 @@ inline void read_index(
     if (m.has_pages() &&
         (!m.redo_lsn || !m.undo_low_lsn || !m.copy_end_lsn ||
          m.log_start != earlier(m.redo_lsn, m.undo_low_lsn) || m.copy_end_lsn > m.end_lsn ||
-         m.log_start > m.begin_lsn || m.databases.empty()))
+         m.copy_end_lsn <= m.begin_lsn || m.log_start > m.begin_lsn || m.databases.empty()))
         return false;
     if (!m.has_pages() && (m.redo_lsn || m.undo_low_lsn || m.copy_end_lsn || m.bases.empty()))
         return false;
@@ -407,7 +434,7 @@ struct read_manifest {
     try {
         auto const text = unseal_text(sealed);
         if (!text) return here(text.error());
-        auto const root = nlohmann::json::parse(text.value(), nullptr, false);
+        auto const root = detail::parse_bounded(text.value());
         if (!root.is_object()) return here({.code = errc::set_damaged});
         auto fields = detail::read_manifest_fields(root);
         if (!fields) return here(fields.error());

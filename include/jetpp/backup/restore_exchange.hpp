@@ -60,7 +60,7 @@ public:
     // is removed.
     // Returns: nothing, if there is no directory, or if it holds nothing that had to go aside.
     // Errors: in_use, would_overwrite (another kind of restore was interrupted here), bad_header
-    // (jet.restore), those of storage.
+    // (jet.restore), those of storage: also of one that cannot link files.
     [[nodiscard]] static result<std::optional<restore_exchange>> open(
         Env env, path_view path
     ) noexcept {
@@ -94,6 +94,7 @@ public:
             made.finished_ = *journal;
         } else {
             BOOST_OUTCOME_TRY(made.clear_staging());
+            BOOST_OUTCOME_TRY(made.check_links());
         }
         return std::optional<restore_exchange>{std::move(made)};
     }
@@ -200,6 +201,7 @@ public:
             made.interrupted_ = true;
         } else {
             BOOST_OUTCOME_TRY(made.clear_staging());
+            BOOST_OUTCOME_TRY(made.check_links());
         }
         return made;
     }
@@ -302,6 +304,16 @@ private:
         if (!locked) return locked.error().with_file(file_kind::lock);
         lock_.emplace(std::move(locked).assume_value());
         return ok();
+    }
+    // A file system may know no second names; that must be found out before a journal counts on
+    // them. Errors: of storage.
+    [[nodiscard]] result<void> check_links() noexcept {
+        constexpr auto probe = file_name{"jet.link.tmp"};
+        if (auto gone = directory_->remove(probe); !gone && gone.error().code != errc::not_found)
+            return gone;
+        auto linked = directory_->link(lock_file_name, *directory_, probe);
+        if (!linked) return linked.error().with_file(file_kind::directory);
+        return directory_->remove(probe);
     }
     [[nodiscard]] result<void> open_journal() noexcept {
         if (journal_) return ok();

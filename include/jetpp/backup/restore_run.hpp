@@ -72,6 +72,8 @@ public:
                     trouble_.set = i;
                     return error{.code = errc::log_foreign, .file = file_kind::log_segment};
                 }
+                // It may be the newest: whoever takes what is left must hear of it.
+                if (!one.read && one.problem) pass_over(i, *one.problem);
                 if (one.read && !one.problem &&
                     !options_->access.can_decode(one.read->manifest.codec))
                     one.problem = error{.code = errc::unsupported, .file = file_kind::manifest};
@@ -182,7 +184,7 @@ public:
 private:
     [[nodiscard]] result<lsn> find_limit() {
         auto const& head = pool_->manifest(head_);
-        auto search = log_search<env>{*pool_, head_, options_->on_read, options_->access, &bad_};
+        auto search = log_search<env>{*pool_, head_, on_read_, options_->access, &bad_};
         auto limit = result<lsn>{head.end_lsn};
         if (options_->to_lsn)
             limit = *options_->to_lsn + 1;
@@ -249,7 +251,9 @@ private:
                 auto done = guarded([&] { return work(); });
                 trouble_.bad = bad_;
                 if (done) done.assume_value().replaced = bad_;
-                if (done || !trouble_.set || !is_of_a_set(done.error())) return done;
+                if (done) return done;
+                if (is_stopped_ || !is_of_a_set(done.error())) trouble_.set.reset();
+                if (!trouble_.set) return done;
                 auto const culprit = *trouble_.set;
                 if (is_proof_ && culprit == head_) return done;
                 auto const first = trouble_;
@@ -269,13 +273,18 @@ private:
         });
     }
     [[nodiscard]] static bool is_of_a_set(error const& why) noexcept {
+        if (why.file == file_kind::directory) return false; // the target's
+        // Of a name that was asked for, or of two in one target.
+        if (why.file == file_kind::database &&
+            (why.code == errc::not_found || why.code == errc::unsafe_name))
+            return false;
         switch (why.code) {
         case errc::cancelled:
         case errc::out_of_memory:
         case errc::disk_full:
         case errc::in_use:
-        case errc::
-            pool_conflict: // of two histories neither is damaged: nobody but the caller chooses
+        // Of two histories neither is damaged: nobody but the caller chooses.
+        case errc::pool_conflict:
         case errc::would_overwrite: return false;
         default: return true;
         }
@@ -290,9 +299,7 @@ private:
         auto const& pages = pool_->manifest(plan_.last_pages());
         BOOST_OUTCOME_TRY(
             auto log,
-            restored_log<env>::create(
-                env_, into, pages.log_start, limit_, awaited(sets), options_->on_read
-            )
+            restored_log<env>::create(env_, into, pages.log_start, limit_, awaited(sets), on_read_)
         );
         for (std::size_t i = 0; i < pool_->size(); ++i)
             if (auto const& one = (*pool_)[i]; one.live && !one.problem)
@@ -314,10 +321,11 @@ private:
         );
         report.databases = databases.size();
         auto highest = limit_;
+        // What no log could have reached is a number and no more, of a set or in a name.
         for (auto const& one : sets)
-            if (one.manifest->instance == pages.instance)
+            if (one.manifest->instance == pages.instance &&
+                one.manifest->end_lsn.value < lsn_limit.value / 2)
                 highest = later(highest, one.manifest->end_lsn);
-        // A name that no log could have reached is a name and no more.
         if (seen_generation_ < lsn_limit.value / 2 / pages.segment_bytes)
             highest = later(highest, first_lsn(seen_generation_, pages.segment_bytes));
         auto const fork = restore_fork::draw(env_, log, highest);
@@ -391,7 +399,7 @@ private:
             .set = source_set(),
             .limit = limit_,
         };
-        BOOST_OUTCOME_TRY(auto file, restored_file<Traits>::create(env_, into, options_->on_read));
+        BOOST_OUTCOME_TRY(auto file, restored_file<Traits>::create(env_, into, on_read_));
         for (auto const& database : databases) {
             auto over = false;
             if (into != nullptr && existing_.take && !database.layers.empty()) {
@@ -457,7 +465,9 @@ private:
         auto revived = std::make_unique<instance<Traits>>(env_);
         // A page that no record fits is a matter of the pages, whichever set they came from.
         trouble_.set = plan_.last_pages();
-        BOOST_OUTCOME_TRY(revived->open(target, sizes));
+        auto const opened = revived->open(target, sizes);
+        if (!opened && opened.error().code == errc::io) trouble_.set.reset(); // the target's
+        if (!opened) return opened.error();
         report.recovery = revived->report();
         if (ending == restore_ending::discard) {
             BOOST_OUTCOME_TRY(auto const checked, check_trees(*revived));
@@ -483,6 +493,13 @@ private:
     std::vector<bad_frames> bad_; // wherever another copy was asked
     std::uint64_t seen_generation_ = 0;
     bool is_proof_ = false;
+    // The caller's, who may end the restore by it: that is no set's fault.
+    bool is_stopped_ = false;
+    std::function<result<void>(std::uint64_t)> const on_read_{[this](std::uint64_t count) {
+        auto told = options_->on_read ? options_->on_read(count) : result<void>{ok()};
+        is_stopped_ = is_stopped_ || !told;
+        return told;
+    }};
     existing_files existing_;
     std::function<result<void>(instance<Traits>&)> examine_;
 };

@@ -49,11 +49,13 @@ public:
         if (!opened) return opened.error().with_file(file_kind::directory);
         made.directory_.emplace(std::move(opened).assume_value());
         auto& where = *made.directory_;
-        // Looked at before the lock is taken: a directory of somebody else gets no lock file.
-        BOOST_OUTCOME_TRY(auto const interrupted, is_interrupted(where));
+        // Looked at before the lock is taken: a directory of somebody else gets no lock file. And
+        // with it again: somebody may have made an instance here meanwhile.
+        BOOST_OUTCOME_TRY(is_interrupted(where));
         auto locked = where.acquire_lock(lock_file_name);
         if (!locked) return locked.error().with_file(file_kind::lock);
         made.lock_.emplace(std::move(locked).assume_value());
+        BOOST_OUTCOME_TRY(auto const interrupted, is_interrupted(where));
         if (interrupted) {
             BOOST_OUTCOME_TRY(made.remove_files(true));
         }
@@ -111,10 +113,17 @@ public:
 private:
     restore_target() noexcept = default;
 
+    // Recovery had the lock, and nobody has it for a moment before and after: what lies here is this
+    // restore's as long as the journal is. Errors: in_use, of storage.
     [[nodiscard]] result<void> lock_again() noexcept {
         if (lock_) return ok();
         auto locked = directory_->acquire_lock(lock_file_name);
         if (!locked) return locked.error().with_file(file_kind::lock);
+        auto const journal = read_restore_journal<Env>(*directory_);
+        if (!journal) return journal.error();
+        auto const& there = journal.assume_value();
+        if (!there || there->timeline != plan_.timeline)
+            return error{.code = errc::in_use, .file = file_kind::restore_journal};
         lock_.emplace(std::move(locked).assume_value());
         return ok();
     }

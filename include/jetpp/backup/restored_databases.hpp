@@ -173,38 +173,18 @@ public:
         header_ = frozen;
         header_.state = database_state::restoring;
         if (into_ == nullptr) return ok();
-        if (over_) return open_over();
-        encode_area();
-        if (is_base_) {
-            BOOST_OUTCOME_TRY(out_.open(*into_, name_, bytes_));
-            return out_.append(area_.all());
-        }
-        BOOST_OUTCOME_TRY(auto file, into_->open(name_, {.mode = open_mode::read_write}));
-        file_.emplace(std::move(file));
-        BOOST_OUTCOME_TRY(auto const size, file_->size());
-        if (size < bytes_) {
-            BOOST_OUTCOME_TRY(file_->allocate(0, bytes_));
-        }
-        return write_full(*file_, area_.all(), 0);
+        return of_target(over_ ? open_over() : open_new());
     }
     [[nodiscard]] result<void> database_bytes(std::uint64_t at, const_bytes image) {
         if (into_ == nullptr) return ok();
-        if (over_) return lay_over(at, image);
-        return is_base_ ? out_.append(image) : write_full(*file_, image, at);
+        if (over_) return of_target(lay_over(at, image));
+        return of_target(is_base_ ? out_.append(image) : write_full(*file_, image, at));
     }
     [[nodiscard]] result<void> end_database(copy_trailer const& trailer) {
         if (over_ && !is_newest_) return ok();
         copy_end_ = trailer.copy_end_lsn;
         if (into_ == nullptr || over_) return ok();
-        if (is_base_) return out_.close();
-        BOOST_OUTCOME_TRY(auto const size, file_->size());
-        if (size != bytes_) {
-            BOOST_OUTCOME_TRY(file_->truncate(bytes_));
-        }
-        BOOST_OUTCOME_TRY(file_->sync(sync_how::full));
-        auto closed = file_->close();
-        file_.reset();
-        return closed;
+        return of_target(is_base_ ? out_.close() : close_layer());
     }
     [[nodiscard]] result<void> read(std::uint64_t count) {
         return *on_read_ ? (*on_read_)(count) : result<void>{ok()};
@@ -303,6 +283,32 @@ private:
         env environment, directory* into, progress const& on_read, appended_file<env> out
     ) noexcept
         : env_{environment}, into_{into}, on_read_{&on_read}, out_{std::move(out)} {}
+
+    // The base makes the file; a layer over it goes into it.
+    [[nodiscard]] result<void> open_new() noexcept {
+        encode_area();
+        if (is_base_) {
+            BOOST_OUTCOME_TRY(out_.open(*into_, name_, bytes_));
+            return out_.append(area_.all());
+        }
+        BOOST_OUTCOME_TRY(auto file, into_->open(name_, {.mode = open_mode::read_write}));
+        file_.emplace(std::move(file));
+        BOOST_OUTCOME_TRY(auto const size, file_->size());
+        if (size < bytes_) {
+            BOOST_OUTCOME_TRY(file_->allocate(0, bytes_));
+        }
+        return write_full(*file_, area_.all(), 0);
+    }
+    [[nodiscard]] result<void> close_layer() noexcept {
+        BOOST_OUTCOME_TRY(auto const size, file_->size());
+        if (size != bytes_) {
+            BOOST_OUTCOME_TRY(file_->truncate(bytes_));
+        }
+        BOOST_OUTCOME_TRY(file_->sync(sync_how::full));
+        auto closed = file_->close();
+        file_.reset();
+        return closed;
+    }
 
     // The header's state is durable before the first page changes. One copy after the other, that
     // which does not count first: at any moment one of them can be read.

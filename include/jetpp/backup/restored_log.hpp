@@ -83,7 +83,9 @@ public:
         incarnation_ = std::max(incarnation_, segment.incarnation);
         written_ = 0;
         if (into_ == nullptr) return ok();
-        return out_.open(*into_, segment_file_name(segment.generation), segment.segment_bytes);
+        return of_target(
+            out_.open(*into_, segment_file_name(segment.generation), segment.segment_bytes)
+        );
     }
     [[nodiscard]] result<void> see_record(log_record const& logged) {
         if (logged.at >= limit_) return ok();
@@ -98,16 +100,16 @@ public:
         auto const whole = end_ < limit_ ? at + image.size() : end_ - base_;
         auto const kept = whole <= at ? 0 : std::min<std::uint64_t>(whole - at, image.size());
         written_ += kept;
-        return out_.append(image.first(static_cast<std::size_t>(kept)));
+        return of_target(out_.append(image.first(static_cast<std::size_t>(kept))));
     }
     [[nodiscard]] result<void> end_segment(segment_header const& segment, lsn) {
         if (skipping_ || into_ == nullptr) return ok();
         while (written_ < segment.segment_bytes) {
             auto const n = std::min<std::uint64_t>(segment.segment_bytes - written_, zero_bytes);
-            BOOST_OUTCOME_TRY(out_.append(zeros_.part(0, static_cast<std::size_t>(n))));
+            BOOST_OUTCOME_TRY(of_target(out_.append(zeros_.part(0, static_cast<std::size_t>(n)))));
             written_ += n;
         }
-        return out_.close();
+        return of_target(out_.close());
     }
     [[nodiscard]] result<void> read(std::uint64_t count) {
         return *on_read_ ? (*on_read_)(count) : result<void>{ok()};

@@ -92,7 +92,7 @@ private:
         auto const as_set = live_.as_set(
             static_cast<std::uint32_t>(Traits::page_size), std::string{Traits::checksum::name}
         );
-        BOOST_OUTCOME_TRY(check_tail(place.where()));
+        BOOST_OUTCOME_TRY(check_what_stays(place.where()));
         for (;;) {
             auto sets = pool_->planned();
             auto const live = sets.size();
@@ -127,8 +127,9 @@ private:
     }
 
     // What a set or a header has of this timeline was in the log once: one that ends below would go
-    // on with other records of the same positions.
-    [[nodiscard]] result<void> check_tail(directory& where) {
+    // on with other records of the same positions. And what recovery will refuse of the files that
+    // stay, it must be now.
+    [[nodiscard]] result<void> check_what_stays(directory& where) {
         auto const refused =
             error{.code = errc::log_tail_lost, .file = file_kind::log_segment, .at = live_.end};
         auto const sets = pool_->planned();
@@ -144,6 +145,11 @@ private:
         for (auto const& one : facts.databases) {
             if (!one.newest) continue;
             auto const& header = one.newest->header;
+            if (stays(one.name)) {
+                auto const usable = check_usable(header.state);
+                if (!usable)
+                    return usable.error().with_database(header.id).with_file(file_kind::database);
+            }
             if (header.instance != live_.newest.instance ||
                 header.timeline != live_.newest.timeline)
                 continue;
@@ -155,6 +161,15 @@ private:
             ));
         }
         return ok();
+    }
+
+    // Is it attached, and not brought back?
+    [[nodiscard]] bool stays(file_name const& name) const noexcept {
+        for (auto const& wanted : wanted_)
+            if (wanted == name) return false;
+        for (auto const& logged : live_.attached)
+            if (logged.name == name) return true;
+        return false;
     }
 
     [[nodiscard]] result<void> find_wanted(directory& where) {

@@ -61,7 +61,7 @@ struct set_proof {
 ) noexcept {
     return guarded([&]() -> result<std::optional<set_proof>> {
         BOOST_OUTCOME_TRY(auto const text, unseal_text(sealed));
-        auto const root = nlohmann::json::parse(text, nullptr, false);
+        auto const root = detail::parse_bounded(text);
         auto in = detail::manifest_fields{};
         auto made = set_proof{};
         made.set = in.id(root, "set");

@@ -47,9 +47,11 @@ result<void> instance<Traits>::open_files(path_view path) noexcept {
     auto has_log = false;
     auto has_slots = false;
     auto has_others = false;
+    auto is_restored = false;
     for (auto const& entry : entries) {
         auto const name = entry.name.view();
-        if (entry.name == restore_file_name && !options_.restoring)
+        if (entry.name == restore_file_name) is_restored = true;
+        if (is_restored && !options_.restoring)
             return error{.code = errc::needs_restore, .file = file_kind::restore_journal};
         if (name.starts_with("jet.") && name.ends_with(".tmp")) {
             if (auto gone = dir_->remove(entry.name); !gone) return gone.error();
@@ -58,6 +60,9 @@ result<void> instance<Traits>::open_files(path_view path) noexcept {
         if (entry.name == checkpoint_file_name) has_slots = true;
         if (!name.starts_with("jet.")) has_others = true;
     }
+    // Somebody else restored here and published before this restore got the lock.
+    if (options_.restoring && !is_restored)
+        return error{.code = errc::in_use, .file = file_kind::restore_journal};
     // Whoever only looks leaves nothing behind: a restore wants an empty directory.
     if (!options_.create && !has_log && !has_slots && !has_others)
         return error{.code = errc::not_found, .file = file_kind::log_segment};
