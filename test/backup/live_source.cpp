@@ -5,6 +5,7 @@
 #include <jetpp/simulation/simulated_world.hpp>
 
 #include <algorithm>
+#include <cstring>
 #include <initializer_list>
 #include <random>
 #include <string>
@@ -388,6 +389,85 @@ TEST_CASE("the tail of a crashed instance ends where its recovery would end", "[
         });
     }
     CHECK(beyond == lives);
+}
+
+// A snapshot, or a copy of a lost disk, that ends in the middle of a segment which a later set has whole.
+TEST_CASE("an older image of the directory takes nothing from the sets", "[backup][live-source]") {
+    auto b = bed<>{};
+    b.work(400, 1);
+    (void)good(run_backup_to(b.db, "/repo"));
+    b.work(600, 2);
+    (void)good(b.db.put(b.rows, "a", "b"));
+    copy_files(b.env, "/db", "/image");
+    auto const behind = good(b.db.put(b.rows, "a", "c")).at;
+    b.expected["a"] = "c";
+    b.work(600, 3);
+    auto const newest = good(run_backup_to(b.db, "/repo", {.kind = backup_kind::incremental}));
+    good(std::move(b.db).close());
+    auto const done = good(run_restore<traits>(b.env, {"/repo", "/image"}, "/newest"));
+    CHECK(done.reached == newest.end_lsn);
+    expect_rows(b.env, "/newest", b.expected, existing);
+    auto how = restore_options{};
+    how.to_lsn = behind;
+    CHECK(
+        good(run_restore<traits>(b.env, {"/repo", "/image"}, "/moment", how)).reached == behind + 1
+    );
+}
+
+// An attach of a file from a longer log jumps; the segment that was prepared before may outlive a crash.
+TEST_CASE("a segment of a future that did not come is no hole", "[backup][live-source]") {
+    auto b = bed<>{};
+    b.work(300, 1);
+    (void)good(run_backup_to(b.db, "/repo"));
+    b.work(100, 2);
+    {
+        auto other = good(bed<>::engine_type::open("/other", small_engine, b.env));
+        good(other.attach("far"));
+        auto const rows = good(other.open_tree("far", "rows"));
+        for (auto i = 0; i < 1500; ++i)
+            (void)good(
+                other.put(rows, "k" + std::to_string(i), std::string(600, 'x'), durability::memory)
+            );
+        good(other.detach("far"));
+        good(std::move(other).close());
+        auto from = good(b.env.storage.open_dir("/other", directory_how::must_exist));
+        auto to = good(b.env.storage.open_dir("/db", directory_how::must_exist));
+        auto const content = good(read_file<env_type>(from, file_name{"far"}, 64 << 20));
+        auto file = good(to.open(file_name{"far"}, {.mode = open_mode::create_new}));
+        good(write_full(file, content.all(), 0));
+    }
+    good(b.db.attach("far"));
+    good(b.db.detach("far"));
+    b.work(100, 3);
+    good(std::move(b.db).close());
+    auto where = good(b.env.storage.open_dir("/db", directory_how::must_exist));
+    auto listing = good(log_directory<env_type>::list(b.env, where));
+    good(listing.read_from(where, 0));
+    auto before = segment_header{};
+    auto jumped = false;
+    for (auto const& one : listing.segments()) {
+        if (!one.is_sound()) continue;
+        jumped = before.generation != 0 && one.header.generation > before.generation + 1;
+        if (jumped) break;
+        before = one.header;
+    }
+    REQUIRE(jumped);
+    auto dead = before;
+    ++dead.generation;
+    dead.nonce = 0x1234567;
+    dead.previous_generation = before.generation;
+    dead.previous_nonce = before.nonce;
+    dead.cut = no_lsn;
+    {
+        auto block = good(aligned_buffer::create(before.segment_bytes));
+        std::memset(block.data(), 0, block.size());
+        dead.encode(block.part(0, segment_header_bytes));
+        auto file =
+            good(where.open(segment_file_name(dead.generation), {.mode = open_mode::create_new}));
+        good(write_full(file, block.all(), 0));
+    }
+    (void)good(run_restore<traits>(b.env, {"/repo", "/db"}, "/new"));
+    expect_rows(b.env, "/new", b.expected, existing);
 }
 
 } // namespace jetpp_test::live_source_cases

@@ -305,14 +305,34 @@ private:
         if (last_commit_) unknown_below_.reset();
     }
 
+    // Is the segment here that this one names as the one before?
+    [[nodiscard]] static bool has_before(
+        probed_directory const& facts, segment_header const& next
+    ) noexcept {
+        for (auto const& one : facts.segments)
+            if (one.is_sound() && is_kin(one.header, next) && follows(one.header, next))
+                return true;
+        return false;
+    }
     void find_runs(probed_directory const& facts) {
         auto const size = newest_.segment_bytes;
-        for (auto const& one : facts.segments) {
+        auto chain = std::vector<segment_header>{}; // newest first
+        for (auto i = facts.segments.size(); i-- > 0;) {
+            auto const& one = facts.segments[i];
             auto const& h = one.header;
             if (!one.is_sound() || !is_kin(h, newest_) || h.generation > newest_.generation)
                 continue;
-            if (headers_.empty() || !follows(headers_.back(), h))
-                runs_.push_back({h.timeline, at_of(h), at_of(h)});
+            // Prepared for a future that did not come: what is behind it follows another.
+            if (!chain.empty() && !follows(h, chain.back()) && has_before(facts, chain.back()))
+                continue;
+            chain.push_back(h);
+        }
+        for (auto i = chain.size(); i-- > 0;) {
+            auto const& h = chain[i];
+            // The last one is a run of its own: a set that holds all of it goes before half of it.
+            auto const goes_on = !headers_.empty() && follows(headers_.back(), h);
+            if (goes_on && i == 0) runs_.back().to = at_of(h); // over a jump, too
+            if (!goes_on || i == 0) runs_.push_back({h.timeline, at_of(h), at_of(h)});
             headers_.push_back(h);
             runs_.back().to = at_of(h) + size;
         }
