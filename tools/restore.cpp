@@ -3,6 +3,7 @@
 #include <jetpp/backup/set_pool.hpp>
 #include <jetpp/backup/utc_text.hpp>
 #include <jetpp/backup/verify_set.hpp>
+#include <jetpp/engine/probe.hpp>
 
 #include <cstdio>
 #include <list>
@@ -47,10 +48,18 @@ using pool_type = jetpp::set_pool<environment>;
     return said;
 }
 
-// One that says of what page size its instance is.
-[[nodiscard]] jetpp::result<std::size_t> any_set(pool_type const& pool) {
+// One that says of what page size the instance in the directory is.
+[[nodiscard]] jetpp::result<std::size_t> any_set_of(
+    std::string const& directory, pool_type const& pool
+) {
+    auto where = environment{}.storage.open_dir(directory, jetpp::directory_how::must_exist);
+    if (!where) return where.error().with_file(jetpp::file_kind::directory);
+    auto const facts = jetpp::probe(environment{}, where.assume_value());
+    if (!facts) return facts.error().with_file(jetpp::file_kind::directory);
+    auto const* const newest = facts.assume_value().newest_segment();
     for (std::size_t i = 0; i < pool.size(); ++i)
-        if (pool[i].read) return i;
+        if (pool[i].read && (newest == nullptr || pool.manifest(i).instance == newest->instance))
+            return i;
     return jetpp::error{.code = jetpp::errc::not_found, .file = jetpp::file_kind::manifest};
 }
 
@@ -208,7 +217,7 @@ void restore(restore_request const& request) {
         return jetpp::ok();
     };
     auto trouble = jetpp::restore_trouble{};
-    auto const chosen = options.live ? any_set(pool) : pool.choose(request.set);
+    auto const chosen = options.live ? any_set_of(directory, pool) : pool.choose(request.set);
     if (!chosen) explain(request, pool, chosen.error(), trouble);
     auto const& head = pool.manifest(chosen.assume_value());
     for (std::size_t i = 0; i < pool.size(); ++i)

@@ -63,7 +63,9 @@ TEST_CASE("nothing is rolled forward in a log that ends below a set", "[backup][
     auto where = good(b.env.storage.open_dir("/cut", directory_how::must_exist));
     auto how = restore_options{};
     how.live = true;
-    SECTION("as the header of another copy says") { how.force = true; }
+    SECTION("as the header of another copy says") {
+        how.force = true;
+    }
     SECTION("as the set itself says") {
         good(where.remove(file_name{"main"}));
         good(where.remove(checkpoint_file_name));
