@@ -126,7 +126,9 @@ TEST_CASE("no log goes between the numbers of a copy and its pin", "[backup][fuz
 
 // ---- pages that are in memory only
 
-TEST_CASE("no page of a future that a crash erased stays in a set that goes on", "[backup][fuzzy]") {
+TEST_CASE(
+    "no page of a future that a crash erased stays in a set that goes on", "[backup][fuzzy]"
+) {
     // Pages are written first while they are copied, by commits that are in memory only. The power
     // goes when the set has these pages and the disk has no log of them; what then gets their place
     // in the log is something else.
@@ -143,9 +145,8 @@ TEST_CASE("no page of a future that a crash erased stays in a set that goes on",
             good(std::move(b.db).close());
         });
         auto const before = world.machine().save();
-        auto const options = backup_options{
-            .kind = backup_kind::copy, .checkpoint_first = false, .resumable = true
-        };
+        auto const options =
+            backup_options{.kind = backup_kind::copy, .checkpoint_first = false, .resumable = true};
         // The life that is cut, at the n-th chunk of pages. Returns: how many there were.
         auto const first_life = [&](int n) {
             auto chunks = 0;
@@ -198,7 +199,9 @@ TEST_CASE("no page of a future that a crash erased stays in a set that goes on",
 
 // ---- zeros
 
-TEST_CASE("a page that the disk gives back as zeros is damage, whichever it is", "[backup][fuzzy]") {
+TEST_CASE(
+    "a page that the disk gives back as zeros is damage, whichever it is", "[backup][fuzzy]"
+) {
     auto tape = choice_tape{10};
     auto world = simulated_world{tape};
     auto const env = world.environment();
