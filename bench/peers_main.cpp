@@ -459,7 +459,7 @@ private:
         if (lists("JETPP_BENCH_SKIP", "backup")) return;
         auto const bytes = static_cast<double>(rows_->count() * (key_bytes + value_bytes)) / 1e6;
         auto const target = directory_ / "under-writers";
-        auto const rate = std::string{"  the same under writers, MB of rows"};
+        auto const rate = std::string{"online backup under writers, MB of rows"};
         auto const kept = std::string{"  operations kept meanwhile, %"};
         auto const slowest = std::string{"  slowest operation meanwhile, 1/s"};
         each(round, rate, [&](contender const& engine) {

@@ -23,9 +23,7 @@ struct hostile_bed : bed<> {
         work(300, 1);
         full = good(run_backup_to(db, "/repo"));
     }
-    [[nodiscard]] static std::string path_of(std::string const& set) {
-        return "/repo/sets/" + set;
-    }
+    [[nodiscard]] static std::string path_of(std::string const& set) { return "/repo/sets/" + set; }
     template <class F>
     void rewrite(std::string const& set, F&& change) {
         auto where = good(env.storage.open_dir(path_of(set), directory_how::must_exist));
@@ -58,8 +56,7 @@ TEST_CASE("a set whose manifest cannot be read is told of", "[backup][hostile]")
     b.work(300, 2);
     auto const newest = good(run_backup_to(b.db, "/repo"));
     good(std::move(b.db).close());
-    auto where =
-        good(b.env.storage.open_dir(b.path_of(newest.name), directory_how::must_exist));
+    auto where = good(b.env.storage.open_dir(b.path_of(newest.name), directory_how::must_exist));
     {
         auto file = good(where.open(manifest_file_name, {.mode = open_mode::read_write}));
         auto one = std::array<std::byte, 1>{};

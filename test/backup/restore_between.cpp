@@ -102,7 +102,9 @@ struct hooked_bed : bed<hooked_policies> {
     }
 };
 
-TEST_CASE("what came into the directory before its lock is not the restore's", "[backup][between]") {
+TEST_CASE(
+    "what came into the directory before its lock is not the restore's", "[backup][between]"
+) {
     auto b = hooked_bed{};
     SECTION("another restore, and work since") {
         now.before_lock = [&] {

@@ -53,7 +53,8 @@ struct restored_database {
 // databases of several, and answers for those alone.
 // Errors: database_not_in_sets (database, at: where it was attached), set_mixed (a delta whose base
 // lacks the database), history_break (one of the set was never attached), not_found (one of `only` is
-// nobody's name), unsafe_name (two of one name: a directory has room for one), out_of_memory.
+// nobody's name), unsafe_name (two of one name: a directory has room for one; or one of the instance's
+// own files), out_of_memory.
 [[nodiscard]] inline result<std::vector<restored_database>> choose_databases(
     log_analysis const& analysis,
     database_lives const& lives,
@@ -83,6 +84,8 @@ struct restored_database {
             auto const asked = std::count(only.begin(), only.end(), logged.name.view());
             if (asked == 0 && !only.empty()) continue;
             found += static_cast<std::size_t>(asked);
+            // No engine made such a name: a file of the instance shall not be laid over.
+            if (!database_file_name(logged.name.view())) return about(logged, errc::unsafe_name);
             for (auto const& other : chosen)
                 if (other.logged.name == logged.name) return about(logged, errc::unsafe_name);
             auto one = restored_database{.logged = logged, .created = {}, .layers = {}};

@@ -1,4 +1,4 @@
-// test/fuzz/libfuzzer/main.cpp - one target of test/fuzz/targets.hpp under libFuzzer.
+// test/fuzz/libfuzzer/main.cpp - one target of test/fuzz/ under libFuzzer.
 //
 // Readers of parts live as long as a part and take buffers of a MiB each. A target makes them anew
 // for every input: with a fresh mapping each, page faults were all that an hour was spent on (7
@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <new>
 
+#include "../log_targets.hpp"
 #include "../targets.hpp"
 #include <sanitizer/allocator_interface.h>
 #include <sanitizer/asan_interface.h>
