@@ -109,6 +109,13 @@ struct unpin_request {
 };
 void release_pin(unpin_request const& request);
 
+struct exempt_request {
+    std::string directory{};
+    std::string database{};
+    bool no_longer = false;
+};
+void exempt_database(exempt_request const& request);
+
 struct point_request {
     std::string directory{};
     std::string label{};

@@ -137,6 +137,7 @@ void print_database(jetpp::probed_database const& one) {
     say("log to LSN", h.max_required_lsn);
     say("highest page LSN", h.max_lsn);
     say("timeline", hex_of(h.timeline.value));
+    if (h.is_backup_exempt()) say("backups", std::string{"exempt"});
     for (auto i = std::size_t{0}; i < h.marks.size(); ++i) {
         auto const& mark = h.marks[i];
         if (!mark.exists()) continue;

@@ -309,7 +309,11 @@ void add_backup(CLI::App& app, set_request& request) {
         ->type_name("SET");
     kinds.require_option(0, 1);
     command
-        .add_option("--database", request.databases, "only this database of several; any number")
+        .add_option(
+            "--database",
+            request.databases,
+            "only this database of several; any number (default: all that are not exempt)"
+        )
         ->type_name("NAME");
     command
         .add_option(
@@ -361,7 +365,11 @@ void add_backup(CLI::App& app, set_request& request) {
 }
 
 void add_log_commands(
-    CLI::App& app, truncate_request& to_truncate, unpin_request& to_unpin, point_request& to_mark
+    CLI::App& app,
+    truncate_request& to_truncate,
+    unpin_request& to_unpin,
+    exempt_request& to_exempt,
+    point_request& to_mark
 ) {
     auto& truncating = *add_command(
         app,
@@ -383,6 +391,16 @@ void add_log_commands(
     add_directory(unpinning, to_unpin.directory);
     unpinning.add_option("OWNER", to_unpin.owner, "as info and truncate --dry-run name it")
         ->required();
+    auto& exempting = *add_command(
+        app,
+        "exempt",
+        "leave a database out of backups of all databases; it holds no log then",
+        to_exempt,
+        exempt_database
+    );
+    add_directory(exempting, to_exempt.directory);
+    exempting.add_option("NAME", to_exempt.database, "the database")->required();
+    exempting.add_flag("--no", to_exempt.no_longer, "from now on it is backed up again");
     auto& marking = *add_command(
         app, "point", "name this moment in the log; print its LSN", to_mark, mark_point
     );
@@ -429,6 +447,7 @@ int run(int argc, char** argv) {
     auto to_back_up = set_request{};
     auto to_truncate = truncate_request{};
     auto to_unpin = unpin_request{};
+    auto to_exempt = exempt_request{};
     auto to_mark = point_request{};
     auto to_restore = restore_request{};
     auto to_list = list_request{};
@@ -441,7 +460,7 @@ int run(int argc, char** argv) {
     add_scan(app, to_scan);
     add_row_command(app, "erase", "remove one key", to_erase, erase);
     add_backup(app, to_back_up);
-    add_log_commands(app, to_truncate, to_unpin, to_mark);
+    add_log_commands(app, to_truncate, to_unpin, to_exempt, to_mark);
     add_restore(app, to_restore, to_read);
     add_prune(app, to_prune);
     auto& listing = *add_command(

@@ -13,6 +13,7 @@
 
 #include "codecs.hpp"
 #include "commands.hpp"
+#include "escape.hpp"
 #include "failure.hpp"
 #include "log_text.hpp"
 #include "place.hpp"
@@ -91,6 +92,7 @@ void print_json(
     all["timeline"] = jetpp_tool::hex_of(r.timeline.value);
     all["page_sets"] = std::to_string(r.page_sets);
     all["databases"] = std::to_string(r.databases);
+    all["left_out"] = r.left_out;
     all["pages"] = std::to_string(r.read.pages);
     all["records"] = std::to_string(r.read.records);
     all["bytes"] = std::to_string(r.read.bytes);
@@ -253,6 +255,10 @@ void restore(restore_request const& request) {
             "%llu pages written, %llu were as they should be\n",
             number(r.written_pages),
             number(r.equal_pages)
+        );
+    for (auto const& name : r.left_out)
+        std::fprintf(
+            stderr, "%s: left out: it was exempt from backups\n", jetpp_tool::escaped(name).c_str()
         );
     if (!r.moved_aside.empty())
         std::fprintf(

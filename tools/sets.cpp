@@ -76,6 +76,8 @@ void print_set(std::string_view name, jetpp::backup_manifest const& m) {
         say("database",
             escaped(one.name) + ", " + std::to_string(one.pages) + " pages, " +
                 jetpp_tool::text_of(one.id));
+    for (auto const& one : m.exempt)
+        say("exempt", escaped(one.name) + ", " + jetpp_tool::text_of(one.id));
     for (auto const& one : m.parts)
         say("part",
             one.name + ", " + std::to_string(one.summary.bytes) + " bytes, " +

@@ -80,6 +80,7 @@ public:
     virtual jetpp::result<void> abandon_backup(
         std::string const& repository, jetpp::uuid const& set
     ) = 0;
+    virtual jetpp::result<void> set_backup_exempt(std::string_view database, bool exempt) = 0;
     virtual jetpp::pin_list named_pins() = 0;
     virtual jetpp::result<void> release_pin(jetpp::pin_id const& id) = 0;
     virtual jetpp::result<jetpp::lsn> mark_restore_point(std::string_view label) = 0;

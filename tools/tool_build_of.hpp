@@ -110,6 +110,9 @@ public:
         override {
         return jetpp::abandon_backup(*engine_, repository, set);
     }
+    jetpp::result<void> set_backup_exempt(std::string_view database, bool exempt) override {
+        return engine_->set_backup_exempt(database, exempt);
+    }
     jetpp::pin_list named_pins() override { return engine_->named_pins(); }
     jetpp::result<void> release_pin(jetpp::pin_id const& id) override {
         return engine_->release_pin(id);

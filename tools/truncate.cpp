@@ -1,4 +1,5 @@
-// jetpp truncate, unpin and point: the log as something that is given up, and something with names.
+// jetpp truncate, unpin, exempt and point: the log as something that is given up, and something with
+// names.
 #include "truncate.hpp"
 
 #include <cstdio>
@@ -36,6 +37,8 @@ void print_truncation(jetpp::truncation_report const& report, bool all) {
             number(report.limit.value),
             text_of(report.holder()).c_str()
         );
+    for (auto const& name : report.exempt())
+        std::printf("exempt from backups: %s\n", escaped(name.view()).c_str());
     if (!all) return;
     for (auto const& hold : report.all())
         std::printf("  %-20llu %s\n", number(hold.from.value), text_of(hold).c_str());
@@ -56,6 +59,8 @@ nlohmann::ordered_json json_of(jetpp::truncation_report const& report) {
         one["from"] = std::to_string(hold.from.value);
         all["holders"].push_back(one);
     }
+    all["exempt"] = nlohmann::ordered_json::array();
+    for (auto const& name : report.exempt()) all["exempt"].push_back(name.view());
     return all;
 }
 
@@ -88,6 +93,16 @@ void release_pin(unpin_request const& request) {
     if (!done) fail(request.directory, done.error());
     if (!closed) fail(request.directory, closed.error());
     if (released == 0) fail(request.directory, "no pin of that owner; jetpp info lists them");
+}
+
+void exempt_database(exempt_request const& request) {
+    auto engine = open_engine(request.directory, nullptr);
+    auto const done = engine->set_backup_exempt(request.database, !request.no_longer);
+    auto const closed = engine->close();
+    if (!done && done.error().code == jetpp::errc::not_found)
+        fail(request.directory, "no database of that name; jetpp info lists them");
+    if (!done) fail(request.directory, done.error());
+    if (!closed) fail(request.directory, closed.error());
 }
 
 void mark_point(point_request const& request) {

@@ -7,7 +7,7 @@
 
 namespace jetpp_tool {
 
-// One line, and one for each holder if `all`.
+// One line, one for each database that is exempt from backups, and one for each holder if `all`.
 void print_truncation(jetpp::truncation_report const& report, bool all);
 [[nodiscard]] nlohmann::ordered_json json_of(jetpp::truncation_report const& report);
 

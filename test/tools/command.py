@@ -955,6 +955,43 @@ class CommandTest(unittest.TestCase):
             self.run_jetpp("get", self.path("two"), name, "--database", name, status=status)
         self.run_jetpp("restore", repo, self.path("no"), "--database", "a", "--database", "x", status=1)
 
+    def test_an_exempt_database_is_left_out_and_holds_no_log(self):
+        directory, repo = self.path("db"), self.path("repo")
+        rows = [(b"%06d" % i, b"v" * 200) for i in range(20000)]
+        self.load(directory, rows)
+        self.load(directory, rows, "--database", "scratch")
+        self.assertIn(b"never backed up: scratch", self.run_jetpp("truncate", directory).stdout)
+        self.run_jetpp("exempt", directory, status=2)
+        said = self.run_jetpp("exempt", directory, "none", status=1).stderr
+        self.assertIn(b"no database of that name", said)
+        self.run_jetpp("exempt", directory, "scratch")
+        self.assertIn(b"exempt", self.run_jetpp("info", directory).stdout)
+        self.run_jetpp("backup", directory, repo)
+        self.load(directory, [(b"more", b"1")])
+        done = json.loads(self.run_jetpp(
+            "backup", directory, repo, "--incremental", "--truncate", "--json").stdout)
+        self.assertEqual(done["databases"], "1")
+        self.assertEqual(done["truncated"]["exempt"], ["scratch"])
+        said = self.run_jetpp("truncate", directory).stdout
+        self.assertIn(b"exempt from backups: scratch", said)
+        self.assertNotIn(b"backed up: scratch", said)
+        self.run_jetpp("verify", repo)
+        report = json.loads(self.run_jetpp("restore", repo, self.path("new"), "--json").stdout)
+        self.assertEqual(report["left_out"], ["scratch"])
+        self.run_jetpp("get", self.path("new"), "more")
+        self.run_jetpp("get", self.path("new"), "more", "--database", "scratch", status=1)
+        said = self.run_jetpp("restore", repo, self.path("again")).stderr
+        self.assertIn(b"scratch: left out", said)
+        self.run_jetpp("restore", repo, self.path("no"), "--database", "scratch", status=1)
+        self.run_jetpp("exempt", directory, "scratch", "--no")
+        self.assertNotIn(b"exempt", self.run_jetpp("info", directory).stdout)
+        said = self.run_jetpp("backup", directory, repo, "--incremental", status=1).stderr
+        self.assertIn(b"take a full backup", said)
+        self.run_jetpp("backup", directory, repo)
+        self.run_jetpp("backup", directory, repo, "--incremental")
+        self.run_jetpp("restore", repo, self.path("both"))
+        self.run_jetpp("get", self.path("both"), "000000", "--database", "scratch")
+
     def test_proofs_of_sets_are_kept_and_listed(self):
         directory, repo = self.path("db"), self.path("repo")
         self.load(directory, [(b"a", b"1")])

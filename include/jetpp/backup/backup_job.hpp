@@ -32,6 +32,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -393,6 +394,15 @@ private:
             if (one.masked != 0)
                 m.warnings.push_back({"home_image_bad", m.databases.back().name, one.masked});
         }
+        // Under the pin they are those that were when the databases were chosen.
+        auto exempt = std::array<std::pair<file_name, uuid>, databases_max>{};
+        auto exempt_count = std::size_t{0};
+        in_->each_database([&](auto const& known) noexcept {
+            if (known.file->header().is_backup_exempt())
+                exempt[exempt_count++] = {known.name, known.id};
+        });
+        for (auto const& [name, id] : std::span{exempt}.first(exempt_count))
+            if (!m.has_database(id)) m.exempt.push_back({std::string{name.view()}, id});
         for (auto const& segment : source_.segments()) {
             auto const same = !m.log.empty() && m.log.back().timeline == segment.header.timeline;
             if (!same) m.log.push_back({segment.header.timeline, segment.from(), segment.to()});

@@ -39,7 +39,7 @@ inline constexpr std::uint64_t resumable_log_cap = std::uint64_t{64} << 30;
 struct backup_options {
     // What the set carries. A full is taken down as a copy where the sink is not durable.
     backup_kind kind = backup_kind::full;
-    // By name; none: all that are attached. The log of the set is whole either way, only the marks
+    // By name; none: all that are attached and not exempt (engine::set_backup_exempt). The log of the set is whole either way, only the marks
     // of these are stamped, and a restore of the set has to be asked for one of them.
     std::vector<std::string> databases{};
     // For kind `pages`: the full, copy or pages set that it adds to.

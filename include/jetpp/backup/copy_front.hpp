@@ -32,7 +32,7 @@ protected:
     copy_front() noexcept = default;
     ~copy_front() = default;
 
-    // wants(std::string_view) noexcept -> bool: is that database to be copied?
+    // wants(std::string_view name, bool is_exempt) noexcept -> bool: is that database to be copied?
     // Errors: circular_logging, backup_in_progress (frozen), not_found (none that is wanted is
     // attached), resource (too many pins), those of a checkpoint.
     template <class Wants>
@@ -46,9 +46,10 @@ protected:
             BOOST_OUTCOME_TRY(in.checkpoint(checkpoint_how::ordinary));
         }
         auto const pin = in.pin_log([&](auto& known) noexcept {
-            if (!wants(known.name.view())) return;
+            auto const header = known.file->header();
+            if (!wants(known.name.view(), header.is_backup_exempt())) return;
             files_[count_] = known.file.get();
-            frozen_[count_].header = known.file->header();
+            frozen_[count_].header = header;
             frozen_[count_++].name = known.name;
         });
         if (!pin) return pin.error();

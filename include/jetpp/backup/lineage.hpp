@@ -70,12 +70,13 @@ struct lineage {
     return false;
 }
 
-// Does `newer` tell of every database that `older` tells of? A backup may be of some only.
+// Does `newer` tell of every database that `older` tells of? A backup may be of some only; one that
+// it left out because it is exempt by now is told of.
 [[nodiscard]] inline bool has_databases_of(
     backup_manifest const& newer, backup_manifest const& older
 ) noexcept {
     for (auto const& one : older.databases) {
-        auto found = false;
+        auto found = newer.has_exempt(one.id);
         for (auto const& other : newer.databases) found = found || other.id == one.id;
         if (!found) return false;
     }

@@ -57,11 +57,12 @@ struct backup_order {
     bool checkpoint_first = true;
     base_finder const* find_base = nullptr; // incremental, differential
     backup_base const* base = nullptr;      // pages
-    std::span<std::string const> only{};    // databases by name; empty: all
+    std::span<std::string const> only{};    // databases by name; empty: all that are not exempt
     std::uint64_t named_pin_cap = 0;        // keeps its log by a named pin, too; 0: by none
 
-    [[nodiscard]] bool wants(std::string_view name) const noexcept {
-        return only.empty() || std::find(only.begin(), only.end(), name) != only.end();
+    [[nodiscard]] bool wants(std::string_view name, bool is_exempt) const noexcept {
+        if (only.empty()) return !is_exempt;
+        return std::find(only.begin(), only.end(), name) != only.end();
     }
 };
 
@@ -88,9 +89,10 @@ public:
     live_backup& operator=(live_backup const&) = delete;
     ~live_backup() { release(); }
 
-    // Errors: not_found (no database is attached, or one that is wanted is not), resource (too many pins), those of a checkpoint
-    // and of the log. Of kinds that stand on others, before anything is logged: circular_logging,
-    // full_backup_required (database), base_not_here, log_gap (the first LSN that is missing).
+    // Errors: not_found (no database is attached that is not exempt, or one that is wanted is not),
+    // resource (too many pins), those of a checkpoint and of the log. Of kinds that stand on others,
+    // before anything is logged: circular_logging, full_backup_required (database), base_not_here,
+    // log_gap (the first LSN that is missing).
     [[nodiscard]] result<void> begin(backup_order const& order, backup_planner& plan) noexcept;
 
     // Instead of begin(), first step: the pin and the positions of a run that was interrupted.

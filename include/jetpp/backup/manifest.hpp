@@ -47,6 +47,14 @@ struct manifest_database {
     friend bool operator==(manifest_database const&, manifest_database const&) = default;
 };
 
+// One that was attached, and left out because it is exempt from backups: that a restore of the set
+// has nothing of it is what was asked for.
+struct manifest_exempt {
+    std::string name;
+    uuid id{};
+    friend bool operator==(manifest_exempt const&, manifest_exempt const&) = default;
+};
+
 struct manifest_log {
     timeline_id timeline{};
     lsn from{};
@@ -145,6 +153,7 @@ struct backup_manifest {
     std::string torn_write = "double_write";
     bool archival = false;
     std::vector<manifest_database> databases;
+    std::vector<manifest_exempt> exempt; // none of `databases`
     std::vector<manifest_log> log;
     std::string codec = "none";
     std::string cipher;                       // empty: not encrypted
@@ -161,6 +170,11 @@ struct backup_manifest {
     [[nodiscard]] bool has_pages() const noexcept { return jetpp::has_pages(kind); }
     [[nodiscard]] bool has_database(uuid const& id) const noexcept {
         for (auto const& one : databases)
+            if (one.id == id) return true;
+        return false;
+    }
+    [[nodiscard]] bool has_exempt(uuid const& id) const noexcept {
+        for (auto const& one : exempt)
             if (one.id == id) return true;
         return false;
     }
@@ -324,6 +338,17 @@ inline std::string backup_manifest::to_json() const {
         json.close_object();
     }
     json.close_array();
+    if (!exempt.empty()) { // a reader that does not know it misses those databases
+        json.key("exempt").open_array();
+        for (auto const& one : exempt)
+            json.open_object()
+                .key("name")
+                .text(one.name)
+                .key("uuid")
+                .text(text_of(one.id))
+                .close_object();
+        json.close_array();
+    }
     json.key("log").open_array();
     for (auto const& range : log) {
         json.open_object().key("timeline").text(hex_of(range.timeline));

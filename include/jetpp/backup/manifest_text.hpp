@@ -324,6 +324,8 @@ inline void read_index(
     if (m.drill && m.drill->reached != m.end_lsn) return false;
     for (std::size_t i = 0; i < m.parts.size(); ++i)
         if (m.parts[i].number != i) return false;
+    for (auto const& one : m.exempt)
+        if (m.has_database(one.id)) return false;
     for (std::size_t i = 0; i < m.databases.size(); ++i)
         for (std::size_t k = 0; k < i; ++k)
             if (m.databases[i].id == m.databases[k].id ||
@@ -389,6 +391,11 @@ inline void read_index(
         in.refuse_unless(d.pages < no_page.value);
         m.databases.push_back(std::move(d));
     });
+    if (root.contains("exempt"))
+        in.each(root, "exempt", databases_max, [&](nlohmann::json const& one) {
+            m.exempt.push_back({in.text(one, "name"), in.id(one, "uuid")});
+            unsafe = unsafe || !database_file_name(m.exempt.back().name);
+        });
     in.each(root, "log", 1024, [&](nlohmann::json const& one) {
         m.log.push_back(
             {in.timeline(one, "timeline"), in.position(one, "from"), in.position(one, "to")}

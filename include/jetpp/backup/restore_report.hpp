@@ -64,6 +64,9 @@ struct restore_report {
     lsn fork_lsn{};
     std::uint64_t page_sets{}; // a base, and deltas over it
     std::uint64_t databases{};
+    // Attached at that moment, and not brought back: the sets have no pages of them, for they were
+    // exempt from backups. Who names one in restore_options::databases has older sets looked at.
+    std::vector<std::string> left_out;
     std::uint64_t trees{}; // walked, where the end is discarded
     std::uint64_t rows{};
     set_tally read{};

@@ -316,6 +316,7 @@ private:
                 sets,
                 plan_,
                 options_->databases,
+                &report.left_out,
                 is_proof_ ? &pool_->manifest(head_) : nullptr
             )
         );

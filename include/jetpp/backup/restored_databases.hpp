@@ -2,8 +2,9 @@
 //
 // Which databases, and under which names, is what the log says of the target's moment: one that was
 // dropped or detached by then is left out, one that was created in the log begins empty, one that
-// was attached and is in no set is an error. While the files are laid their state is `restoring`;
-// adopt() makes them ones that crashed at the target, on the new timeline.
+// was attached and is in no set is an error, unless it is exempt from backups. While the files are
+// laid their state is `restoring`; adopt() makes them ones that crashed at the target, on the new
+// timeline.
 // A file that is there already may be laid over: its header says `restoring`, durably, before another
 // byte of it changes; then, from the newest layer down to the base, each page that differs is
 // written, and no other.
@@ -49,6 +50,10 @@ struct restored_database {
     std::vector<layer> layers; // the base first
 };
 
+// `left_out`: takes the names of those that the newest pages were taken without on purpose: exempt
+// from backups, not asked for by name, and not covered again by then: no set younger than those
+// pages, be it damaged, tells of them at the target's moment. Null: such a one is an error as any
+// other.
 // `proved`: of the set that is proved, if none is restored: it may have been asked to carry some
 // databases of several, and answers for those alone.
 // Errors: database_not_in_sets (database, at: where it was attached), set_mixed (a delta whose base
@@ -61,6 +66,7 @@ struct restored_database {
     std::span<planned_set const> sets,
     restore_plan const& plan,
     std::span<std::string const> only,
+    std::vector<std::string>* left_out = nullptr,
     backup_manifest const* proved = nullptr
 ) noexcept {
     return guarded([&]() -> result<std::vector<restored_database>> {
@@ -77,6 +83,19 @@ struct restored_database {
             auto place = std::size_t{0};
             while (place < all.size() && all[place].id != id) ++place;
             return place;
+        };
+        auto const is_left_out = [&](uuid const& id) {
+            auto const& pages = *sets[plan.last_pages()].manifest;
+            if (left_out == nullptr || !only.empty() || !pages.has_exempt(id)) return false;
+            auto const& head = *sets[plan.head].manifest;
+            auto const line = lineage::of(head);
+            for (auto const& [m, hash, usable, wanted] : sets) {
+                auto const from = m->has_pages() ? m->copy_end_lsn : m->log_start;
+                if (m->instance == head.instance && line.find(m->timeline) &&
+                    m->end_lsn > pages.end_lsn && from <= plan.limit && m->has_database(id))
+                    return false;
+            }
+            return true;
         };
         auto chosen = std::vector<restored_database>{};
         auto found = std::size_t{0};
@@ -105,6 +124,10 @@ struct restored_database {
             if (one.layers.empty()) {
                 auto const* const life = lives.find(logged.database);
                 if (life == nullptr || !life->created) {
+                    if (is_left_out(logged.database)) {
+                        left_out->emplace_back(logged.name.view());
+                        continue;
+                    }
                     if (proved != nullptr && !proved->has_database(logged.database)) continue;
                     return about(logged, errc::database_not_in_sets);
                 }

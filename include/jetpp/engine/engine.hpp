@@ -117,6 +117,20 @@ public:
         return done;
     }
 
+    // An exempt database, for data that can be made anew, is left out of backups of all databases
+    // (one that names it takes it), holds no log, and stands in the way of no incremental. A restore
+    // to a set without it says that it left it out; what was backed up before stays restorable.
+    // Exempt no longer, it holds the log from its last backup on, or, if that went meanwhile, all of
+    // it; incrementals of all databases then want a full first. Durable when this returns, and kept
+    // over restarts and detach(); attach() to another instance ends it.
+    // Errors: not_found (it is not attached), backup_in_progress (a backup or an external session
+    // runs: nothing changed), instance_failed, io and its kin: final.
+    // Complexity: two writes of 4096 bytes, two syncs.
+    [[nodiscard]] result<void> set_backup_exempt(std::string_view database, bool exempt) noexcept {
+        BOOST_OUTCOME_TRY(core_->check_alive());
+        return core_->store.set_backup_exempt(database, exempt);
+    }
+
     // Errors: not_found (with must_exist), and those of create_tree.
     [[nodiscard]] result<tree> open_tree(
         std::string_view database,

@@ -120,6 +120,9 @@ struct database_header {
         return marks[static_cast<std::size_t>(kind)];
     }
     [[nodiscard]] bool is_backup_exempt() const noexcept { return (flags & exempt_flag) != 0; }
+    void set_backup_exempt(bool exempt) noexcept {
+        flags = exempt ? flags | exempt_flag : flags & ~exempt_flag;
+    }
     [[nodiscard]] std::string_view writer_text() const noexcept;
     void set_writer(std::string_view text) noexcept; // cut at 63 bytes
 

@@ -59,7 +59,10 @@ inline constexpr std::uint32_t initial_database_pages =
 inline void adopt_header(
     database_header& h, uuid const& instance, timeline_id timeline, database_id id, lsn attach_lsn
 ) noexcept {
-    if (h.instance != instance || h.timeline != timeline) h.clear_marks();
+    if (h.instance != instance || h.timeline != timeline) {
+        h.clear_marks();
+        h.set_backup_exempt(false); // whoever said so spoke of another instance's backups
+    }
     if (h.timeline != timeline) h.fork(timeline, attach_lsn);
     h.instance = instance;
     h.id = id;

@@ -209,6 +209,9 @@ public:
     [[nodiscard]] result<void> attach(std::string_view name, bool create) noexcept;
     [[nodiscard]] result<void> detach(std::string_view name) noexcept;
 
+    // Errors: see engine::set_backup_exempt.
+    [[nodiscard]] result<void> set_backup_exempt(std::string_view name, bool exempt) noexcept;
+
     // A tree id that no tree of the database ever had.
     [[nodiscard]] result<tree_id> next_tree_id(database& in) noexcept;
 

@@ -316,6 +316,25 @@ result<void> instance<Traits>::detach(std::string_view name) noexcept {
 }
 
 template <class Traits>
+result<void> instance<Traits>::set_backup_exempt(std::string_view name, bool exempt) noexcept {
+    auto const held = hold_databases();
+    BOOST_OUTCOME_TRY(auto* const place, find_database(name));
+    // It has chosen its databases, and its manifest will say which of them are exempt.
+    if (is_pinned_locked()) return error{.code = errc::backup_in_progress};
+    auto const now = place->file->header();
+    if (now.is_backup_exempt() == exempt) return ok();
+    // Marks whose log went while nobody kept it: no set can stand on them any more, and the next
+    // incremental is to ask for a full instead of failing for all databases.
+    auto const covered =
+        later(now.mark(mark_kind::full).end_lsn, now.mark(mark_kind::incremental).end_lsn);
+    auto const is_cut_off = !exempt && covered < log_->oldest_kept();
+    return place->file->change_header([&](database_header& h) noexcept {
+        h.set_backup_exempt(exempt);
+        if (is_cut_off) h.clear_marks();
+    });
+}
+
+template <class Traits>
 result<tree_id> instance<Traits>::next_tree_id(database& in) noexcept {
     constexpr auto step = std::uint32_t{64};
     auto const held = hold_databases();

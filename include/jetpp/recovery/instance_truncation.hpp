@@ -16,6 +16,7 @@ namespace jetpp::inline v1 {
 template <class Traits>
 void instance<Traits>::find_holds(truncation_report& report) noexcept {
     report.hold_count = 0;
+    report.exempt_count = 0;
     auto const add = [&](log_hold const& one) { report.holds[report.hold_count++] = one; };
     auto const slot = *checkpoint_->newest();
     add({.who = log_holder::redo, .from = slot.redo_lsn});
@@ -39,6 +40,7 @@ void instance<Traits>::find_holds(truncation_report& report) noexcept {
             .name = known.name,
         };
         add(one);
+        if (header.is_backup_exempt()) report.exempts[report.exempt_count++] = known.name;
         if (!archival_ || header.is_backup_exempt()) continue;
         one.from = later(
             header.mark(mark_kind::full).end_lsn, header.mark(mark_kind::incremental).end_lsn

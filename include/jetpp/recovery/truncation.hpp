@@ -5,7 +5,8 @@
 //     min_required_lsn         of every header copy: an old file put back is rolled forward from it
 //     pins                     of backups that run, and named ones, whose owners may be away
 //     backups                  of each database, the end of the log that lies in sets; one that was
-//                              never backed up holds all of it
+//                              never backed up holds all of it, one that is exempt from backups
+//                              holds none
 // So a segment goes only if a published set has it, or no set of pages can use it. Segments go
 // whole, the oldest first, each gone for good before the next: a crash leaves no hole.
 // Threads  values.
@@ -73,11 +74,17 @@ struct truncation_report {
     bool circular = false; // the log gives itself up, as far as the holders let it
     std::array<log_hold, holds_max> holds{};
     std::size_t hold_count = 0; // the lowest first
+    // Databases that are exempt from backups: their changes lie in no set, and go all the same.
+    std::array<file_name, databases_max> exempts{};
+    std::size_t exempt_count = 0;
 
     // Who would have to move before more could go.
     [[nodiscard]] log_hold const& holder() const noexcept { return holds[0]; }
     [[nodiscard]] std::span<log_hold const> all() const noexcept {
         return {holds.data(), hold_count};
+    }
+    [[nodiscard]] std::span<file_name const> exempt() const noexcept {
+        return {exempts.data(), exempt_count};
     }
 };
 

@@ -55,8 +55,11 @@ result<void> external_backup<Traits>::begin_locked() noexcept {
     auto& random = in_->environment().runtime;
     set_ = make_uuid(random.random(), random.random());
     auto const incremental = !has_pages(kind_);
-    auto const all = [](std::string_view) noexcept { return true; };
-    BOOST_OUTCOME_TRY(this->pin_databases(*in_, kind_, options_.checkpoint_first, all));
+    // The caller of a full may take what is exempt, or leave it; log alone is of no use to that.
+    auto const wants = [&](std::string_view, bool is_exempt) noexcept {
+        return !(incremental && is_exempt);
+    };
+    BOOST_OUTCOME_TRY(this->pin_databases(*in_, kind_, options_.checkpoint_first, wants));
     if (incremental) {
         auto const known = std::span<frozen_database const>{frozen_.data(), count_};
         BOOST_OUTCOME_TRY(bounds_.log_start, log_base_end(kind_, in_->timeline(), known));

@@ -18,7 +18,7 @@ result<void> live_backup<Traits>::begin(backup_order const& order, backup_planne
         *in_,
         kind_,
         order.checkpoint_first,
-        [&](std::string_view name) noexcept { return order.wants(name); }
+        [&](std::string_view name, bool is_exempt) noexcept { return order.wants(name, is_exempt); }
     ));
     if (count_ < order.only.size())
         return error{.code = errc::not_found, .file = file_kind::database};

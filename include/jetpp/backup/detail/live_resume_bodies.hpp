@@ -58,7 +58,7 @@ result<void> live_backup<Traits>::resume(
     if (!pin && pin.error().code == errc::not_found) return lost;
     if (!pin) return pin.error();
     claimed_ = true;
-    BOOST_OUTCOME_TRY(this->pin_databases(*in_, kind_, false, [](std::string_view) noexcept {
+    BOOST_OUTCOME_TRY(this->pin_databases(*in_, kind_, false, [](std::string_view, bool) noexcept {
         return true;
     }));
     BOOST_OUTCOME_TRY(put_in_order(was));
