@@ -171,6 +171,7 @@ void print_json(std::FILE* to, jetpp::backup_report const& r) {
     all["kind"] = jetpp::name_of(r.kind);
     all["receipt"] = jetpp::name_of(r.receipt);
     all["manifest_sha256"] = hex_text(r.manifest_hash);
+    all["authenticity"] = r.has_author ? "hmac" : "none";
     all["redo_lsn"] = at(r.redo_lsn);
     all["log_start"] = at(r.log_start);
     all["begin_lsn"] = at(r.begin_lsn);
@@ -205,6 +206,7 @@ void print_text(std::FILE* to, jetpp::backup_report const& r) {
         number(r.stored_bytes),
         number(r.end_lsn.value)
     );
+    std::fprintf(to, "authenticity: %s\n", r.has_author ? "hmac" : "none");
     if (r.drill)
         std::fprintf(
             to,

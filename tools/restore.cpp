@@ -91,6 +91,9 @@ void print_json(
     all["reached_lsn"] = std::to_string(r.reached.value);
     all["timeline"] = jetpp_tool::hex_of(r.timeline.value);
     all["page_sets"] = std::to_string(r.page_sets);
+    all["sets"] = std::to_string(r.sets);
+    all["authenticated_sets"] = std::to_string(r.authenticated);
+    all["authenticity"] = r.sets != 0 && r.authenticated == r.sets ? "hmac" : "none";
     all["databases"] = std::to_string(r.databases);
     all["left_out"] = r.left_out;
     all["pages"] = std::to_string(r.read.pages);
@@ -283,6 +286,7 @@ void restore(restore_request const& request) {
         number(r.read.records),
         request.dry_run ? ", not replayed" : ""
     );
+    print_authenticity(r.authenticated, r.sets);
 }
 
 } // namespace jetpp_tool

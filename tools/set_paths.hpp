@@ -5,6 +5,7 @@
 #include <jetpp/backup/repository.hpp>
 
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <string_view>
@@ -36,6 +37,18 @@ using repository = jetpp::repository<environment>;
     auto sum = std::uint64_t{0};
     for (auto const& part : manifest.parts) sum += part.summary.bytes;
     return sum;
+}
+
+// Of sets that were read: an HMAC says who wrote them, or nothing does.
+inline void print_authenticity(std::uint64_t authenticated, std::uint64_t sets) {
+    if (authenticated == 0)
+        std::printf("authenticity: none\n");
+    else
+        std::printf(
+            "authenticity: hmac of %llu, none of %llu\n",
+            number(authenticated),
+            number(sets - authenticated)
+        );
 }
 
 // Not /tmp, which may be memory: restored databases are as large as they were.

@@ -243,14 +243,7 @@ void tell(std::string const& path, jetpp::verify_report const& report) {
         std::printf(
             "%llu %s kept\n", number(report.proofs), report.proofs == 1 ? "proof" : "proofs"
         );
-    if (report.authenticated == 0)
-        std::printf("authenticity: none\n");
-    else
-        std::printf(
-            "authenticity: hmac of %llu, none of %llu\n",
-            number(report.authenticated),
-            number(report.sets - report.authenticated)
-        );
+    print_authenticity(report.authenticated, report.sets);
     if (report.sealed_sets != 0)
         std::printf(
             "%llu of them encrypted, frames only: more takes a key, and of a stream --scratch "

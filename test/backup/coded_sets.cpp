@@ -74,6 +74,7 @@ TEST_CASE(
         auto const options = backup_options{.codec = {&zstd_codec}, .encryption = {cipher, &keys}};
         auto const done = good(run_backup_to(b.db, where, options));
         CHECK(done.kind == backup_kind::full);
+        CHECK(done.has_author);
         auto const with = [&](key_ring const* ring) {
             return set_access{.codecs = both, .keys = ring};
         };
@@ -100,9 +101,37 @@ TEST_CASE(
                 run_restore<bed<>::traits>(b.env, where, target, {}, {.access = with(&stranger)})
             ) == errc::wrong_key
         );
-        (void)good(run_restore<bed<>::traits>(b.env, where, target, {}, {.access = with(&keys)}));
+        auto const back =
+            good(run_restore<bed<>::traits>(b.env, where, target, {}, {.access = with(&keys)}));
+        CHECK(back.sets == 1);
+        CHECK(back.authenticated == 1);
         expect_rows(b.env, target, b.expected);
     }
+}
+
+TEST_CASE(
+    "a restore says of how many of its sets a key says who wrote them", "[backup][encryption]"
+) {
+    auto b = bed{};
+    b.work(1000, 15);
+    auto keys = key_ring{};
+    auto key = secret_key{};
+    key.all()[0] = std::byte{1};
+    keys.add_key(key);
+    auto const plain = good(run_backup_to(b.db, "/repo"));
+    CHECK_FALSE(plain.has_author);
+    b.work(500, 16);
+    auto const options =
+        backup_options{.kind = backup_kind::incremental, .encryption = {&aes_256_gcm, &keys}};
+    CHECK(good(run_backup_to(b.db, "/repo", options)).has_author);
+    auto how = restore_options{.access = {.keys = &keys}};
+    auto const both_sets = good(run_restore<bed<>::traits>(b.env, {"/repo"}, "/both", how));
+    CHECK(both_sets.sets == 2);
+    CHECK(both_sets.authenticated == 1);
+    how.set = text_of(plain.set);
+    auto const first = good(run_restore<bed<>::traits>(b.env, {"/repo"}, "/first", how));
+    CHECK(first.sets == 1);
+    CHECK(first.authenticated == 0);
 }
 
 TEST_CASE(

@@ -1137,13 +1137,22 @@ class CommandTest(unittest.TestCase):
         for i, way in enumerate(ways):
             said = self.run_jetpp("verify", repo, *way).stdout
             self.assertIn(b"authenticity: none" if way[1] == keys["secret"] else b"authenticity: hmac", said)
-            self.run_jetpp("restore", repo, self.path(f"db-{i}"), *way)
+            proven = "none" if way[1] == keys["secret"] else "hmac"
+            report = self.run_jetpp("restore", repo, self.path(f"db-{i}"), *way, "--json").stdout
+            self.assertEqual(json.loads(report)["authenticity"], proven)
+            said = self.run_jetpp("restore", repo, self.path(f"db-{i}"), *way, "--dry-run").stdout
+            self.assertIn(b"authenticity: " + proven.encode(), said)
             self.assertEqual(self.scan(self.path(f"db-{i}")), rows)
         for way in ((), ("--key", keys["other"]), ("--passphrase-file", keys["wrong"])):
             refused = self.run_jetpp("restore", repo, self.path("no"), *way, status=1)
             self.assertIn(b"wrong_key", refused.stderr)
         self.assertEqual([f for f in os.listdir(self.path("no")) if f != "jet.lock"], [])
         self.assertIn(b"frames only", self.run_jetpp("verify", repo).stdout)
+        # A public key has no secret to prove by; a key or passphrase alone has.
+        for keyed, proven in (("--encrypt-to", keys["hex"]), "hmac"), (("--encrypt-to", keys["public"]), "none"):
+            made = self.run_jetpp("backup", directory, self.path("repo-" + proven), *keyed, "--json").stdout
+            self.assertEqual(json.loads(made)["authenticity"], proven)
+        self.assertIn(b"authenticity: none", self.run_jetpp("backup", directory, self.path("plain")).stdout)
         self.run_jetpp("verify", repo, "--key", keys["public"], status=1)
         self.run_jetpp("backup", directory, repo, "--encrypt-to", keys["word"], status=1)
         # Every file is under the key: a byte anywhere is found with it and without.

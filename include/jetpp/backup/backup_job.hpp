@@ -346,6 +346,7 @@ private:
             .image_bytes = writer_->image_bytes(),
             .stored_bytes = writer_->stored_bytes(),
             .manifest_hash = done.hash,
+            .has_author = manifest.has_author(),
             .drill = manifest.drill,
             .name = std::string{set_directory_name(name_).view()},
         };

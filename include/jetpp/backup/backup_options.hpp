@@ -114,6 +114,7 @@ struct backup_report {
     std::uint64_t stored_bytes{}; // in the set
     std::uint64_t masked_pages{}; // rotten in the file, good in memory: see the manifest
     sha256_digest manifest_hash{};
+    bool has_author{}; // an HMAC says who wrote the set; else nothing but hashes do
     std::optional<drill_proof> drill{};   // the set was restored before it was published
     std::string name{};                   // of the set, as a repository calls it
     std::optional<error> stamp_problem{}; // the set stands, but no header names it

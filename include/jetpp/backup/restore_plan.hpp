@@ -45,6 +45,14 @@ struct restore_plan {
     [[nodiscard]] std::size_t last_pages() const noexcept { return pages.back(); }
 };
 
+// Which sets it reads, each once. Throws: std::bad_alloc.
+[[nodiscard]] inline std::vector<std::size_t> sets_of(restore_plan const& plan) {
+    auto all = plan.pages;
+    for (auto const& slice : plan.log)
+        if (std::find(all.begin(), all.end(), slice.set) == all.end()) all.push_back(slice.set);
+    return all;
+}
+
 // What stands beside the error of a plan that cannot be.
 struct plan_trouble {
     timeline_id timeline{};        // of a log_gap

@@ -62,7 +62,9 @@ struct restore_report {
     lsn last_commit{};
     timeline_id timeline{}; // the new one
     lsn fork_lsn{};
-    std::uint64_t page_sets{}; // a base, and deltas over it
+    std::uint64_t page_sets{};     // a base, and deltas over it
+    std::uint64_t sets{};          // that were read: those, and others for their log
+    std::uint64_t authenticated{}; // of them: an HMAC says who wrote them; of others nothing does
     std::uint64_t databases{};
     // Attached at that moment, and not brought back: the sets have no pages of them, for they were
     // exempt from backups. Who names one in restore_options::databases has older sets looked at.

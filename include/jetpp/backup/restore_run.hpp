@@ -334,6 +334,7 @@ private:
         report.fork_lsn = fork.fork_lsn;
         BOOST_OUTCOME_TRY(lay_databases(into, databases, fork, report));
         trouble_.set.reset();
+        pool_->count_authors(plan_, report.sets, report.authenticated);
         if (into != nullptr) {
             auto logged = std::vector<logged_database>{};
             for (auto const& one : databases) logged.push_back(one.logged);

@@ -226,6 +226,7 @@ private:
             BOOST_OUTCOME_TRY(lay_database(file, chosen.front(), pages, report));
         }
         trouble_.set.reset();
+        pool_->count_authors(plan, report.sets, report.authenticated);
         BOOST_OUTCOME_TRY(compare_segments(place.where(), into));
         return into.sync(); // all names, before a journal speaks of them
     }

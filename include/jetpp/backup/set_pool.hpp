@@ -14,6 +14,7 @@
 #include <jetpp/backup/manifest.hpp>
 #include <jetpp/backup/manifest_text.hpp>
 #include <jetpp/backup/repository.hpp>
+#include <jetpp/backup/restore_plan.hpp>
 #include <jetpp/backup/set_access.hpp>
 #include <jetpp/backup/set_catalogue.hpp>
 #include <jetpp/backup/set_copies.hpp>
@@ -153,6 +154,19 @@ public:
             one.access.emplace(std::move(made));
         }
         return *one.access;
+    }
+
+    // How many sets of the plan were read, and of how many the key that opened them says who wrote
+    // them (set_key.hpp). Throws: bad_alloc.
+    void count_authors(restore_plan const& plan, std::uint64_t& sets, std::uint64_t& authenticated)
+        const {
+        sets = authenticated = 0;
+        for (auto const i : sets_of(plan)) {
+            if (i >= members_.size() || members_[i].live || !members_[i].access) continue;
+            ++sets;
+            auto const& key = members_[i].access->key;
+            if (key != nullptr && key->proves_author()) ++authenticated;
+        }
     }
 
     // Has the walker take the log that `slice` names, from wherever it lies. `cut`: see log_walker;
