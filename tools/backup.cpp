@@ -32,6 +32,8 @@ namespace {
     switch (stage) {
     case jetpp::backup_stage::pages: return "pages";
     case jetpp::backup_stage::log: return "log";
+    case jetpp::backup_stage::drill: return "drill";
+    case jetpp::backup_stage::publish: return "publishing";
     default: return "";
     }
 }
@@ -259,14 +261,24 @@ void back_up(set_request const& request) {
             fail(request.resume, not_interrupted);
         }
     }
-    auto bar = progress_bar{"backup"};
+    // A drill has a bar of its own: it reads anew what was written.
+    auto bar = std::optional<progress_bar>{std::in_place, "backup"};
+    auto copied = std::uint64_t{0};
+    auto drilling = false;
     options.on_progress = [&](jetpp::backup_progress const& p) -> jetpp::result<void> {
-        bar.show(p.bytes_done, p.bytes_total, name_of(p.stage));
+        if (p.stage == jetpp::backup_stage::drill && !std::exchange(drilling, true)) {
+            bar.reset();
+            bar.emplace("drill");
+        }
+        if (p.stage == jetpp::backup_stage::pages || p.stage == jetpp::backup_stage::log)
+            copied = p.bytes_done;
+        auto const before = drilling ? copied : 0;
+        bar->show(p.bytes_done - before, p.bytes_total - before, name_of(p.stage));
         return jetpp::ok();
     };
     auto const drill_below = request.drill ? scratch_place(request.scratch) : std::string{};
     auto const done = engine->back_up(request.repository, options, drill_below);
-    bar.wipe();
+    bar.reset();
     auto left_over = std::string{};
     if (!done && options.resumable)
         if (auto const set = interrupted(*engine, ""); set)

@@ -115,6 +115,53 @@ TEST_CASE("a drilled set carries the proof that it restores", "[backup][drill]")
     expect_rows(b.env, "/restored", expected);
 }
 
+TEST_CASE("a drill and the publishing have stages of their own", "[backup][drill]") {
+    auto b = bed{};
+    b.work(1500, 31);
+    for (auto const kind : {backup_kind::full, backup_kind::incremental}) {
+        b.work(500, 32);
+        auto all = std::vector<backup_progress>{};
+        auto options = backup_options{.kind = kind};
+        options.on_progress = [&](backup_progress const& now) -> result<void> {
+            all.push_back(now);
+            return ok();
+        };
+        auto const report = good(run_drilled_backup_to(b.db, "/repo", below_scratch, options));
+        auto copied = std::uint64_t{0};
+        auto drilled = std::size_t{0};
+        for (std::size_t i = 0; i < all.size(); ++i) {
+            CHECK(all[i].bytes_done <= all[i].bytes_total);
+            if (i != 0) {
+                CHECK(all[i - 1].bytes_done <= all[i].bytes_done);
+                CHECK(all[i - 1].stage <= all[i].stage);
+            }
+            if (all[i].stage < backup_stage::drill) copied = all[i].bytes_done;
+            if (all[i].stage != backup_stage::drill) continue;
+            // Known from the first call on.
+            CHECK(all[i].bytes_total == all.end()[-2].bytes_total);
+            ++drilled;
+        }
+        REQUIRE(drilled > 2);
+        auto const& last = all.end()[-2];
+        // Frames that a restore has no use for are read once.
+        CHECK(last.bytes_total - last.bytes_done < 4096);
+        CHECK(last.bytes_total - copied >= 2 * report.stored_bytes);
+        CHECK(all.back().stage == backup_stage::publish);
+    }
+    // An error then ends the backup as any other, and there is no set.
+    for (auto const stage : {backup_stage::drill, backup_stage::publish}) {
+        auto options = backup_options{};
+        options.on_progress = [&](backup_progress const& now) -> result<void> {
+            if (now.stage == stage) return error{.code = errc::timeout};
+            return ok();
+        };
+        CHECK(
+            code_of(run_drilled_backup_to(b.db, "/repo", below_scratch, options)) == errc::timeout
+        );
+        expect_no_trace(b, 2);
+    }
+}
+
 TEST_CASE("every kind is drilled with its base", "[backup][drill]") {
     auto b = bed{};
     b.work(1000, 2);

@@ -26,6 +26,7 @@
 #include <jetpp/env/sync.hpp>
 #include <jetpp/recovery/instance.hpp>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -48,7 +49,7 @@ public:
     backup_job(instance<Traits>& source, Sink& sink, backup_options const& options)
         : in_{&source}, sink_{&sink}, options_{options}, source_{source},
           plan_{static_cast<std::uint32_t>(Traits::page_size), source.segment_bytes()},
-          began_{clock().now()}, bucket_{options.bytes_per_second},
+          began_{clock().now()}, stage_began_{began_}, bucket_{options.bytes_per_second},
           wake_{source.environment().runtime} {}
     backup_job(backup_job const&) = delete;
     backup_job& operator=(backup_job const&) = delete;
@@ -167,29 +168,14 @@ public:
     // Errors: what the callback returned; what it throws: io, or out_of_memory.
     [[nodiscard]] result<void> report_progress(backup_chunk const& chunk) noexcept {
         done_bytes_ += bytes_of(chunk.step);
-        if (!options_.on_progress) return ok();
-        auto progress = backup_progress{
-            .stage = chunk.step.stage,
-            .bytes_done = done_bytes_,
-            .bytes_total = 0,
-            .file = file_name_of(chunk.step),
-        };
         auto const log_meanwhile = chunk.step.stage == backup_stage::pages
                                        ? in_->log().tail() - source_.bounds().log_start
                                        : 0;
-        progress.bytes_total = plan_total() + log_meanwhile;
-        auto const took = std::chrono::duration<double>(clock().now() - began_).count();
-        if (took > 0) {
-            progress.bytes_per_second = static_cast<double>(progress.bytes_done) / took;
-            auto const left = static_cast<double>(progress.bytes_total - progress.bytes_done) /
-                              progress.bytes_per_second;
-            progress.left = std::chrono::duration_cast<std::chrono::nanoseconds>(
-                std::chrono::duration<double>(left)
-            );
-        }
-        auto said = guarded([&]() -> result<void> { return options_.on_progress(progress); });
-        if (!said) wished_ = true;
-        return said;
+        return tell_progress(
+            {.stage = chunk.step.stage,
+             .bytes_total = plan_total() + log_meanwhile,
+             .file = file_name_of(chunk.step)}
+        );
     }
 
 private:
@@ -275,9 +261,34 @@ private:
             resumed_file_ = at.file;
             resumed_page_ = at.page;
             done_bytes_ = at.bytes;
+            begin_rate();
             reopening_ = false;
         }
         return ok();
+    }
+
+    // Fills in how far it came and how fast. Errors: as report_progress().
+    [[nodiscard]] result<void> tell_progress(backup_progress progress) noexcept {
+        if (!options_.on_progress) return ok();
+        progress.bytes_done = done_bytes_;
+        auto const took = std::chrono::duration<double>(clock().now() - stage_began_).count();
+        auto const did = static_cast<double>(done_bytes_ - stage_first_);
+        if (took > 0 && did > 0) {
+            progress.bytes_per_second = did / took;
+            auto const left = static_cast<double>(progress.bytes_total - progress.bytes_done) /
+                              progress.bytes_per_second;
+            progress.left = std::chrono::duration_cast<std::chrono::nanoseconds>(
+                std::chrono::duration<double>(left)
+            );
+        }
+        auto said = guarded([&]() -> result<void> { return options_.on_progress(progress); });
+        if (!said) wished_ = true;
+        return said;
+    }
+    // From here on the rate is that of what comes.
+    void begin_rate() noexcept {
+        stage_began_ = clock().now();
+        stage_first_ = done_bytes_;
     }
 
     // What a step reads.
@@ -328,8 +339,20 @@ private:
     [[nodiscard]] result<void> publish(backup_report& report) {
         auto const& b = source_.bounds();
         auto manifest = describe_set();
-        BOOST_OUTCOME_TRY(writer_->prove(manifest, [this](std::uint64_t) { return go_on(); }));
+        begin_rate();
+        auto const watch = [this](std::uint64_t read, std::uint64_t in_all) -> result<void> {
+            BOOST_OUTCOME_TRY(go_on());
+            done_bytes_ += read;
+            auto const total = std::max(done_bytes_, stage_first_ + in_all);
+            return tell_progress({.stage = backup_stage::drill, .bytes_total = total});
+        };
+        BOOST_OUTCOME_TRY(writer_->prove(manifest, watch));
         BOOST_OUTCOME_TRY(go_on());
+        BOOST_OUTCOME_TRY(tell_progress(
+            {.stage = backup_stage::publish,
+             .bytes_total = done_bytes_,
+             .file = manifest_file_name.view()}
+        ));
         BOOST_OUTCOME_TRY(auto const done, writer_->publish(manifest));
         report = {
             .set = name_.set,
@@ -482,6 +505,8 @@ private:
     std::optional<set_writer<Sink>> writer_;
     set_name name_{};
     mono_time began_{};
+    mono_time stage_began_{};       // of what the rate is measured since,
+    std::uint64_t stage_first_ = 0; // and what was done by then
     token_bucket bucket_;
     basic_event<runtime> wake_;
     typename Traits::template atomic<std::uint32_t> interrupted_{0};

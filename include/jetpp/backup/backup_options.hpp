@@ -24,12 +24,14 @@
 
 namespace jetpp::inline v1 {
 
+// Of pages and log as they are copied; then, with a drill, of what it reads, which counts on from
+// there; then once, as the set is about to be published.
 struct backup_progress {
-    backup_stage stage{};
+    backup_stage stage{};        // pages, log, drill or publish
     std::uint64_t bytes_done{};  // never goes back
-    std::uint64_t bytes_total{}; // may grow by the log that is written meanwhile
-    std::string_view file{};     // lives as long as the call
-    double bytes_per_second{};
+    std::uint64_t bytes_total{}; // may grow: by the log that is written meanwhile, and by the drill
+    std::string_view file{};     // lives as long as the call; empty: of a drill
+    double bytes_per_second{};   // since copying, or the drill, began
     std::chrono::nanoseconds left{}; // an estimate
 };
 
@@ -50,7 +52,8 @@ struct backup_options {
     std::string tag{};
     codec_choice codec{}; // of a header included for it: {&zstd_codec}; raw blocks if none
     encryption_choice encryption{}; // {&aes_256_gcm, &keys}; plain if none
-    // Called between chunks, outside every lock. An error ends the backup with that error.
+    // Called between chunks, and as a drill reads, outside every lock. An error ends the backup with
+    // that error, and there is no set.
     std::function<result<void>(backup_progress const&)> on_progress{};
     std::uint32_t queue_buffers = 4;    // of 1 MiB; all the memory a backup takes, but fixed state
     std::uint64_t bytes_per_second = 0; // of pages and log read; 0: as fast as it goes

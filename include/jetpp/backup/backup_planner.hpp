@@ -32,6 +32,7 @@ enum class backup_stage : std::uint8_t {
     pages,      // read [first, end) of a database's image
     switch_log, // seal the log of the copy: then add_segment()
     log,        // read [first, end) of a segment's image
+    drill,      // the set is restored for proof: a part of publish, which progress tells of
     publish,    // the set becomes one
     stamp,      // log the end, stamp the headers
     abandon,    // instead of publish: nothing stays
@@ -122,6 +123,7 @@ public:
             at_ = 0;
             if (++segment_ == segment_count_) stage_ = backup_stage::publish;
             break;
+        case backup_stage::drill:
         case backup_stage::publish: stage_ = backup_stage::stamp; break;
         case backup_stage::stamp:
         case backup_stage::abandon: stage_ = backup_stage::release; break;
@@ -147,6 +149,7 @@ public:
         case backup_stage::pages:
         case backup_stage::switch_log:
         case backup_stage::log:
+        case backup_stage::drill:
         case backup_stage::publish: stage_ = backup_stage::abandon; break;
         case backup_stage::stamp: // the set stands; that no header names it is harmless
         case backup_stage::abandon: stage_ = backup_stage::release; break;

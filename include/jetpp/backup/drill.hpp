@@ -55,6 +55,30 @@ concept readable_sink = backup_sink<S> && requires(S& sink) {
     { sink.into() } -> std::same_as<repository<Env>&>;
 };
 
+// What a drill of the pool's member `set` reads: all of the set, and then what its restore takes.
+// Throws: std::bad_alloc.
+template <any_environment Env>
+[[nodiscard]] std::uint64_t bytes_to_prove(set_pool<Env> const& pool, std::size_t set) {
+    auto const bytes_of = [&](std::size_t i, auto&& counts) {
+        auto sum = std::uint64_t{0};
+        for (auto const& part : pool.manifest(i).parts)
+            if (counts(part)) sum += part.summary.bytes;
+        return sum;
+    };
+    auto sum = bytes_of(set, [](auto const&) { return true; });
+    auto trouble = plan_trouble{};
+    auto const plan = plan_restore(pool.planned(), set, pool.manifest(set).end_lsn, trouble);
+    if (!plan) return sum; // the restore will say so
+    for (auto const i : plan.assume_value().pages)
+        sum += bytes_of(i, [](auto const& part) { return part.content != part_content::log; });
+    for (auto const& slice : plan.assume_value().log)
+        sum += bytes_of(slice.set, [&](auto const& part) {
+            return part.content == part_content::log && part.summary.first < slice.to.value &&
+                   slice.from.value < part.summary.end;
+        });
+    return sum;
+}
+
 // The set under `sink`, with the published ones of its repository, as verify would take it.
 // Errors: set_damaged, set_mixed (part, frame), page_damaged, log_damaged, log_gap, those of
 // recovery: it does not restore; structure_damaged (page, LSN): what it restores is not what the
@@ -82,10 +106,14 @@ template <class Traits, readable_sink<typename Traits::env> Sink>
         }
         auto report = verify_report{};
         auto& one = pool[0];
+        auto const in_all = bytes_to_prove(pool, 0);
+        auto const watch = [&](std::uint64_t n) -> result<void> {
+            return on_read ? on_read(n, in_all) : result<void>{ok()};
+        };
         BOOST_OUTCOME_TRY(
             auto const sound,
             verify_files_of<env_type>(
-                one.directory, one.name, manifest, report, {.access = access, .on_read = on_read}
+                one.directory, one.name, manifest, report, {.access = access, .on_read = watch}
             )
         );
         if (!report.findings.empty()) return report.findings.front().why;
@@ -99,7 +127,7 @@ template <class Traits, readable_sink<typename Traits::env> Sink>
         auto prover = replay_prover<Traits>{
             env,
             options.scratch,
-            {.buffer_bytes = options.buffer_bytes, .access = access, .on_read = on_read},
+            {.buffer_bytes = options.buffer_bytes, .access = access, .on_read = watch},
             examine
         };
         BOOST_OUTCOME_TRY(auto const replayed, prover(pool, 0));

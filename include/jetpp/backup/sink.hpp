@@ -57,8 +57,9 @@ concept backup_sink =
 
 // A sink that tries a set before it lets it exist (drill.hpp). Asked once, before finish(), when all
 // parts are closed. `manifest`: of the set, as it will be but for its proof; `access`: what reads
-// the parts; `on_read`: bytes read since the last call, an error ends the proof with it.
-using drill_watch = std::function<result<void>(std::uint64_t)>;
+// the parts; `on_read`: bytes read since the last call, and how many it will be in all, as far as
+// that is known; an error ends the proof with it.
+using drill_watch = std::function<result<void>(std::uint64_t read, std::uint64_t in_all)>;
 template <class S>
 concept proving_sink = backup_sink<S> && requires(
                                              S& sink,
