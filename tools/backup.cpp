@@ -172,6 +172,7 @@ void print_json(std::FILE* to, jetpp::backup_report const& r) {
     all["name"] = r.name;
     all["kind"] = jetpp::name_of(r.kind);
     all["receipt"] = jetpp::name_of(r.receipt);
+    all["relied_on"] = r.is_relied_on;
     all["manifest_sha256"] = hex_text(r.manifest_hash);
     all["authenticity"] = r.has_author ? "hmac" : "none";
     all["redo_lsn"] = at(r.redo_lsn);
@@ -233,6 +234,14 @@ void back_up(set_request const& request) {
     options.databases = request.databases;
     options.bytes_per_second = request.bytes_per_second;
     options.truncate = request.truncate;
+    options.trust_receiver = request.trust_receiver;
+    options.tag = request.tag;
+    if (options.tag == "jet") // esent_tag
+        wrong_usage("--tag jet is that of sets that JetBackup makes, and replaces");
+    if (options.tag.size() > jetpp::backup_options::tag_bytes_max || !jetpp::is_utf8(options.tag))
+        wrong_usage("a tag is up to 255 bytes of UTF-8");
+    if (options.trust_receiver && request.repository != stream_word)
+        wrong_usage("--trust-receiver goes with standard output: a repository keeps what it has");
     options.log_cap_bytes = request.log_cap;
     options.resumable = request.resumable || !request.resume.empty();
     if (options.resumable &&
@@ -243,9 +252,12 @@ void back_up(set_request const& request) {
     if (options.truncate && !jetpp::permits_truncation(options.kind))
         wrong_usage("--truncate goes with a full or an incremental: nothing relies on other kinds");
     auto const base_is_here = request.pages_since.find('/') == std::string::npos;
-    if (request.repository == stream_word &&
-        (options.truncate || (!request.pages_since.empty() && base_is_here)))
-        wrong_usage("--truncate needs a repository, and --pages-since one, or the path of a set");
+    if (request.repository == stream_word && ((options.truncate && !options.trust_receiver) ||
+                                              (!request.pages_since.empty() && base_is_here)))
+        wrong_usage(
+            "--truncate needs a repository or --trust-receiver, and --pages-since a repository, or "
+            "the path of a set"
+        );
     if (!request.bases.empty() && !request.incremental && !request.differential)
         wrong_usage("--base goes with --incremental and --differential");
     options.find_base = finder_of(request);

@@ -84,6 +84,8 @@ struct set_request {
     std::vector<std::string> databases{}; // only these; none: all
     std::vector<std::string> bases{};     // manifests or sets that lie elsewhere
     std::uint64_t bytes_per_second = 0;
+    std::string tag{};
+    bool trust_receiver = false; // who reads standard output keeps the set
     bool truncate = false;
     bool resumable = false;
     std::string resume{};      // the beginning of the id of a set that was interrupted

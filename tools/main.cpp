@@ -326,6 +326,14 @@ void add_backup(CLI::App& app, set_request& request) {
     add_writing(command, request);
     command.add_option("--rate", request.bytes_per_second, "bytes a second that are read at most")
         ->check(positive());
+    command.add_option("--tag", request.tag, "what list and info shall say of the set")
+        ->type_name("TEXT");
+    command.add_flag(
+        "--trust-receiver",
+        request.trust_receiver,
+        "who reads standard output keeps the set: the databases rely on it as on one in a "
+        "repository, and if it is lost, so is the log that --truncate gives up"
+    );
     command.add_flag(
         "--truncate", request.truncate, "afterwards, give up log that nothing needs any more"
     );
@@ -467,7 +475,8 @@ int run(int argc, char** argv) {
         app,
         "list",
         "print the sets of a repository, one a line: id, kind, base, "
-        "begin LSN, end LSN, time, bytes; in JSON also name, codec, cipher and the last proof",
+        "begin LSN, end LSN, time, bytes; in JSON also name, tag, codec, hash, cipher and the last "
+        "proof",
         to_list,
         list_repository
     );

@@ -132,6 +132,7 @@ void list_repository(list_request const& request) {
             described["id"] = jetpp::text_of(m.set);
             described["name"] = one.name.view();
             described["kind"] = jetpp::name_of(m.kind);
+            described["tag"] = m.tag;
             described["base"] = nullptr;
             if (!m.bases.empty()) described["base"] = jetpp::text_of(m.bases.front().set);
             described["begin_lsn"] = std::to_string(m.log_start.value);

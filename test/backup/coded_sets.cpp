@@ -58,6 +58,19 @@ TEST_CASE(
     CHECK(sink.files().empty());
 }
 
+TEST_CASE("a tag that no reader would take ends a backup before it begins", "[backup]") {
+    auto b = bed{};
+    auto const text = std::string(backup_options::tag_bytes_max, 't');
+    CHECK(code_of(run_backup_to(b.db, "/repo", {.tag = text + "t"})) == errc::invalid_argument);
+    CHECK(code_of(run_backup_to(b.db, "/repo", {.tag = "\xff"})) == errc::invalid_argument);
+    (void)good(run_backup_to(b.db, "/repo", {.tag = text}));
+    auto sets = good(repository<bed<>::environment_type>::open(b.env, "/repo"));
+    auto const known = good(list_sets(sets));
+    REQUIRE(known.size() == 1);
+    CHECK_FALSE(known[0].problem);
+    CHECK(known[0].manifest.tag == text);
+}
+
 TEST_CASE(
     "an encrypted set restores with its key, and is refused without", "[backup][encryption]"
 ) {

@@ -1188,6 +1188,33 @@ class CommandTest(unittest.TestCase):
             self.assertIn(b"set_damaged", refused.stderr)
         self.assertEqual(sorted(os.listdir(self.root)), before)
 
+    def test_a_receiver_is_trusted_only_if_one_says_so(self):
+        directory, repo = self.path("db"), self.path("repo")
+        rows = [(b"%06d" % i, b"v" * 200) for i in range(20000)]
+        self.load(directory, rows)
+        made = self.run_jetpp("backup", directory, "-", "--json")
+        said = json.loads(made.stderr)
+        self.assertEqual((said["kind"], said["relied_on"]), ("copy", False))
+        self.run_jetpp("backup", directory, "-", "--truncate", status=2)
+        self.run_jetpp("backup", directory, repo, "--trust-receiver", status=2)
+        made = self.run_jetpp("backup", directory, "-", "--trust-receiver", "--truncate", "--json")
+        said = json.loads(made.stderr)
+        self.assertEqual((said["kind"], said["receipt"], said["relied_on"]), ("full", "handed_over", True))
+        self.assertGreater(int(said["truncated"]["segments"]), 0)
+        self.run_jetpp("restore", "-", self.path("new"), given=made.stdout)
+        self.assertEqual(self.scan(self.path("new")), lines_of(rows))
+
+    def test_a_set_has_a_tag(self):
+        directory, repo = self.path("db"), self.path("repo")
+        self.load(directory, [(b"a", b"1")])
+        text = "before the \u00fcbung, \"2\""
+        self.run_jetpp("backup", directory, repo, "--tag", text)
+        (one,) = [json.loads(line) for line in self.run_jetpp("list", repo, "--json").stdout.splitlines()]
+        self.assertEqual(one["tag"], text)
+        self.assertIn(text.encode(), self.run_jetpp("info", repo).stdout)
+        for wrong in ("jet", "t" * 256):
+            self.run_jetpp("backup", directory, repo, "--tag", wrong, status=2)
+
     def test_a_reader_that_goes_away_ends_the_backup_and_harms_nothing(self):
         directory, repo = self.path("db"), self.path("repo")
         self.load(directory, [(b"%06d" % i, os.urandom(100)) for i in range(20000)])

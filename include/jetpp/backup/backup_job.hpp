@@ -22,6 +22,7 @@
 #include <jetpp/backup/sink.hpp>
 #include <jetpp/backup/token_bucket.hpp>
 #include <jetpp/core/result.hpp>
+#include <jetpp/core/utf8.hpp>
 #include <jetpp/engine/options.hpp>
 #include <jetpp/env/sync.hpp>
 #include <jetpp/recovery/instance.hpp>
@@ -74,6 +75,9 @@ public:
             auto const full = options_.kind == backup_kind::full;
             if (options_.truncate && (!durable || !permits_truncation(options_.kind)))
                 return error{.code = errc::invalid_argument};
+            // A reader would refuse the manifest.
+            if (options_.tag.size() > backup_options::tag_bytes_max || !is_utf8(options_.tag))
+                return error{.code = errc::invalid_argument};
             if (is_resumable()) {
                 BOOST_OUTCOME_TRY(check_resumable());
             }
@@ -121,6 +125,7 @@ public:
         auto published = kept([&]() -> result<void> { return publish(report); });
         if (!published) return published.error();
         auto const relied_on = is_relied_on(report.receipt);
+        report.is_relied_on = relied_on;
         if (relied_on) {
             if (auto stamped = source_.complete(short_of(report.manifest_hash)); !stamped)
                 report.stamp_problem = stamped.error();

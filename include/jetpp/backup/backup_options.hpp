@@ -41,14 +41,17 @@ inline constexpr std::uint64_t resumable_log_cap = std::uint64_t{64} << 30;
 struct backup_options {
     // What the set carries. A full is taken down as a copy where the sink is not durable.
     backup_kind kind = backup_kind::full;
-    // By name; none: all that are attached and not exempt (engine::set_backup_exempt). The log of the set is whole either way, only the marks
-    // of these are stamped, and a restore of the set has to be asked for one of them.
+    // By name; none: all that are attached and not exempt (engine::set_backup_exempt). The log of the
+    // set is whole either way, only the marks of these are stamped, and a restore of the set has to
+    // be asked for one of them.
     std::vector<std::string> databases{};
     // For kind `pages`: the full, copy or pages set that it adds to.
     std::optional<backup_base> base{};
     // For incremental and differential: tells which sets lie where the new one will. run_backup_to
     // looks into its repository, and asks this about those it does not find there.
     base_finder find_base{};
+    // For people and programs: the manifest carries it. UTF-8; invalid_argument otherwise.
+    static constexpr std::size_t tag_bytes_max = 255;
     std::string tag{};
     codec_choice codec{}; // of a header included for it: {&zstd_codec}; raw blocks if none
     encryption_choice encryption{}; // {&aes_256_gcm, &keys}; plain if none
@@ -104,7 +107,8 @@ struct backup_report {
     uuid set{};
     backup_kind kind{};
     backup_receipt receipt{};
-    lsn redo_lsn{}; // of sets with pages, as copy_end_lsn
+    bool is_relied_on{}; // durable, or trusted to be: headers may name it, and log go for it
+    lsn redo_lsn{};      // of sets with pages, as copy_end_lsn
     lsn log_start{};
     lsn begin_lsn{};
     lsn copy_end_lsn{};
