@@ -227,6 +227,7 @@ void back_up(set_request const& request) {
     if (!request.abandon.empty()) return give_up(request);
     auto options = jetpp::backup_options{};
     options.codec = codec_of(request.compress);
+    if (request.sha256) options.hash = jetpp::hash_id::sha_256;
     auto const keys = key_ring_of(request.keys, true);
     if (keys != nullptr)
         options.encryption = {.cipher = cipher_of(request.keys), .keys = keys.get()};

@@ -77,6 +77,7 @@ struct set_request {
     std::string directory{}; // of the instance
     std::string repository{};
     std::string compress{};   // codec[:level]
+    bool sha256 = false;      // of what the parts hold, instead of XXH3
     bool incremental = false; // at most one of these four; none: a full
     bool differential = false;
     bool copy = false;

@@ -157,6 +157,14 @@ void add_row_command(
 // How a set is stored.
 void add_writing(CLI::App& command, set_request& request) {
     command.add_option("--compress", request.compress, "zstd[:LEVEL], lz4 or none");
+    add_choice(
+        command,
+        "--hash",
+        "of what the set holds: sha256 lets who keeps the manifest's hash elsewhere prove all of "
+        "it",
+        request.sha256,
+        {{"xxh3", false}, {"sha256", true}}
+    );
     auto& keys = request.keys;
     command.add_option(
         "--encrypt-to",

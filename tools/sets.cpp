@@ -65,6 +65,7 @@ void print_set(std::string_view name, jetpp::backup_manifest const& m) {
     say("segment bytes", std::to_string(m.segment_bytes));
     say("logging", m.archival ? "archival" : "circular");
     say("codec", m.codec);
+    say("hash", std::string{jetpp::name_of(m.hash)});
     say("cipher", m.is_encrypted() ? m.cipher : "none");
     for (auto const& slot : m.key_slots) say("key slot", std::string{jetpp::name_of(slot.kind)});
     if (m.drill)
@@ -140,6 +141,7 @@ void list_repository(list_request const& request) {
             described["time"] = jetpp_tool::text_of(m.created);
             described["bytes"] = std::to_string(bytes_of(m));
             described["codec"] = m.codec;
+            described["hash"] = jetpp::name_of(m.hash);
             described["cipher"] = nullptr;
             if (m.is_encrypted()) described["cipher"] = m.cipher;
             described["proved"] = nullptr;

@@ -291,7 +291,11 @@ TEST_CASE(
     auto const frames_only = [&] {
         auto in = memory_input{part.content};
         return code_of(check_frames(
-            in, some_place, part.summary, [](std::uint64_t) -> result<void> { return ok(); }
+            in,
+            some_place,
+            hash_id::xxh3_128,
+            part.summary,
+            [](std::uint64_t) -> result<void> { return ok(); }
         ));
     };
     CHECK(frames_only() == errc::none);
@@ -304,9 +308,15 @@ TEST_CASE(
     auto longer = part.content;
     longer.push_back(std::byte{0});
     auto in = memory_input{longer};
-    CHECK(code_of(check_frames(in, some_place, part.summary, [](std::uint64_t) -> result<void> {
-              return ok();
-          })) == errc::set_damaged);
+    CHECK(
+        code_of(check_frames(
+            in,
+            some_place,
+            hash_id::xxh3_128,
+            part.summary,
+            [](std::uint64_t) -> result<void> { return ok(); }
+        )) == errc::set_damaged
+    );
 }
 
 TEST_CASE("who has no key cannot change, move, drop or add a frame", "[backup][encryption]") {

@@ -66,7 +66,10 @@ inline void repair_frames(bytes all) {
         auto stored = load_le<std::uint32_t>(p + at::stored_bytes);
         if (stored > rest) stored = static_cast<std::uint32_t>(rest);
         store_le<std::uint32_t>(p + at::stored_bytes, stored);
-        auto const hash = unit_hash(all.subspan(frame_header_bytes, stored));
+        auto const by_sha = load_le<std::uint16_t>(p + at::hash_id) == 2;
+        auto const unit = all.subspan(frame_header_bytes, stored);
+        auto const hash =
+            jetpp::unit_hash(by_sha ? hash_id::sha_256 : hash_id::xxh3_128, unit).value();
         std::memcpy(p + at::hash, hash.data(), hash.size());
         std::memset(p + at::zero, 0, 28);
         store_le<std::uint32_t>(p + at::crc, detail::frame_crc(p));
@@ -74,7 +77,8 @@ inline void repair_frames(bytes all) {
     }
 }
 
-// First byte: bit 0 repaired, bit 1 encrypted set, bit 2 single bytes at a time. Then a part.
+// First byte: bit 0 repaired, bit 1 encrypted set, bit 2 single bytes at a time, bit 3 hashed by
+// SHA-256. Then a part.
 inline void fuzz_part(const_bytes input) {
     if (input.empty()) return;
     auto const how = std::to_integer<unsigned>(input.front());
@@ -83,7 +87,9 @@ inline void fuzz_part(const_bytes input) {
     auto const at_most = (how & 4) != 0 ? std::size_t{1} : std::size_t{1} << 20;
     auto const place = part_place{.set = fuzz_set, .part = 0, .file = 0};
     auto in = bytes_input{content, at_most};
-    auto reader = part_reader<bytes_input>::open(in, place, fuzz_access((how & 2) != 0));
+    auto access = fuzz_access((how & 2) != 0);
+    access.hash = (how & 8) != 0 ? hash_id::sha_256 : hash_id::xxh3_128;
+    auto reader = part_reader<bytes_input>::open(in, place, access);
     if (reader) {
         auto last = std::uint64_t{0};
         for (;;) {
@@ -97,7 +103,9 @@ inline void fuzz_part(const_bytes input) {
         ensure(reader.value().read_bytes() <= content.size(), "no byte is read twice");
     }
     auto again = bytes_input{content, at_most};
-    (void)check_frames(again, place, {}, [](std::uint64_t) -> result<void> { return ok(); });
+    (void)check_frames(again, place, access.hash, {}, [](std::uint64_t) -> result<void> {
+        return ok();
+    });
 }
 
 // What a manifest that was believed has promised.

@@ -1111,6 +1111,34 @@ class CommandTest(unittest.TestCase):
             self.run_jetpp("backup", directory, self.path("repo"), "--compress", codec, status=2)
         self.assertFalse(os.path.exists(self.path("repo")))
 
+    def test_the_hash_of_a_manifest_covers_a_set_hashed_by_sha256(self):
+        directory, repo = self.path("db"), self.path("repo")
+        self.load(directory, [(b"%06d" % i, b"v" * 100) for i in range(5000)])
+        made = json.loads(self.run_jetpp("backup", directory, repo, "--hash", "sha256", "--json").stdout)
+        (one,) = [json.loads(line) for line in self.run_jetpp("list", repo, "--json").stdout.splitlines()]
+        self.assertEqual(one["hash"], "sha-256")
+        self.assertIn(b"sha-256", self.run_jetpp("info", repo).stdout)
+        # With nothing but that hash: manifest, digests of the parts, frames.
+        (set_,) = glob.glob(os.path.join(repo, "sets", "*"))
+        with open(os.path.join(set_, "manifest.json"), "rb") as file:
+            text = file.read()[:-66]  # LF, its SHA-256, LF
+        self.assertEqual(hashlib.sha256(text).hexdigest(), made["manifest_sha256"])
+        for part in json.loads(text)["parts"]:
+            heads = hashlib.sha256()
+            with open(os.path.join(set_, part["name"]), "rb") as file:
+                while head := file.read(160):
+                    heads.update(head)
+                    self.assertEqual(int.from_bytes(head[128:130], "little"), 2)
+                    unit = file.read(int.from_bytes(head[76:80], "little"))
+                    self.assertEqual(hashlib.sha256(unit).digest(), head[96:128])
+            self.assertEqual(heads.hexdigest(), part["headers_sha256"])
+        self.run_jetpp("verify", repo)
+        self.run_jetpp("restore", repo, self.path("new"))
+        self.assertEqual(self.scan(self.path("new")), self.scan(directory))
+        stream = self.run_jetpp("backup", directory, "-", "--hash", "sha256").stdout
+        self.run_jetpp("verify", "-", given=stream)
+        self.run_jetpp("backup", directory, repo, "--hash", "md5", status=2)
+
     def test_encrypted_sets_open_with_any_of_their_keys_and_no_other(self):
         keys = self.keys()
         if keys is None:

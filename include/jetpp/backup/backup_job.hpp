@@ -66,7 +66,8 @@ public:
     [[nodiscard]] result<void> open() noexcept {
         BOOST_OUTCOME_TRY(kept([&]() -> result<void> {
             BOOST_OUTCOME_TRY(
-                auto writer, set_writer<Sink>::create(*sink_, options_.codec, options_.encryption)
+                auto writer,
+                set_writer<Sink>::create(*sink_, options_.codec, options_.encryption, options_.hash)
             );
             writer_.emplace(std::move(writer));
             auto& random = clock();

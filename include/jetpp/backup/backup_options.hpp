@@ -54,6 +54,9 @@ struct backup_options {
     static constexpr std::size_t tag_bytes_max = 255;
     std::string tag{};
     codec_choice codec{}; // of a header included for it: {&zstd_codec}; raw blocks if none
+    // Of what the parts hold. sha_256 costs a pass over it, and lets who keeps the manifest's hash
+    // elsewhere prove the whole set by it.
+    hash_id hash = hash_id::xxh3_128;
     encryption_choice encryption{}; // {&aes_256_gcm, &keys}; plain if none
     // Called between chunks, and as a drill reads, outside every lock. An error ends the backup with
     // that error, and there is no set.
@@ -84,7 +87,9 @@ struct backup_options {
 // Of the options that shape a set: they must be the same when it is gone on with.
 // Errors: unsupported (the hash). Throws: std::bad_alloc.
 [[nodiscard]] inline result<sha256_digest> digest_of_shape(backup_options const& options) {
-    auto text = std::string{name_of(options.kind)} + '\n' + options.codec.text() + '\n';
+    auto text = std::string{name_of(options.kind)} + '\n' + options.codec.text();
+    if (options.hash != hash_id::xxh3_128) text += ' ' + std::string{name_of(options.hash)};
+    text += '\n';
     if (options.encryption.cipher != nullptr) text += options.encryption.cipher->name;
     text += '\n';
     if (options.base) {

@@ -56,7 +56,16 @@ struct frame_flag {
 // How a unit is stored. `none` is still one zstd frame, of raw and run-length blocks; `wrapped` are
 // plain bytes in a skippable frame.
 enum class frame_codec : std::uint16_t { none = 0, zstd = 1, lz4 = 2, wrapped = 3 };
+// Of the stored unit. One for all parts of a set; a manifest on a stream is under XXH3-128 in any
+// case, for its text carries a SHA-256 of its own.
+//   xxh3_128  finds accidents
+//   sha_256   and the part digests, which are over the headers, then cover what the parts hold: who
+//             keeps the manifest's hash elsewhere has proof of the whole set, without any key
 enum class hash_id : std::uint16_t { xxh3_128 = 1, sha_256 = 2 };
+// As manifests spell it.
+[[nodiscard]] constexpr std::string_view name_of(hash_id id) noexcept {
+    return id == hash_id::sha_256 ? "sha-256" : "xxh3-128";
+}
 
 inline constexpr std::size_t frame_header_bytes = 160;
 inline constexpr std::uint32_t frame_raw_max = std::uint32_t{1} << 20;

@@ -24,10 +24,14 @@
 namespace jetpp::inline v1 {
 
 // on_read(bytes) -> result<void> after each frame. `file` of the place is not compared: the first
-// frame says which it is.
+// frame says which it is. `hash`: of the set, as its manifest says.
 template <byte_source Source, class OnRead>
 [[nodiscard]] result<void> check_frames(
-    Source& from, part_place const& place, part_summary const& expected, OnRead&& on_read
+    Source& from,
+    part_place const& place,
+    hash_id hash,
+    part_summary const& expected,
+    OnRead&& on_read
 ) noexcept {
     BOOST_OUTCOME_TRY(
         auto memory, create_large_buffer(frame_header_bytes + std::size_t{frame_stored_max})
@@ -52,11 +56,10 @@ template <byte_source Source, class OnRead>
         auto const& h = head.assume_value();
         if (h.set != place.set || h.part != place.part || h.sequence != sequence)
             return refuse(errc::set_mixed);
-        if (h.hash_id != hash_id::xxh3_128) return refuse(errc::unsupported);
         if (h.type == frame_type::manifest) return refuse(errc::set_damaged);
         auto const unit = memory.part(frame_header_bytes, h.stored_bytes);
         BOOST_OUTCOME_TRY(fill(unit));
-        if (unit_hash(unit) != h.hash) return refuse(errc::set_damaged);
+        BOOST_OUTCOME_TRY(check_unit_hash(h, hash, unit));
         BOOST_OUTCOME_TRY(headers.add(head_bytes));
         read_bytes += frame_header_bytes + h.stored_bytes;
         BOOST_OUTCOME_TRY(on_read(std::uint64_t{frame_header_bytes} + h.stored_bytes));

@@ -17,6 +17,7 @@
 #pragma once
 
 #include <jetpp/backup/backup_kind.hpp>
+#include <jetpp/backup/frame.hpp>
 #include <jetpp/backup/json_text.hpp>
 #include <jetpp/backup/part.hpp>
 #include <jetpp/backup/part_writer.hpp>
@@ -156,6 +157,7 @@ struct backup_manifest {
     std::vector<manifest_exempt> exempt; // none of `databases`
     std::vector<manifest_log> log;
     std::string codec = "none";
+    hash_id hash = hash_id::xxh3_128;         // of the frames of all parts
     std::string cipher;                       // empty: not encrypted
     std::vector<manifest_key_slot> key_slots; // of an encrypted set
     std::optional<sha256_digest> hmac;        // of an encrypted set
@@ -317,9 +319,9 @@ inline std::string backup_manifest::to_json() const {
     }
     json.key("base").open_array();
     for (auto const& base : bases) {
-        auto const hash = hex_of(base.hash);
+        auto const hex = hex_of(base.hash);
         json.open_object().key("set").text(text_of(base.set));
-        json.key("manifest_sha256").text({hash.data(), hash.size()}).key("role").text(base.role);
+        json.key("manifest_sha256").text({hex.data(), hex.size()}).key("role").text(base.role);
         json.close_object();
     }
     json.close_array();
@@ -365,7 +367,7 @@ inline std::string backup_manifest::to_json() const {
     json.key("key_slots").open_array();
     for (auto const& slot : key_slots) write_key_slot(json, slot);
     json.close_array();
-    json.key("hash").text("xxh3-128");
+    json.key("hash").text(name_of(hash));
     json.key("parts").open_array();
     for (auto const& part : parts) write_part(json, part);
     json.close_array();

@@ -405,7 +405,9 @@ inline void read_index(
     auto const codec = codec_name(m.codec);
     auto const known = codec == "none" || codec == "zstd" || codec == "lz4";
     auto const readable = read_encryption(in, root, m) && known;
-    if (in.sound() && (!readable || in.text(root, "hash") != "xxh3-128"))
+    auto const hash = in.text(root, "hash");
+    m.hash = hash == name_of(hash_id::sha_256) ? hash_id::sha_256 : hash_id::xxh3_128;
+    if (in.sound() && (!readable || hash != name_of(m.hash)))
         return error{.code = errc::unsupported};
     in.each(root, "parts", 65536, [&](nlohmann::json const& one) {
         m.parts.push_back(read_part(in, one, unsafe));

@@ -193,7 +193,6 @@ private:
         if (head.set != place_.set || head.part != place_.part || head.file != place_.file ||
             head.sequence != sequence_ - 1)
             return refuse(errc::set_mixed);
-        if (head.hash_id != hash_id::xxh3_128) return refuse(errc::unsupported);
         auto const sealed = (head.flags & frame_flag::encrypted) != 0;
         if (sealed && access_.key == nullptr) return refuse(errc::wrong_key);
         // Of an encrypted set all is sealed but what names the salt: nothing else passes for it.
@@ -205,7 +204,7 @@ private:
         if (head.type == frame_type::manifest) return refuse(errc::set_damaged);
         BOOST_OUTCOME_TRY(fill(unit_.all().first(head.stored_bytes)));
         current_ = unit_.all().first(head.stored_bytes);
-        if (unit_hash(current_) != head.hash) return refuse(errc::set_damaged);
+        BOOST_OUTCOME_TRY(check_unit_hash(head, access_.hash, current_));
         if (sealed) {
             if (plain_.size() == 0) {
                 BOOST_OUTCOME_TRY(plain_, create_large_buffer(frame_stored_max));

@@ -42,6 +42,7 @@ template <class Input, class OnFrame>
     part_place const& place,
     stream_about about,
     bool encrypted,
+    hash_id hash,
     bytes memory,
     std::uint64_t frames_max,
     OnFrame&& on_frame
@@ -64,13 +65,13 @@ template <class Input, class OnFrame>
         auto const& head = decoded.assume_value();
         auto const opens = head.type == frame_type::stream_header;
         if (head.set != place.set || head.part != place.part || head.file != place.file ||
-            head.sequence != found.frames || head.hash_id != hash_id::xxh3_128 ||
+            head.sequence != found.frames || head.hash_id != hash ||
             ((head.flags & frame_flag::encrypted) != 0) != (encrypted && !opens) ||
             (found.frames == 0 && !opens) || head.stored_bytes > frame_stored_max)
             break;
         auto const unit = memory.subspan(frame_header_bytes, head.stored_bytes);
         BOOST_OUTCOME_TRY(auto const has_unit, fill(unit));
-        if (!has_unit || unit_hash(unit) != head.hash) break;
+        if (!has_unit || !check_unit_hash(head, hash, unit)) break;
         if (opens) {
             auto said = stream_about{};
             if (!said.decode(decode_wrapped_unit(unit))) break;
@@ -121,6 +122,7 @@ template <class Open>
                 place,
                 about,
                 encrypted,
+                writer.hash(),
                 memory.all(),
                 std::numeric_limits<std::uint64_t>::max(),
                 [&](frame_header const& head, const_bytes) noexcept -> result<void> {
@@ -142,6 +144,7 @@ template <class Open>
             place,
             about,
             encrypted,
+            writer.hash(),
             memory.all(),
             frames,
             [&](frame_header const& head, const_bytes raw) noexcept {

@@ -67,6 +67,10 @@ public:
         worker_ = worker;
     }
 
+    // How units are hashed, from the next part on.
+    void use(hash_id id) noexcept { hash_id_ = id; }
+    [[nodiscard]] jetpp::hash_id hash() const noexcept { return hash_id_; }
+
     // `cipher`: of this part; all its frames but the first are sealed with it. Null: plain.
     // Errors (all three): those of the output and the codec; out_of_memory, unsupported (the hash).
     template <frame_output Output>
@@ -270,6 +274,7 @@ private:
         header.part = place_.part;
         header.file = place_.file;
         header.sequence = sequence_++;
+        header.hash_id = hash_id_;
         auto const plain = unit().first(header.stored_bytes);
         if (cipher_ != nullptr && header.type == frame_type::stream_header) {
             std::memcpy(stored().data(), plain.data(), plain.size()); // it holds the salt
@@ -281,7 +286,7 @@ private:
             header.stored_bytes = static_cast<std::uint32_t>(size);
             BOOST_OUTCOME_TRY(cipher_->seal(header, plain, stored().first(size)));
         }
-        header.hash = unit_hash(stored().first(header.stored_bytes));
+        BOOST_OUTCOME_TRY(header.hash, unit_hash(hash_id_, stored().first(header.stored_bytes)));
         auto const head = frame_.part(0, frame_header_bytes);
         header.encode(head);
         BOOST_OUTCOME_TRY(headers_.add(head));
@@ -293,6 +298,7 @@ private:
     aligned_buffer frame_;
     frame_codec codec_ = frame_codec::none;
     unit_codec* worker_ = nullptr;
+    jetpp::hash_id hash_id_ = jetpp::hash_id::xxh3_128;
     part_cipher* cipher_ = nullptr;
     aligned_buffer plain_;
     array_list<std::byte> index_;

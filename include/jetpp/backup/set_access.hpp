@@ -6,6 +6,7 @@
 // Threads  a value. The ring outlives it.
 #pragma once
 
+#include <jetpp/backup/frame.hpp>
 #include <jetpp/backup/key_ring.hpp>
 #include <jetpp/backup/manifest.hpp>
 #include <jetpp/backup/set_key.hpp>
@@ -21,7 +22,8 @@ namespace jetpp::inline v1 {
 struct set_access {
     codec_list codecs{};
     key_ring const* keys = nullptr;
-    std::shared_ptr<set_key const> key{}; // of the one set that is read; null: it is plain
+    hash_id hash = hash_id::xxh3_128;     // of the one set that is read, as its key
+    std::shared_ptr<set_key const> key{}; // null: it is plain
 
     // Could frames of this codec be read? `codec`: as a manifest says it.
     [[nodiscard]] bool can_decode(std::string_view codec) const noexcept {
@@ -37,9 +39,10 @@ struct set_access {
         };
         if (!can_decode(manifest.codec)) return here(errc::unsupported);
         auto made = *this;
+        made.hash = manifest.hash;
+        if (manifest.is_encrypted() && key != nullptr && key->set() == manifest.set) return made;
         made.key.reset();
         if (!manifest.is_encrypted()) return made;
-        if (key != nullptr && key->set() == manifest.set) return *this;
         if (keys == nullptr) return here(errc::wrong_key);
         auto unlocked = guarded([&] { return keys->unlock(manifest); });
         if (!unlocked) return unlocked.error().with_file(file_kind::manifest);

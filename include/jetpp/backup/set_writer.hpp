@@ -38,15 +38,19 @@ namespace jetpp::inline v1 {
 template <backup_sink Sink>
 class set_writer {
 public:
-    // Errors: out_of_memory, unsupported (the codec has no such level), invalid_argument (a cipher
-    // without keys).
+    // Errors: out_of_memory, unsupported (the codec has no such level, the hash), invalid_argument (a
+    // cipher without keys).
     [[nodiscard]] static result<set_writer> create(
-        Sink& sink, codec_choice const& codec = {}, encryption_choice const& encryption = {}
+        Sink& sink,
+        codec_choice const& codec = {},
+        encryption_choice const& encryption = {},
+        hash_id hash = hash_id::xxh3_128
     ) noexcept {
         if (encryption.cipher != nullptr && encryption.keys == nullptr)
             return error{.code = errc::invalid_argument};
         BOOST_OUTCOME_TRY(auto frames, part_writer::create());
         auto made = set_writer{sink, std::move(frames)};
+        made.frames_.use(hash);
         made.codec_ = codec;
         made.encryption_ = encryption;
         BOOST_OUTCOME_TRY(made.worker_, codec.create());
@@ -262,6 +266,7 @@ private:
     [[nodiscard]] result<void> complete(backup_manifest& manifest) {
         manifest.parts = parts_;
         manifest.codec = codec_.text();
+        manifest.hash = frames_.hash();
         if (key_.key == nullptr) return ok();
         manifest.cipher = key_.key->kind().name;
         manifest.key_slots = key_.slots;

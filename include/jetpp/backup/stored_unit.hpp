@@ -14,6 +14,7 @@
 #pragma once
 
 #include <jetpp/backup/frame.hpp>
+#include <jetpp/backup/sha256.hpp>
 #include <jetpp/core/bytes.hpp>
 #include <jetpp/core/ensure.hpp>
 #include <jetpp/core/result.hpp>
@@ -161,6 +162,25 @@ inline constexpr std::size_t wrapped_head_bytes = 8;
     store_be<std::uint64_t>(hash.data(), sum.high64);
     store_be<std::uint64_t>(hash.data() + 8, sum.low64);
     return hash;
+}
+
+// Errors: unsupported (SHA-256, by the library), out_of_memory.
+[[nodiscard]] inline result<std::array<std::byte, 32>> unit_hash(
+    hash_id id, const_bytes unit
+) noexcept {
+    if (id == hash_id::sha_256) return sha256::of(unit);
+    return unit_hash(unit);
+}
+// Is the unit what its header says, hashed as all of its set? Errors: set_damaged, as unit_hash().
+[[nodiscard]] inline result<void> check_unit_hash(
+    frame_header const& head, hash_id of_set, const_bytes unit
+) noexcept {
+    auto const refuse = [&](errc code) { return frame_error(code, head.part, head.sequence); };
+    if (head.hash_id != of_set) return refuse(errc::set_damaged);
+    auto const hash = unit_hash(of_set, unit);
+    if (!hash) return refuse(hash.error().code);
+    if (hash.assume_value() != head.hash) return refuse(errc::set_damaged);
+    return ok();
 }
 
 } // namespace jetpp::inline v1

@@ -81,6 +81,7 @@ public:
             BOOST_OUTCOME_TRY(auto const head, read_header());
             if (!set_) {
                 set_ = head.set;
+                hash_ = head.hash_id; // whether it is the set's, its manifest will say
                 BOOST_OUTCOME_TRY(into_->begin(head.set));
             }
             if (head.set != *set_) return refuse(errc::set_mixed, head);
@@ -131,11 +132,6 @@ private:
         ++got_.frames;
         return frame_header::decode(raw);
     }
-    [[nodiscard]] static result<void> check_unit(frame_header const& head, const_bytes unit) {
-        if (head.hash_id != hash_id::xxh3_128) return refuse(errc::unsupported, head);
-        if (unit_hash(unit) != head.hash) return refuse(errc::set_damaged, head);
-        return ok();
-    }
 
     [[nodiscard]] result<void> take_frame(frame_header const& head) {
         auto part = std::find_if(open_.begin(), open_.end(), [&](open_part const& one) {
@@ -158,7 +154,7 @@ private:
         ++part->next;
         auto const unit = frame_.part(frame_header_bytes, head.stored_bytes);
         BOOST_OUTCOME_TRY(fill(unit));
-        BOOST_OUTCOME_TRY(check_unit(head, unit));
+        BOOST_OUTCOME_TRY(check_unit_hash(head, hash_, unit));
         auto const whole = frame_header_bytes + head.stored_bytes;
         BOOST_OUTCOME_TRY(part->headers.add(frame_.part(0, frame_header_bytes)));
         BOOST_OUTCOME_TRY(into_->write(head.part, frame_.all().first(whole)));
@@ -180,7 +176,7 @@ private:
             return refuse(errc::set_damaged, head);
         auto unit = std::vector<std::byte>(head.stored_bytes);
         BOOST_OUTCOME_TRY(fill(unit));
-        BOOST_OUTCOME_TRY(check_unit(head, unit));
+        BOOST_OUTCOME_TRY(check_unit_hash(head, hash_id::xxh3_128, unit));
         auto const content = decode_wrapped_unit(unit);
         if (content.size() != head.raw_bytes) return refuse(errc::set_damaged, head);
         got_.sealed = std::string{as_text(content)};
@@ -192,7 +188,8 @@ private:
         return ok();
     }
     [[nodiscard]] result<void> agree(backup_manifest const& manifest) const noexcept {
-        if (manifest.set != *set_ || manifest.parts.size() != closed_.size())
+        if (manifest.set != *set_ || manifest.parts.size() != closed_.size() ||
+            (manifest.hash != hash_ && !closed_.empty()))
             return error{.code = errc::set_mixed, .file = file_kind::manifest};
         for (auto const& part : manifest.parts) {
             auto const& seen = closed_[part.number];
@@ -207,6 +204,7 @@ private:
     Store* into_;
     aligned_buffer frame_;
     std::optional<uuid> set_;
+    hash_id hash_ = hash_id::xxh3_128; // of all parts
     std::vector<open_part> open_;
     std::vector<closed_part> closed_; // one for each part that began
     received_stream got_{};

@@ -136,6 +136,7 @@ template <any_environment Env>
         BOOST_OUTCOME_TRY(check_frames(
             opened.assume_value(),
             {.set = manifest.set, .part = part.number},
+            manifest.hash,
             part.summary,
             [&](std::uint64_t count) -> result<void> {
                 return options.on_read ? options.on_read(count) : result<void>{ok()};
