@@ -470,6 +470,26 @@ TEST_CASE(
     good(std::move(db).close());
 }
 
+TEST_CASE("a backup that would fill the disk of the log does not begin", "[backup][kinds]") {
+    auto b = archival_bed{env_type{.storage = recorded_policies::storage{64 << 20}}};
+    b.work(200, 1);
+    auto where = good(b.env.storage.open_dir("/junk", directory_how::create_if_missing));
+    auto const name = file_name{"junk"};
+    {
+        auto const left = good(where.space()).free_bytes;
+        auto file = good(where.open(name, {.mode = open_mode::create_new}));
+        good(file.allocate(0, left - 2 * small_engine.segment_bytes + 4096));
+    }
+    auto const refused = back_up(b, {});
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == errc::disk_full);
+    CHECK(refused.error().file == file_kind::log_segment);
+    // And holds nothing.
+    CHECK_FALSE(b.store().is_pinned());
+    good(where.remove(name));
+    (void)make(b, backup_kind::full);
+}
+
 // An older copy of a database may be put back and attached: the log before that does not lead to it.
 TEST_CASE("log over which no base can be rolled forward is no part of a chain", "[backup][kinds]") {
     auto b = archival_bed{};

@@ -39,9 +39,7 @@ TEST_CASE("any bytes as a small file end in a value or an error", "[fuzz]") {
     auto corpus = std::vector<buffer>{};
     auto const add = [&](unsigned kind, const_bytes content) {
         for (auto const repaired : {0U, 1U})
-            corpus.push_back(
-                with_first(static_cast<unsigned char>(kind * 2 + repaired), content)
-            );
+            corpus.push_back(with_first(static_cast<unsigned char>(kind * 2 + repaired), content));
     };
     auto const proof = set_proof{.set = make_uuid(1, 2), .reached = {8192}};
     add(0, as_bytes(proof.to_json()));
@@ -95,5 +93,9 @@ TEST_CASE("any manifests are planned with, or not", "[fuzz]") {
     forked.ancestry = {{full.timeline, full.end_lsn}};
     forked.timeline = {full.timeline.value + 1};
     add(forked);
-    run("plan", &fuzz_plan, {buffer(as_bytes(text).begin(), as_bytes(text).end())}, rounds(2000), false);
+    run("plan",
+        &fuzz_plan,
+        {buffer(as_bytes(text).begin(), as_bytes(text).end())},
+        rounds(2000),
+        false);
 }

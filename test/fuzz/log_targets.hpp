@@ -54,8 +54,7 @@ inline void repair_segment(bytes image) {
         store_le<std::uint32_t>(p, static_cast<std::uint32_t>(length));
         auto const place = lsn{h.generation * h.segment_bytes + at};
         auto const is_last = static_cast<record_type>(p[8]) == record_type::segment_end;
-        if (is_last && length >= segment_end_size)
-            store_le<std::uint32_t>(p + 48, content.value());
+        if (is_last && length >= segment_end_size) store_le<std::uint32_t>(p + 48, content.value());
         store_le<std::uint32_t>(p + 4, record_crc(h.nonce, place, {p, length}));
         content.add({p, length});
         at += length;
@@ -123,8 +122,7 @@ inline void fuzz_small(const_bytes input) {
     case 2: (void)restore_journal::decode(sized(restore_journal::size)); break;
     case 3: {
         auto const got = checkpoint_slot::decode(sized(checkpoint_slot::size));
-        if (got)
-            ensure(got.assume_value().attached().size() <= databases_max, "databases are few");
+        if (got) ensure(got.assume_value().attached().size() <= databases_max, "databases are few");
         break;
     }
     case 4: {

@@ -34,7 +34,7 @@ protected:
 
     // wants(std::string_view name, bool is_exempt) noexcept -> bool: is that database to be copied?
     // Errors: circular_logging, backup_in_progress (frozen), not_found (none that is wanted is
-    // attached), resource (too many pins), those of a checkpoint.
+    // attached), resource (too many pins), disk_full (of the log), those of a checkpoint.
     template <class Wants>
     [[nodiscard]] result<void> pin_databases(
         instance<Traits>& in, backup_kind kind, bool checkpoint_first, Wants&& wants
@@ -42,6 +42,7 @@ protected:
         if (!has_pages(kind) && !in.is_archival()) return error{.code = errc::circular_logging};
         // Refused at once; the checkpoint would wait for the thaw.
         if (in.is_frozen()) return error{.code = errc::backup_in_progress};
+        BOOST_OUTCOME_TRY(check_room(in));
         if (checkpoint_first && has_pages(kind)) {
             BOOST_OUTCOME_TRY(in.checkpoint(checkpoint_how::ordinary));
         }
@@ -61,6 +62,14 @@ protected:
             bounds_.log_start = pin_->log_start;
         }
         return ok();
+    }
+    // Nothing of the log is used again until the backup has ended, and it seals a segment: whoever
+    // begins with no room for that would fill the log's disk, and writers would fail.
+    // Errors: disk_full, of storage.
+    [[nodiscard]] static result<void> check_room(instance<Traits>& in) noexcept {
+        BOOST_OUTCOME_TRY(auto const space, in.where().space());
+        if (space.free_bytes >= 2 * in.segment_bytes()) return ok();
+        return error{.code = errc::disk_full, .file = file_kind::log_segment};
     }
     // Of log sets it is the end of what they stand on, which bounds_.log_start says already; a copy or
     // pages set needs its own log alone; a full goes back to the chain's end.
