@@ -219,16 +219,19 @@ private:
         return sets_.size();
     }
 
-    // Segments that hold [from, limit) of the lineage, beginning on that timeline.
+    // Segments that hold [from, limit) of the lineage, beginning on that timeline. Of each timeline
+    // that is gone over to there is one at least, whether or not a record of it counts: that it
+    // follows the segment that was left shows that none between the two is missing.
     [[nodiscard]] result<std::vector<planned_log>> cover(
         timeline_id timeline, lsn from, lsn limit, std::size_t preferred, plan_trouble& trouble
     ) const {
         auto slices = std::vector<planned_log>{};
         auto place = *line_.find(timeline);
         auto at = lsn{from.value - offset_of(from, size())};
+        auto least = at;
         for (;;) {
             auto const& stretch = line_.stretches[place];
-            auto const stop = segments_end(earlier(limit, stretch.bound), size());
+            auto const stop = later(segments_end(earlier(limit, stretch.bound), size()), least);
             while (at < stop) {
                 auto const slice = best_at(stretch.timeline, at, stop, preferred);
                 if (slice.to == no_lsn) {
@@ -247,6 +250,7 @@ private:
                 return gap_at(at, size());
             }
             at = next;
+            least = at + size();
         }
     }
     [[nodiscard]] planned_log best_at(timeline_id timeline, lsn at, lsn stop, std::size_t preferred)
