@@ -455,6 +455,7 @@ private:
             fork.timeline = journal_->timeline;
             fork.first_generation = journal_->first_generation;
         }
+        first_generation_ = fork.first_generation;
         auto note = restore_journal{
             .instance = copies_.front().header.instance,
             .timeline = fork.timeline,
@@ -547,7 +548,7 @@ private:
         auto revived = std::make_unique<instance<Traits>>(env_);
         BOOST_OUTCOME_TRY(revived->open(path_, sizes));
         report_.recovery = revived->report();
-        return settle_and_close(*revived);
+        return settle_and_close(*revived, first_generation_);
     }
 
     [[no_unique_address]] env env_;
@@ -563,6 +564,7 @@ private:
     std::vector<logged_database> chosen_; // what comes back, under the names it shall have
     std::optional<copied_history> log_;
     lsn highest_{};
+    std::uint64_t first_generation_ = 0; // of the new timeline
 };
 
 } // namespace detail

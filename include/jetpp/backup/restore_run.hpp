@@ -171,7 +171,7 @@ public:
                 journal.first_generation = fork.first_generation;
                 BOOST_OUTCOME_TRY(place.begin_recovery(journal));
                 report.laying = env_.runtime.now() - began;
-                BOOST_OUTCOME_TRY(recover(target, report, ending));
+                BOOST_OUTCOME_TRY(recover(target, fork.first_generation, report, ending));
                 return ending == restore_ending::publish ? place.publish() : result<void>{ok()};
             });
             if (!done || ending == restore_ending::discard) place.give_up();
@@ -454,7 +454,10 @@ private:
     }
 
     [[nodiscard]] result<void> recover(
-        path_view target, restore_report& report, restore_ending ending
+        path_view target,
+        std::uint64_t first_generation,
+        restore_report& report,
+        restore_ending ending
     ) {
         auto const sizes = instance_options{
             .create = false,
@@ -481,7 +484,7 @@ private:
             }
         }
         trouble_.set.reset();
-        return settle_and_close(*revived);
+        return settle_and_close(*revived, first_generation);
     }
 
     [[no_unique_address]] env env_;
