@@ -40,6 +40,9 @@ struct sim_policies : bed_policies {
     using storage = simulated_storage;
     using runtime = simulated_runtime;
 };
+struct recorded_sim_policies : sim_policies {
+    using logging = recorded_logging;
+};
 struct task_policies : sim_policies {
     using threading = multi_thread;
 };

@@ -126,6 +126,12 @@ public:
         add(base.timeline);
         for (auto const& fork : base.ancestry) add(fork.parent);
     }
+    // Of a database that was there when the base was made: what bears the mark of a timeline that it
+    // came from has not changed since it came.
+    page_selection(backup_manifest const& base, database_header const& h) noexcept
+        : page_selection{base} {
+        for (auto const& fork : h.ancestry()) add(fork.parent);
+    }
 
     [[nodiscard]] bool takes_all() const noexcept { return all_; }
     [[nodiscard]] bool takes(lsn page_lsn, std::uint32_t timeline_low) const noexcept {
@@ -142,7 +148,7 @@ private:
 
     bool all_ = true;
     lsn from_{};
-    std::array<std::uint32_t, ancestors_max + 1> known_{};
+    std::array<std::uint32_t, 2 * ancestors_max + 1> known_{};
     std::size_t count_ = 0;
 };
 
@@ -189,7 +195,7 @@ template <std::size_t PageSize>
             return one.id == h.database;
         });
     if (!known || !descends_from(h, base) || h.attach_lsn > base.log_start) return {};
-    return page_selection{base};
+    return page_selection{base, h};
 }
 
 // Errors: base_not_here: it is no set with pages of this instance, or lies on a branch that this

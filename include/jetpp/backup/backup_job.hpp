@@ -396,8 +396,8 @@ private:
         m.tag = options_.tag;
         m.instance = in_->id();
         m.timeline = in_->timeline();
-        auto const& first = source_.databases().front().header;
-        m.ancestry.assign(first.ancestry().begin(), first.ancestry().end());
+        auto const line = in_->ancestry();
+        m.ancestry.assign(line.forks().begin(), line.forks().end());
         m.redo_lsn = b.redo_lsn;
         m.undo_low_lsn = b.undo_low_lsn;
         m.log_start = b.log_start;

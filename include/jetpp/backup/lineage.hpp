@@ -12,6 +12,7 @@
 
 #include <jetpp/backup/manifest.hpp>
 #include <jetpp/core/result.hpp>
+#include <jetpp/page/timeline_ancestry.hpp>
 
 #include <cstddef>
 #include <optional>
@@ -58,6 +59,40 @@ struct lineage {
         return at && m.copy_end_lsn <= stretches[*at].bound;
     }
 };
+
+// The forks that led to a timeline of that set's lineage.
+[[nodiscard]] inline timeline_ancestry ancestry_of(
+    timeline_id timeline, backup_manifest const& manifest
+) noexcept {
+    auto forks = std::span{manifest.ancestry};
+    if (timeline == manifest.timeline) return timeline_ancestry::of(timeline, forks);
+    while (!forks.empty()) {
+        auto const parent = forks[0].parent;
+        forks = forks.subspan(1);
+        if (parent == timeline) break;
+    }
+    return timeline_ancestry::of(timeline, forks);
+}
+
+// What those sets tell of the forks that led to that timeline of theirs.
+inline void learn_from(
+    std::span<backup_manifest* const> sets, uuid const& instance, timeline_ancestry& line
+) noexcept {
+    for (auto more = true; more;) {
+        more = false;
+        for (auto const* one : sets)
+            if (one->instance == instance) more = line.learn(one->timeline, one->ancestry) || more;
+    }
+}
+// One set may have been made where less of its history was known than where another was: then it is
+// told what that one knows. Throws: std::bad_alloc.
+inline void share_ancestry(std::span<backup_manifest* const> sets) {
+    for (auto* const one : sets) {
+        auto line = timeline_ancestry::of(one->timeline, one->ancestry);
+        learn_from(sets, one->instance, line);
+        one->ancestry.assign(line.forks().begin(), line.forks().end());
+    }
+}
 
 // Is everything that was committed in `earlier` part of the history of `later`?
 [[nodiscard]] inline bool leads_to(

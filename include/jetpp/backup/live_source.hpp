@@ -21,6 +21,7 @@
 #include <jetpp/engine/probe.hpp>
 #include <jetpp/log/replay.hpp>
 #include <jetpp/log/segment.hpp>
+#include <jetpp/page/timeline_ancestry.hpp>
 #include <jetpp/recovery/instance_life.hpp>
 
 #include <algorithm>
@@ -70,6 +71,12 @@ public:
     [[nodiscard]] std::optional<lsn> const& unknown_below() const noexcept {
         return unknown_below_;
     }
+    // As far as its segments name it.
+    [[nodiscard]] timeline_ancestry ancestry() const noexcept {
+        return timeline_ancestry::of_log(
+            newest_.timeline, {newest_.parent_timeline, newest_.fork_lsn}
+        );
+    }
     // Of all segments, oldest first.
     [[nodiscard]] std::span<segment_header const> headers() const noexcept { return headers_; }
 
@@ -79,8 +86,8 @@ public:
         made.kind = backup_kind::incremental;
         made.instance = newest_.instance;
         made.timeline = newest_.timeline;
-        if (newest_.parent_timeline.value != 0)
-            made.ancestry = {{newest_.parent_timeline, newest_.fork_lsn}};
+        auto const line = ancestry();
+        made.ancestry.assign(line.forks().begin(), line.forks().end());
         made.log_start = runs_.front().from;
         made.end_lsn = end_;
         made.last_commit = last_commit_;

@@ -38,10 +38,8 @@ template <class Traits>
 ) noexcept {
     if (!in.is_archival()) return log_start;
     if (auto const end = chain_end_of(databases)) return earlier(end, log_start);
-    auto copied = false;
-    for (auto const& one : databases)
-        copied =
-            copied || one.header.mark(mark_kind::copy).exists() || one.header.ancestor_count != 0;
+    auto copied = !in.ancestry().forks().empty(); // by whoever left the timeline before
+    for (auto const& one : databases) copied = copied || one.header.mark(mark_kind::copy).exists();
     return copied ? earlier(in.log().oldest_kept(), log_start) : log_start;
 }
 

@@ -187,10 +187,11 @@ template <any_environment Env>
             BOOST_OUTCOME_TRY(auto held, in.hold_alone());
             alone.emplace(std::move(held));
         }
-        BOOST_OUTCOME_TRY(auto const all, list_sets(in));
+        BOOST_OUTCOME_TRY(auto all, list_sets(in));
         auto planned = std::vector<planned_set>{};
+        auto readable = std::vector<backup_manifest*>{};
         auto report = prune_report{};
-        for (auto const& one : all) {
+        for (auto& one : all) {
             auto is_whole = !one.problem.has_value();
             if (is_whole) {
                 BOOST_OUTCOME_TRY(is_whole, has_its_parts(in, one));
@@ -198,10 +199,12 @@ template <any_environment Env>
                 report.blocked = !options.despite_damage;
             }
             planned.push_back({&one.manifest, one.hash, is_whole});
+            if (!one.problem) readable.push_back(&one.manifest);
             if (!is_whole) report.damaged.emplace_back(one.name.view());
         }
         report.kept = all.size() - report.damaged.size();
         if (report.blocked) return report;
+        share_ancestry(readable); // a restore does so, too
         auto const going = prunable_sets(planned, options.keep);
         report.kept -= going.size();
         for (auto const i : going) {

@@ -393,10 +393,11 @@ private:
         restore_report& report
     ) {
         auto const& pages = pool_->manifest(plan_.last_pages());
+        auto line = timeline_ancestry::of_log(fork.timeline, {fork.parent, fork.fork_lsn});
+        auto const before = ancestry_of(fork.parent, pool_->manifest(head_));
+        line.learn(before.timeline(), before.forks());
         auto const how = typename restored_file<Traits>::fork_of_file{
-            .timeline = fork.timeline,
-            .parent = fork.parent,
-            .fork_lsn = fork.fork_lsn,
+            .line = line,
             .log_start = pages.log_start,
             .set = source_set(),
             .limit = limit_,

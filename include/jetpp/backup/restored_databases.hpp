@@ -21,6 +21,7 @@
 #include <jetpp/core/result.hpp>
 #include <jetpp/env/large_buffer.hpp>
 #include <jetpp/page/database_header.hpp>
+#include <jetpp/page/timeline_ancestry.hpp>
 #include <jetpp/recovery/analysis.hpp>
 #include <jetpp/recovery/attached_database.hpp>
 #include <jetpp/recovery/database_lives.hpp>
@@ -241,11 +242,9 @@ public:
     }
 
     struct fork_of_file {
-        timeline_id timeline{};
-        timeline_id parent{};
-        lsn fork_lsn{};
-        lsn log_start{}; // of the plan's pages
-        uuid set{};      // that the restore is told to be from
+        timeline_ancestry line{}; // of the timeline that the file goes on with
+        lsn log_start{};          // of the plan's pages
+        uuid set{};               // that the restore is told to be from
         lsn limit{};
         bool forks = true; // false: the file goes on in the live log, with its marks
     };
@@ -257,7 +256,8 @@ public:
         auto& h = header_;
         h.id = database.logged.id;
         if (how.forks) {
-            h.fork(how.timeline, how.fork_lsn);
+            // Its own newest fork may lie below those that the log led over since.
+            follow(h, how.line);
             h.clear_marks();
             h.restored_from = how.set;
             h.restore_point = how.limit;
@@ -287,12 +287,11 @@ public:
         h.nonce = logged.nonce;
         h.id = logged.id;
         h.attach_lsn = logged.attach_lsn;
-        h.timeline = how.forks ? how.parent : how.timeline;
+        follow(h, how.line);
         h.created_at = env_.runtime.wall();
         h.pages_hint = initial_database_pages<Traits>;
         h.set_writer("jetpp 1");
         if (how.forks) {
-            h.fork(how.timeline, how.fork_lsn);
             h.restored_from = how.set;
             h.restore_point = how.limit;
         }

@@ -288,7 +288,9 @@ private:
         restore_report& report
     ) {
         auto const how = typename restored_file<Traits>::fork_of_file{
-            .timeline = live_.newest.timeline,
+            .line = timeline_ancestry::of_log(
+                live_.newest.timeline, {live_.newest.parent_timeline, live_.newest.fork_lsn}
+            ),
             .log_start = pages.log_start,
             .forks = false,
         };

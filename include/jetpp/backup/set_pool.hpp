@@ -90,7 +90,7 @@ public:
             insertion_sort(std::span{members_}, [](member const& a, member const& b) {
                 return !a.live && b.live;
             });
-            relate_live();
+            relate();
             return ok();
         });
     }
@@ -291,26 +291,24 @@ private:
         );
         return ok();
     }
-    // What the log of an instance does not tell of it, the sets of the same instance do.
-    void relate_live() {
+    // What the log of an instance does not tell of it, the sets of the same instance do; and what
+    // one set does not tell of the forks before it, others do.
+    void relate() {
+        auto sets = std::vector<backup_manifest*>{};
+        for (auto& one : members_)
+            if (!one.live && one.read) sets.push_back(&one.read->manifest);
+        share_ancestry(sets);
         for (auto& one : members_) {
             if (!one.live) continue;
             auto& m = one.read->manifest;
-            for (auto const& set : members_) {
-                if (set.live || !set.read || set.read->manifest.instance != m.instance) continue;
-                auto const& known = set.read->manifest;
-                m.page_size = known.page_size;
-                m.checksum = known.checksum;
-                // A segment names one fork: those before it stand in sets of its timeline or of
-                // the one that it left.
-                if (known.timeline == m.timeline) {
-                    m.ancestry = known.ancestry;
-                } else if (m.ancestry.size() == 1 && m.ancestry[0].parent == known.timeline) {
-                    m.ancestry.insert(
-                        m.ancestry.end(), known.ancestry.begin(), known.ancestry.end()
-                    );
-                }
+            for (auto const* set : sets) {
+                if (set->instance != m.instance) continue;
+                m.page_size = set->page_size;
+                m.checksum = set->checksum;
             }
+            auto line = one.live->ancestry(); // a segment names one fork
+            learn_from(sets, m.instance, line);
+            m.ancestry.assign(line.forks().begin(), line.forks().end());
             if (auto const& below = one.live->unknown_below()) find_commit_below(*below, m);
         }
     }

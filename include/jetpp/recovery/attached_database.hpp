@@ -10,6 +10,7 @@
 #include <jetpp/env/file_name.hpp>
 #include <jetpp/log/records_instance.hpp>
 #include <jetpp/page/database_header.hpp>
+#include <jetpp/page/timeline_ancestry.hpp>
 
 #include <cstdint>
 #include <memory>
@@ -55,18 +56,31 @@ template <class Traits>
 inline constexpr std::uint32_t initial_database_pages =
     page_limits<Traits::page_size>::first_page.value + 16;
 
-// What attach makes of a clean file's header; recovery finishes it after a crash in between.
+// What attach makes of a clean file's header; recovery finishes it after a crash in between. `line`:
+// the instance's. A file of another instance brings its past along; one of the same instance, from
+// before a fork or from a branch of it, has the forks of the timeline that it joins: its own would
+// make what lies behind them part of this history.
 inline void adopt_header(
-    database_header& h, uuid const& instance, timeline_id timeline, database_id id, lsn attach_lsn
+    database_header& h,
+    uuid const& instance,
+    timeline_ancestry const& line,
+    database_id id,
+    lsn attach_lsn
 ) noexcept {
-    if (h.instance != instance || h.timeline != timeline) {
+    auto const is_foreign = h.instance != instance;
+    if (is_foreign || h.timeline != line.timeline()) {
         h.clear_marks();
         h.set_backup_exempt(false); // whoever said so spoke of another instance's backups
     }
-    if (h.timeline != timeline) h.fork(timeline, attach_lsn);
+    if (is_foreign) {
+        h.fork(line.timeline(), attach_lsn);
+        h.attach_lsn = attach_lsn;
+    } else {
+        note_attach(h, attach_lsn);
+    }
+    follow(h, line);
     h.instance = instance;
     h.id = id;
-    h.attach_lsn = attach_lsn;
     h.state = database_state::dirty;
     h.min_required_lsn = attach_lsn;
     h.max_required_lsn = attach_lsn;

@@ -28,6 +28,7 @@
 #include <jetpp/log/log_writer.hpp>
 #include <jetpp/log/records.hpp>
 #include <jetpp/log/replay.hpp>
+#include <jetpp/page/timeline_ancestry.hpp>
 #include <jetpp/recovery/analysis.hpp>
 #include <jetpp/recovery/attached_database.hpp>
 #include <jetpp/recovery/copy_sessions.hpp>
@@ -110,7 +111,13 @@ public:
     [[nodiscard]] transaction_system<Traits>& transactions() noexcept { return *transactions_; }
     [[nodiscard]] std::uint32_t incarnation() const noexcept { return incarnation_; }
     [[nodiscard]] uuid const& id() const noexcept { return id_; }
-    [[nodiscard]] timeline_id timeline() const noexcept { return timeline_; }
+    [[nodiscard]] timeline_id timeline() const noexcept { return ancestry_.timeline(); }
+    // The forks that led to its timeline. The newest stands in the log; those before it are known
+    // as soon as a database is attached that knows them, and while a pin is out nothing changes.
+    [[nodiscard]] timeline_ancestry ancestry() noexcept {
+        auto const held = holding{databases_lock_};
+        return ancestry_;
+    }
     [[nodiscard]] recovery_report const& report() const noexcept { return report_; }
     [[nodiscard]] bool is_archival() const noexcept { return archival_; }
     [[nodiscard]] std::uint64_t segment_bytes() const noexcept { return segment_bytes_; }
@@ -273,6 +280,14 @@ private:
     // One record of the instance's own, durable. Returns: its LSN.
     template <class Body>
     [[nodiscard]] result<lsn> log_alone(record_header header, Body& body) noexcept;
+    // A file of the instance may know of older forks. Returns: all that are known.
+    timeline_ancestry const& learn_ancestry(database_header const& h) noexcept {
+        if (h.instance == id_) ancestry_.learn(h.timeline, forks_of_instance(h));
+        return ancestry_;
+    }
+    // Of attached databases one may know more than the others, which were made, or joined, while it
+    // was away. Errors: of the headers.
+    [[nodiscard]] result<void> tell_ancestry() noexcept;
     // The record that adds or takes away a database, and with it, in the same moment of the log,
     // the list that every further segment begins with. Durable. Returns: its LSN.
     template <class Body>
@@ -315,7 +330,7 @@ private:
     std::optional<typename env::lock> lock_;
     std::optional<checkpoint_file<env>> checkpoint_;
     uuid id_{};
-    timeline_id timeline_{};
+    timeline_ancestry ancestry_{}; // guarded by databases_lock_, but for the timeline
     std::uint32_t incarnation_ = 0;
     std::uint64_t segment_bytes_ = 0;
     bool archival_ = false;

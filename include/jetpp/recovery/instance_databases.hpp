@@ -142,7 +142,7 @@ result<void> instance<Traits>::create_database(database& place, file_name const&
     do header.nonce = runtime.random();
     while (header.nonce == 0);
     header.id = next_database_id();
-    header.timeline = timeline_;
+    follow(header, ancestry_);
     header.created_at = runtime.wall();
     header.pages_hint = initial_database_pages<Traits>;
     header.set_writer("jetpp 1");
@@ -219,7 +219,7 @@ result<void> instance<Traits>::attach_file(database& place, file_name const& nam
     if (header.max_lsn >= log_->tail() && !runtime_type::sabotaged(sabotage::attach_younger_log)) {
         BOOST_OUTCOME_TRY(log_->force_switch(header.max_lsn.value / segment_bytes_ + 1));
     }
-    auto const foreign = header.instance != id_ || header.timeline != timeline_;
+    auto const foreign = header.instance != id_ || header.timeline != timeline();
     auto const id = next_database_id();
     auto body = record::attach{
         .id = header.database,
@@ -241,7 +241,7 @@ result<void> instance<Traits>::attach_file(database& place, file_name const& nam
     auto const now = env_.runtime.wall();
     auto const named = file->change_header([&](database_header& h) noexcept {
         h.attached_at = now;
-        adopt_header(h, id_, timeline_, id, at);
+        adopt_header(h, id_, learn_ancestry(h), id, at);
     });
     if (!named) {
         auto gone = record::detach{};
@@ -260,6 +260,23 @@ result<void> instance<Traits>::attach_file(database& place, file_name const& nam
         .file = std::move(file),
     };
     return join(place);
+}
+
+template <class Traits>
+result<void> instance<Traits>::tell_ancestry() noexcept {
+    for (auto& known : databases_)
+        if (known.file != nullptr) learn_ancestry(known.file->header());
+    for (auto& known : databases_) {
+        if (known.file == nullptr) continue;
+        auto const before = known.file->header();
+        auto header = before;
+        follow(header, ancestry_);
+        if (header == before) continue;
+        BOOST_OUTCOME_TRY(known.file->change_header([&](database_header& h) noexcept {
+            follow(h, ancestry_);
+        }));
+    }
+    return ok();
 }
 
 template <class Traits>

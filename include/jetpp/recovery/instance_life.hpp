@@ -102,8 +102,10 @@ result<void> instance<Traits>::create_new() noexcept {
     BOOST_OUTCOME_TRY(check_options(options_, page_size, options_.segment_bytes));
     auto& random = env_.runtime;
     id_ = make_uuid(random.random(), random.random());
-    do timeline_ = {random.random()};
-    while (timeline_.value == 0 || timeline_.low() == 0);
+    auto root = timeline_id{};
+    do root = {random.random()};
+    while (root.value == 0 || root.low() == 0);
+    ancestry_ = timeline_ancestry::of_log(root, {});
     incarnation_ = 1;
     segment_bytes_ = options_.segment_bytes;
     archival_ = options_.archival;
@@ -113,7 +115,7 @@ result<void> instance<Traits>::create_new() noexcept {
             env_,
             *dir_,
             log_options_of(options_, page_size, segment_bytes_, archival_),
-            {.instance = id_, .incarnation = incarnation_, .timeline = timeline_}
+            {.instance = id_, .incarnation = incarnation_, .timeline = root}
         )
     );
     BOOST_OUTCOME_TRY(start_pool(log_gate{*log_, segment_bytes_}, pool_frames(options_, page_size))
@@ -138,7 +140,7 @@ result<void> instance<Traits>::start_pool(log_gate gate, std::uint32_t frames) n
     BOOST_OUTCOME_TRY(
         auto made,
         double_write_file<Traits>::open_or_create(
-            env_, *dir_, {.instance = id_, .timeline = timeline_}, double_write_pages(frames)
+            env_, *dir_, {.instance = id_, .timeline = timeline()}, double_write_pages(frames)
         )
     );
     double_write_.reset(new (std::nothrow) double_write_file<Traits>{std::move(made)});
@@ -165,7 +167,7 @@ template <class Traits>
 void instance<Traits>::complete_slot(checkpoint_slot& slot) noexcept {
     auto const writing = log_->durable_segment();
     slot.instance = id_;
-    slot.timeline = timeline_;
+    slot.timeline = timeline();
     slot.generation = writing.generation;
     slot.nonce = writing.nonce;
     slot.written_at = env_.runtime.wall();

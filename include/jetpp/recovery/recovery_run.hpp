@@ -144,7 +144,8 @@ private:
         if (!end_.last) return error{.code = errc::log_missing, .file = file_kind::log_segment};
         auto const& last = *end_.last;
         in_->id_ = last.instance;
-        in_->timeline_ = last.timeline;
+        in_->ancestry_ =
+            timeline_ancestry::of_log(last.timeline, {last.parent_timeline, last.fork_lsn});
         in_->archival_ = in_->options_.archival_from_files ? last.mode == logging_mode::archival
                                                            : in_->options_.archival;
         auto const of_slot = has_slot_ ? slot_.incarnation : std::uint32_t{0};
@@ -196,7 +197,7 @@ private:
                 return opened.error().with_database(logged.id).with_file(file_kind::database);
             if (in_->last_database_id_ < logged.id.value) in_->last_database_id_ = logged.id.value;
         }
-        return ok();
+        return in_->tell_ancestry();
     }
 
     [[nodiscard]] result<void> open_database(
@@ -230,21 +231,20 @@ private:
         if (half_attached) {
             BOOST_OUTCOME_TRY(file->repair_header());
             BOOST_OUTCOME_TRY(file->change_header([&](database_header& h) noexcept {
-                adopt_header(h, in_->id_, in_->timeline_, logged.id, logged.attach_lsn);
+                adopt_header(h, in_->id_, in_->learn_ancestry(h), logged.id, logged.attach_lsn);
             }));
             return take(place, logged, std::move(file));
         }
         if (header.instance != in_->id_) return error{.code = errc::foreign_database};
-        if (header.timeline != in_->timeline_) return error{.code = errc::history_break};
+        if (header.timeline != in_->timeline()) return error{.code = errc::history_break};
         // What a restore laid down is older, and comes with the log from there on.
-        auto const* const slot = has_slot_ ? &slot_ : nullptr;
-        if (!in_->options_.restoring && is_exchanged(header, logged, slot))
+        if (!in_->options_.restoring && is_exchanged(header, logged, has_slot_ ? &slot_ : nullptr))
             return error{.code = errc::history_break, .at = header.consistent_lsn};
         BOOST_OUTCOME_TRY(check_end(
             end_.end,
             in_->segment_bytes_,
             {.max_required = header.max_required_lsn,
-             .stamped_end = header.stamped_end(in_->timeline_)}
+             .stamped_end = header.stamped_end(in_->timeline())}
         ));
         BOOST_OUTCOME_TRY(file->repair_header());
         if (header.state == database_state::creating || header.id != logged.id) {
@@ -252,7 +252,7 @@ private:
                 if (h.state == database_state::creating) h.min_required_lsn = logged.attach_lsn;
                 h.state = database_state::dirty;
                 h.id = logged.id;
-                h.attach_lsn = logged.attach_lsn;
+                note_attach(h, logged.attach_lsn);
             }));
         }
         // New records will lie below what a clean header claims to hold: it must not claim it.
@@ -291,7 +291,7 @@ private:
         header.nonce = logged.nonce;
         header.id = logged.id;
         header.attach_lsn = logged.attach_lsn;
-        header.timeline = in_->timeline_;
+        header.timeline = in_->timeline();
         header.created_at = in_->env_.runtime.wall();
         header.pages_hint = initial_database_pages<Traits>;
         header.set_writer("jetpp 1");
@@ -409,7 +409,7 @@ private:
         auto start = log_start{};
         start.instance = in_->id_;
         start.incarnation = in_->incarnation_;
-        start.timeline = in_->timeline_;
+        start.timeline = in_->timeline();
         start.parent_timeline = last.parent_timeline;
         start.fork_lsn = last.fork_lsn;
         start.wall_floor = analysis_.latest_wall();
