@@ -2,7 +2,8 @@
 // again when the old ones were pruned.
 //
 // All on the simulated machine: between two sets the instance may lose its power, and with it
-// whatever nobody synced.
+// whatever nobody synced. Or it is brought back to the end of a set, or to any moment before it, and
+// goes on from there: then it has a new timeline, and its sets lie among those of what was given up.
 #include <jetpp/backup.hpp>
 #include <jetpp/backup/prune_sets.hpp>
 #include <jetpp/restore.hpp>
@@ -23,10 +24,7 @@ namespace jetpp_test::chains_cases {
 
 using namespace jetpp;
 
-struct chain_policies : sim_policies {
-    using logging = recorded_logging;
-};
-using chain_engine = engine<chain_policies>;
+using chain_engine = engine<recorded_sim_policies>;
 using env_type = chain_engine::environment_type;
 using traits = chain_engine::traits;
 
@@ -64,12 +62,24 @@ public:
         });
     }
     [[nodiscard]] int crashes() const { return crashes_; }
+    [[nodiscard]] int forks() const { return forks_; }
 
+    // What there was at a commit.
+    struct moment {
+        std::size_t before{}; // the moment from which it was reached
+        lsn at{};
+        timeline_id timeline{};
+        world_model rows{};
+        std::vector<std::string> databases{};
+    };
     // Of every set taken, in its own repository or another, the rows at its end.
     struct taken_set {
         backup_report report{};
         world_model rows{};
         std::vector<std::string> databases{};
+        std::vector<std::string> carried{}; // some of them may have been left out
+        std::size_t last_moment{};
+        timeline_id timeline{};
     };
     [[nodiscard]] std::vector<taken_set> const& sets() const { return sets_; }
     template <class Work>
@@ -114,40 +124,82 @@ public:
 
     void check(taken_set const& set) const {
         auto const id = text_of(set.report.set);
+        CAPTURE(id, name_of(set.report.kind));
         auto how = restore_options{};
         how.set = id;
         auto const done = run_restore<traits>(env_, {"/repo"}, "/at", how);
+        // Older pages have the others, perhaps, and no log leads from there.
+        if (!done && some_were_left_out_ && may_be_out_of_reach(done.error().code)) {
+            for (auto const& name : set.carried) check_one(set, name);
+            return;
+        }
         if (!done)
             FAIL(name_of(set.report.kind) << " " << id << ": " << describe(done.error()).c_str());
-        auto options = small_engine;
-        options.create = create_how::must_exist;
-        {
-            auto db = good(chain_engine::open("/at", options, env_));
-            compare(db, set.rows, set.databases);
-            good(std::move(db).close());
+        compare_there(set.rows, set.databases);
+    }
+    // Some moment of the history of that set. Returns: can it be had?
+    template <class Random>
+    [[nodiscard]] bool check_moment(taken_set const& set, Random& random) const {
+        auto const* const wanted = some_moment(set, random);
+        if (wanted == nullptr) return false;
+        CAPTURE(text_of(set.report.set), wanted->at.value);
+        auto how = restore_options{};
+        how.set = text_of(set.report.set);
+        how.to_lsn = wanted->at;
+        auto const done = run_restore<traits>(env_, {"/repo"}, "/at", how);
+        if (!done) {
+            if (!may_be_out_of_reach(done.error().code)) FAIL(describe(done.error()).c_str());
+            return false;
         }
-        wipe(env_, "/at");
+        compare_there(wanted->rows, wanted->databases);
+        return true;
     }
     // One database of several.
     void check_one(taken_set const& set, std::string const& name) const {
         auto how = restore_options{};
         how.set = text_of(set.report.set);
         how.databases = {name};
+        CAPTURE(how.set, name, name_of(set.report.kind));
         (void)good(run_restore<traits>(env_, {"/repo"}, "/at", how));
-        auto rows = world_model{};
-        for (auto const& [key, value] : set.rows)
-            if (key.starts_with(name + "/")) rows.emplace(key, value);
+        compare_there(rows_in(set.rows, {name}), {name});
+    }
+
+private:
+    [[nodiscard]] static world_model rows_in(
+        world_model const& all, std::vector<std::string> const& databases
+    ) {
+        auto rows = all;
+        std::erase_if(rows, [&](auto const& row) {
+            return std::find(
+                       databases.begin(), databases.end(), row.first.substr(0, row.first.find('/'))
+                   ) == databases.end();
+        });
+        return rows;
+    }
+    void compare_there(world_model const& rows, std::vector<std::string> const& databases) const {
         auto options = small_engine;
         options.create = create_how::must_exist;
         {
             auto db = good(chain_engine::open("/at", options, env_));
-            compare(db, rows, {name});
+            compare(db, rows, databases);
             good(std::move(db).close());
         }
         wipe(env_, "/at");
     }
-
-private:
+    // Null: there is none.
+    template <class Random>
+    [[nodiscard]] moment const* some_moment(taken_set const& set, Random& random) const {
+        auto place = set.last_moment;
+        for (auto steps = random() % 16; steps > 0 && moments_[place].before != 0; --steps)
+            place = moments_[place].before;
+        return place == 0 ? nullptr : &moments_[place];
+    }
+    // Pages from before it may never have been copied, or its log not have been kept.
+    [[nodiscard]] bool may_be_out_of_reach(errc code) const {
+        return code == errc::target_before_set_end || code == errc::log_gap ||
+               code == errc::base_not_here ||
+               (code == errc::database_not_in_sets && some_were_left_out_);
+    }
     [[nodiscard]] static bool can_be_had(std::vector<catalogued_set> const& sets, lsn limit) {
         auto all = std::vector<planned_set>{};
         for (auto const& one : sets) all.push_back({&one.manifest, one.hash});
@@ -159,7 +211,7 @@ private:
 
     void step() {
         work(20 + static_cast<unsigned>(random_() % 200));
-        switch (random_() % 10) {
+        switch (random_() % 12) {
         case 0:
             if (databases_.size() < 4) attach("db" + std::to_string(next_database_++));
             break;
@@ -171,6 +223,8 @@ private:
             db_.reset();
             open("/db");
             break;
+        case 5:
+        case 6: go_back(); break;
         default: break;
         }
         back_up();
@@ -230,11 +284,57 @@ private:
             if (known.file != nullptr && known.name.view() == name)
                 known.file->set_growth_bytes_min(64 << 10);
     }
-    // Leaves and joins again, with a new id.
+    // To the end of a set, or to a moment before it, of this history or of one that was given up.
+    void go_back() {
+        if (sets_.empty()) return;
+        auto const& set = sets_[random_() % sets_.size()];
+        auto how = restore_options{};
+        how.force = true;
+        how.set = text_of(set.report.set);
+        auto place = set.last_moment;
+        auto rows = set.rows;
+        auto databases = set.databases;
+        auto const* const wanted = random_() % 2 == 0 ? some_moment(set, random_) : nullptr;
+        if (wanted != nullptr) {
+            how.to_lsn = wanted->at;
+            place = static_cast<std::size_t>(wanted - moments_.data());
+            rows = wanted->rows;
+            databases = wanted->databases;
+        }
+        if (std::find(databases.begin(), databases.end(), "main") == databases.end()) return;
+        if (random_() % 4 == 0) {
+            how.databases = databases = {"main"};
+            rows = rows_in(rows, databases);
+        }
+        auto const to = how.to_lsn ? how.to_lsn->value : 0;
+        CAPTURE(how.set, to, name_of(set.report.kind), databases.size());
+        good(std::move(*db_).close());
+        db_.reset();
+        auto const done = run_restore<traits>(env_, {"/repo"}, "/db", how);
+        if (done) {
+            // The history that is left ends with the set, or with the commit of that moment.
+            auto const parent = wanted != nullptr ? wanted->timeline : set.timeline;
+            auto forks = ancestries_[parent.value];
+            forks.insert(forks.begin(), {parent, done.value().fork_lsn});
+            ancestries_[done.value().timeline.value] = std::move(forks);
+            rows_ = std::move(rows);
+            databases_ = std::move(databases);
+            last_moment_ = place;
+            ++forks_;
+        } else if (!may_be_out_of_reach(done.error().code) ||
+                   (!how.to_lsn && !some_were_left_out_)) {
+            FAIL(describe(done.error()).c_str());
+        }
+        open("/db");
+        compare(*db_, rows_, databases_);
+    }
+    // Leaves and joins again, with a new id; another one may take its place.
     void come_back() {
         auto const name = databases_[random_() % databases_.size()];
         good(db_->detach(name));
         if (random_() % 2 == 0) work(10);
+        if (random_() % 3 == 0 && databases_.size() < 4)
+            attach("db" + std::to_string(next_database_++));
         good(db_->attach(name));
         for (auto& known : db_->core().store.databases())
             if (known.file != nullptr && known.name.view() == name)
@@ -267,11 +367,21 @@ private:
             } else {
                 auto const value =
                     std::string(random_() % 300, static_cast<char>('a' + random_() % 26));
-                (void)good(db_->put(handle, key, value, durability::memory));
+                auto const told = good(db_->put(handle, key, value, durability::memory));
                 rows_[path] = value;
+                if (random_() % 32 == 0) remember(told.at);
             }
             if (i % 64 == 0) (void)good(db_->poll());
         }
+    }
+    void remember(lsn at) {
+        auto attached = databases_;
+        std::erase_if(attached, [&](auto const& name) { return !is_attached(name); });
+        auto rows = rows_in(rows_, attached);
+        moments_.push_back(
+            {last_moment_, at, db_->core().store.timeline(), std::move(rows), std::move(attached)}
+        );
+        last_moment_ = moments_.size() - 1;
     }
     [[nodiscard]] bool is_attached(std::string const& name) {
         return db_->core().store.find_database(name).has_value();
@@ -296,6 +406,12 @@ private:
                 options.kind = backup_kind::full;
             else
                 options.base = base_of(bases[random_() % bases.size()]);
+        }
+        if (random_() % 4 == 0) {
+            for (auto const& name : databases_)
+                if (random_() % 2 == 0) options.databases.push_back(name);
+            if (options.databases.empty()) options.databases = {databases_.back()};
+            some_were_left_out_ = true;
         }
         // Writers go on while pages and log are read; an unfinished one at the end is rolled back.
         auto busy = random_() % 3 != 0;
@@ -326,10 +442,18 @@ private:
             if (code == errc::base_not_here) CHECK(options.kind == backup_kind::pages);
             return;
         }
-        auto made = taken_set{done.value(), rows_, {}};
+        auto made = taken_set{
+            .report = done.value(),
+            .rows = rows_,
+            .carried = options.databases,
+            .last_moment = last_moment_,
+            .timeline = db_->core().store.timeline(),
+        };
         made.report.name = std::string{sink.name().view()};
+        CHECK(base_of(made.report.name).manifest.ancestry == ancestries_[made.timeline.value]);
         for (auto const& name : databases_)
             if (is_attached(name)) made.databases.push_back(name);
+        if (made.carried.empty()) made.carried = made.databases;
         sets_.push_back(std::move(made));
     }
     [[nodiscard]] backup_base base_of(std::string const& name) {
@@ -344,6 +468,8 @@ private:
     std::mt19937 random_;
     bool archival_;
     int crashes_ = 0;
+    int forks_ = 0;
+    bool some_were_left_out_ = false; // of a set
     choice_tape tape_;
     simulated_world world_;
     env_type env_;
@@ -351,13 +477,18 @@ private:
     std::vector<std::string> databases_;
     int next_database_ = 1;
     world_model rows_;
+    std::vector<moment> moments_ = std::vector<moment>(1); // the first is none
+    std::size_t last_moment_ = 0;
+    std::map<std::uint64_t, std::vector<timeline_fork>> ancestries_; // by timeline
     std::vector<taken_set> sets_;
 };
 
 TEST_CASE("every set of a random chain restores to the rows of its end", "[backup][chains]") {
     auto const chains = rounds(12);
     auto restored = 0;
+    auto moments = 0;
     auto crashes = 0;
+    auto forks = 0;
     auto pruned = std::size_t{0};
     for (auto seed = 1U; seed <= chains; ++seed) {
         auto life = chain{seed, seed % 4 != 0};
@@ -367,8 +498,9 @@ TEST_CASE("every set of a random chain restores to the rows of its end", "[backu
         for (auto const& set : life.sets()) {
             life.in_world([&] {
                 life.check(set);
-                if (!set.databases.empty() && random() % 3 == 0)
-                    life.check_one(set, set.databases[random() % set.databases.size()]);
+                if (random() % 3 == 0)
+                    life.check_one(set, set.carried[random() % set.carried.size()]);
+                if (life.check_moment(set, random)) ++moments;
             });
             ++restored;
         }
@@ -377,7 +509,10 @@ TEST_CASE("every set of a random chain restores to the rows of its end", "[backu
         life.run(3);
         for (auto const& set : life.sets()) life.in_world([&] { life.check(set); });
         crashes += life.crashes();
+        forks += life.forks();
     }
+    CHECK(forks > static_cast<int>(chains) / 2);
+    CHECK(moments > static_cast<int>(chains));
     CHECK(pruned > chains / 2);
     CHECK(crashes > static_cast<int>(chains) / 2);
     CHECK(restored > static_cast<int>(chains) * 3);
