@@ -6,11 +6,9 @@
 
 #include <string_view>
 
-// major * 10'000 + minor * 100 + patch
-#define JETPP_VERSION 100
-
 namespace jetpp::inline v1 {
 
+inline constexpr auto version_number = 0 * 10'000 + 1 * 100 + 0; // major, minor, patch
 inline constexpr std::string_view version_text{"0.1.0"};
 
 } // namespace jetpp::inline v1
