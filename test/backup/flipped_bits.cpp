@@ -40,16 +40,14 @@ void collect(env_type env, std::string const& path, std::vector<place>& into) {
             collect(env, path + "/" + std::string{entry.name.view()}, into);
             continue;
         }
-        auto file = good(
-            where.open(entry.name, {.mode = open_mode::read_only, .io = io_mode::buffered})
-        );
+        auto file =
+            good(where.open(entry.name, {.mode = open_mode::read_only, .io = io_mode::buffered}));
         into.push_back({path, entry.name, good(file.size())});
     }
 }
 void flip(env_type env, place const& at, std::uint64_t bit) {
     auto where = good(env.storage.open_dir(at.directory, directory_how::must_exist));
-    auto file =
-        good(where.open(at.name, {.mode = open_mode::read_write, .io = io_mode::buffered}));
+    auto file = good(where.open(at.name, {.mode = open_mode::read_write, .io = io_mode::buffered}));
     auto one = std::array<std::byte, 1>{};
     good(read_full(file, one, bit / 8));
     one[0] ^= std::byte{1} << (bit % 8);
@@ -98,7 +96,10 @@ TEST_CASE("a bit that is wrong in any file of a repository is found and named", 
         options.keeps_proofs = keeps;
         if (!keeps) return verify_repository(env, "/repo", options);
         return verify_repository(
-            env, "/repo", options, replay_prover<traits>{env, std::string{"/scratch"}, {.access = access}}
+            env,
+            "/repo",
+            options,
+            replay_prover<traits>{env, std::string{"/scratch"}, {.access = access}}
         );
     };
     REQUIRE(good(verify(true)).proofs == 3);
@@ -120,7 +121,8 @@ TEST_CASE("a bit that is wrong in any file of a repository is found and named", 
         // Heads and tails of a file are denser in meaning than what is between.
         auto chosen = some_of(0, bits, rounds(6), random);
         auto const edge = std::min<std::uint64_t>(bits, 128 * 8);
-        for (auto const& [from, to] : {std::pair{std::uint64_t{0}, edge}, std::pair{bits - edge, bits}})
+        for (auto const& [from, to] :
+             {std::pair{std::uint64_t{0}, edge}, std::pair{bits - edge, bits}})
             for (auto const bit : some_of(from, to, rounds(2), random)) chosen.push_back(bit);
         // Sealed texts end with a hash in lowercase: capitals are no hash.
         if (file.bytes > 65 && file.name.view().ends_with(".json"))
@@ -146,8 +148,7 @@ TEST_CASE("a bit that is wrong in any file of a repository is found and named", 
             }
             if (!named) FAIL("not found or not named: " + said);
             auto const target = "/restored-" + std::to_string(flips);
-            auto const done =
-                run_restore<traits>(env, {"/repo"}, target, {.access = access});
+            auto const done = run_restore<traits>(env, {"/repo"}, target, {.access = access});
             if (done) {
                 ++right;
                 auto how = small_engine;

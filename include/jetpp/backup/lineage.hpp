@@ -87,9 +87,18 @@ inline void learn_from(
 // One set may have been made where less of its history was known than where another was: then it is
 // told what that one knows. Throws: std::bad_alloc.
 inline void share_ancestry(std::span<backup_manifest* const> sets) {
+    // Of thousands that say the same one is enough.
+    auto tellers = std::vector<backup_manifest*>{};
+    for (auto* const one : sets) {
+        auto told = false;
+        for (auto const* known : tellers)
+            told = told || (known->instance == one->instance && known->timeline == one->timeline &&
+                            known->ancestry == one->ancestry);
+        if (!told) tellers.push_back(one);
+    }
     for (auto* const one : sets) {
         auto line = timeline_ancestry::of(one->timeline, one->ancestry);
-        learn_from(sets, one->instance, line);
+        learn_from(tellers, one->instance, line);
         one->ancestry.assign(line.forks().begin(), line.forks().end());
     }
 }
