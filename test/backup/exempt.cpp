@@ -308,6 +308,31 @@ TEST_CASE("log of a database that is exempt no longer asks for its pages", "[bac
     (void)restored(b.env, "/main", {.databases = {"main"}});
 }
 
+// The oldest segment that is kept is the one at which a truncating full ends.
+TEST_CASE("an exemption that ends in time costs no mark", "[backup][exempt]") {
+    auto b = scratch_bed{};
+    auto const full = b.take({.truncate = true});
+    good(b.db.set_backup_exempt("scratch", true));
+    good(b.db.set_backup_exempt("scratch", false));
+    CHECK(b.header_of("scratch").mark(mark_kind::full).set == full.set);
+    CHECK(b.take({.kind = backup_kind::incremental}).databases == 2);
+    good(std::move(b.db).close());
+}
+
+TEST_CASE("what a restore brings back is exempt no longer", "[backup][exempt]") {
+    auto b = scratch_bed{};
+    good(b.db.set_backup_exempt("scratch", true));
+    (void)b.take({.databases = {"scratch"}});
+    good(std::move(b.db).close());
+    (void)restored(b.env, "/new", {.databases = {"scratch"}});
+    auto options = small_engine;
+    options.create = create_how::must_exist;
+    auto db = good(engine_type::open("/new", options, b.env));
+    CHECK_FALSE(db.core().store.databases()[0].file->header().is_backup_exempt());
+    CHECK(good(run_backup_to(db, "/other")).databases == 1);
+    good(std::move(db).close());
+}
+
 TEST_CASE("a damaged set does not make an exempt database of a covered one", "[backup][exempt]") {
     auto b = scratch_bed{};
     good(b.db.set_backup_exempt("scratch", true));

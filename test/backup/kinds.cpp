@@ -470,6 +470,51 @@ TEST_CASE(
     good(std::move(db).close());
 }
 
+// As the last, but the log that the set's own pages need begins between the two.
+TEST_CASE("a full taken at once behind such an attach restores", "[backup][kinds]") {
+    auto b = archival_bed{};
+    good(b.db.attach("other"));
+    b.work(200, 1);
+    (void)make(b, backup_kind::full);
+    auto where = good(b.env.storage.open_dir("/db", directory_how::must_exist));
+    auto const name = file_name{"main"};
+    good(b.db.detach("main"));
+    auto const older = good(read_file<env_type>(where, name, 64 << 20));
+    auto const older_rows = b.expected;
+    good(b.db.attach("main"));
+    b.rows = good(b.db.open_tree("main", "rows"));
+    b.work(200, 2);
+    good(b.db.detach("main"));
+    auto const others = good(b.db.open_tree("other", "rows"));
+    for (auto i = 0; i < 400; ++i) // more than a segment
+        (void
+        )good(b.db.put(others, "key" + std::to_string(i), std::string(600, 'o'), durability::memory)
+        );
+    good(where.remove(name));
+    {
+        auto file = good(where.open(name, {.mode = open_mode::create_new}));
+        good(write_full(file, older.all(), 0));
+        good(file.sync(sync_how::full));
+    }
+    good(b.db.checkpoint());
+    auto const redo = b.store().durable_slot().redo_lsn;
+    auto const attached = b.store().log().tail();
+    REQUIRE(
+        generation_of(redo, small_engine.segment_bytes) ==
+        generation_of(attached, small_engine.segment_bytes)
+    );
+    good(b.db.attach("main"));
+    b.expected = older_rows;
+    b.rows = good(b.db.open_tree("main", "rows"));
+    b.work(50, 3);
+    auto const full = make(b, backup_kind::full);
+    CHECK(manifest_in(b.env, full.name).manifest.warnings.size() == 1);
+    auto const expected = b.expected;
+    good(std::move(b.db).close());
+    (void)good(run_restore<kind_bed::traits>(b.env, "/repo", "/to", text_of(full.set)));
+    expect_rows<recorded_policies>(b.env, "/to", expected, in_mode(true));
+}
+
 TEST_CASE("a backup that would fill the disk of the log does not begin", "[backup][kinds]") {
     auto b = archival_bed{env_type{.storage = recorded_policies::storage{64 << 20}}};
     b.work(200, 1);
@@ -478,7 +523,7 @@ TEST_CASE("a backup that would fill the disk of the log does not begin", "[backu
     {
         auto const left = good(where.space()).free_bytes;
         auto file = good(where.open(name, {.mode = open_mode::create_new}));
-        good(file.allocate(0, left - 2 * small_engine.segment_bytes + 4096));
+        good(file.allocate(0, left - small_engine.segment_bytes + 4096));
     }
     auto const refused = back_up(b, {});
     REQUIRE_FALSE(refused);
@@ -529,6 +574,7 @@ TEST_CASE("log over which no base can be rolled forward is no part of a chain", 
     }
     // Pages of it all are a new beginning, once they need no log from before.
     good(b.db.checkpoint());
+    REQUIRE(b.store().durable_slot().redo_lsn > exchanged);
     auto const full = make(b, backup_kind::full);
     auto const m = manifest_in(b.env, full.name).manifest;
     REQUIRE(m.warnings.size() == 1);

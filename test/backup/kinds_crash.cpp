@@ -315,6 +315,14 @@ TEST_CASE("a delta of a file that was put back is found out", "[backup][kinds]")
                 good(file.sync(sync_how::full));
             }
             good(b.db.attach("main"));
+            // A set whose own log had the exchange in it would not restore, and is not made.
+            good(b.db.attach("other"));
+            auto const others = good(b.db.open_tree("other", "rows"));
+            for (auto i = 0; i < 400; ++i)
+                (void)good(b.db.put(
+                    others, "key" + std::to_string(i), std::string(600, 'o'), durability::memory
+                ));
+            good(b.db.detach("other"));
             lost = delta_lacks_pages(b, full);
             good(std::move(b.db).close());
         });

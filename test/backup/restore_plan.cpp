@@ -243,7 +243,10 @@ TEST_CASE("of two restores that both went on the caller must choose", "[backup][
     CHECK(newest_set(strangers.all()).error().code == errc::ambiguous_source);
 }
 
-TEST_CASE("the log that is searched leads without a hole to the end", "[backup][plan]") {
+TEST_CASE(
+    "the log that is searched is all that leads to the end, on both sides of a hole",
+    "[backup][plan]"
+) {
     auto sets = sets_by_hand{};
     auto const full = sets.add(backup_kind::full, 3, 8);
     auto const gone = sets.add(backup_kind::incremental, 8, 10);
@@ -255,7 +258,7 @@ TEST_CASE("the log that is searched leads without a hole to the end", "[backup][
     sets.usable[gone] = false;
     log = log_of_lineage(sets.all(), rest);
     REQUIRE(log);
-    CHECK(log.value() == slices{{rest, t1, seg(10), seg(15)}});
+    CHECK(log.value() == slices{{full, t1, seg(3), seg(8)}, {rest, t1, seg(10), seg(15)}});
 }
 
 // Whatever is planned is contiguous, within the sets named, and below what was asked for.

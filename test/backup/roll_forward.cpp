@@ -164,6 +164,45 @@ TEST_CASE("rolling forward takes what is missing, by force what is there", "[bac
     expect_rows(b.env, "/db", b.expected, existing());
 }
 
+// What an engine would refuse at open a roll-forward refuses before it moves anything.
+TEST_CASE("nothing is rolled forward beside a file that was exchanged", "[backup][live]") {
+    auto b = bed{};
+    good(b.db.attach("other"));
+    auto const others = good(b.db.open_tree("other", "rows"));
+    (void)good(b.db.put(others, "early", "row"));
+    b.work(300, 1);
+    good(std::move(b.db).close());
+    auto where = good(b.env.storage.open_dir("/db", directory_how::must_exist));
+    auto const name = file_name{"other"};
+    auto const older = good(read_file<env_type>(where, name, 64 << 20));
+    {
+        auto db = good(mem_engine::open("/db", existing(), b.env));
+        (void)good(run_backup_to(db, "/repo"));
+        (void)good(db.put(good(db.open_tree("other", "rows")), "late", "row"));
+        good(std::move(db).close());
+    }
+    auto const right = good(read_file<env_type>(where, name, 64 << 20));
+    auto const put_there = [&](aligned_buffer const& content) {
+        good(where.remove(name));
+        auto file = good(where.open(name, {.mode = open_mode::create_new}));
+        good(write_full(file, content.all(), 0));
+    };
+    put_there(older);
+    lose(b.env, file_name{"main"});
+    auto const before = names_in(b.env, "/db", entry_kind::file);
+    auto const refused = roll_forward<traits>(b.env, "/repo", "/db");
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == errc::history_break);
+    CHECK(refused.error().file == file_kind::database);
+    CHECK(names_in(b.env, "/db", entry_kind::file) == before);
+    put_there(right);
+    (void)good(roll_forward<traits>(b.env, "/repo", "/db"));
+    auto db = good(mem_engine::open("/db", existing(), b.env));
+    CHECK(rows_of(db, "main", "rows") == b.expected);
+    CHECK(rows_of(db, "other", "rows").size() == 2);
+    good(std::move(db).close());
+}
+
 TEST_CASE("pins that were lost with the checkpoint file are told of", "[backup][live]") {
     auto b = bed{};
     b.work(300, 1);

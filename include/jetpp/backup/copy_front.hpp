@@ -68,7 +68,7 @@ protected:
     // Errors: disk_full, of storage.
     [[nodiscard]] static result<void> check_room(instance<Traits>& in) noexcept {
         BOOST_OUTCOME_TRY(auto const space, in.where().space());
-        if (space.free_bytes >= 2 * in.segment_bytes()) return ok();
+        if (space.free_bytes >= in.segment_bytes()) return ok();
         return error{.code = errc::disk_full, .file = file_kind::log_segment};
     }
     // Of log sets it is the end of what they stand on, which bounds_.log_start says already; a copy or

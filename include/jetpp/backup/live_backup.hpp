@@ -181,7 +181,8 @@ private:
     std::array<page_selection, databases_max> taken_{}; // of each database
     array_list<chained_segment> chain_;
     std::optional<segment_source<env>> segment_;
-    database_lives lives_;
+    database_lives lives_;       // in the log that a restore of this set replays
+    database_lives older_lives_; // in all of the set's log
     std::optional<error> broken_below_;
 };
 

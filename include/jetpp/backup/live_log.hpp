@@ -30,6 +30,7 @@ struct live_log {
     lsn to{};   // behind the file that holds it
     segment_header newest{};
     std::vector<logged_database> attached;
+    std::optional<checkpoint_slot> slot; // the newest, if one is there
 
     // As a set, for planners. `checksum`: of the pages.
     [[nodiscard]] backup_manifest as_set(std::uint32_t page_size, std::string checksum) const {
@@ -86,6 +87,7 @@ template <any_environment Env>
         auto made = live_log{};
         made.newest = *end.last;
         made.end = end.end;
+        made.slot = slot;
         made.to = {(made.newest.generation + 1) * made.newest.segment_bytes};
         made.attached.assign(analysis.databases().begin(), analysis.databases().end());
         // Down the chain, as far as it goes on this timeline.

@@ -85,6 +85,7 @@ public:
         BOOST_OUTCOME_TRY(auto slices, log_of_lineage(pool_->planned(), head_));
         // Whole slices below a commit that is early enough need not be read. Manifests tell its
         // time in whole microseconds.
+        auto const line = lineage::of(pool_->manifest(head_));
         auto known = no_lsn;
         auto early = no_lsn; // no commit below it is later than the time
         auto seen = no_lsn;  // and nothing at all below that
@@ -92,7 +93,10 @@ public:
             if (one.usable && leads_to(*one.manifest, pool_->manifest(head_)) &&
                 one.manifest->last_commit_time.ns / 1000 < time.ns / 1000) {
                 known = later(known, one.manifest->last_commit);
-                if (one.manifest->last_commit) early = later(early, one.manifest->end_lsn);
+                auto const place = line.find(one.manifest->timeline);
+                if (one.manifest->last_commit && place)
+                    early =
+                        later(early, earlier(one.manifest->end_lsn, line.stretches[*place].bound));
             }
         auto const first =
             std::find_if(slices.begin(), slices.end(), [&](planned_log const& slice) {

@@ -262,6 +262,8 @@ public:
             h.restored_from = how.set;
             h.restore_point = how.limit;
         }
+        // What was said of it since is not in the set; to take it once too often does no harm.
+        h.set_backup_exempt(false);
         h.state = database_state::dirty;
         h.source_set = {};
         h.min_required_lsn = how.log_start;

@@ -27,6 +27,7 @@
 #include <jetpp/core/result.hpp>
 #include <jetpp/engine/probe.hpp>
 #include <jetpp/log/end_of_log.hpp>
+#include <jetpp/recovery/exchanged_file.hpp>
 #include <jetpp/recovery/instance.hpp>
 
 #include <algorithm>
@@ -142,14 +143,24 @@ private:
             return refused;
         }
         BOOST_OUTCOME_TRY(auto const facts, probe(env_, where));
+        for (auto const& logged : live_.attached) {
+            auto there = logged.created || logged_if_it_stays(logged.name) == nullptr;
+            for (auto const& one : facts.databases) there = there || one.name == logged.name;
+            if (!there)
+                return error{.code = errc::database_missing}.with_database(logged.id).with_file(
+                    file_kind::database
+                );
+        }
         for (auto const& one : facts.databases) {
+            auto const* const staying = logged_if_it_stays(one.name);
+            if (staying != nullptr) {
+                auto const sound = one.newest ? check_staying(one.newest->header, *staying)
+                                              : result<void>{one.why};
+                if (!sound)
+                    return sound.error().with_database(staying->id).with_file(file_kind::database);
+            }
             if (!one.newest) continue;
             auto const& header = one.newest->header;
-            if (stays(one.name)) {
-                auto const usable = check_usable(header.state);
-                if (!usable)
-                    return usable.error().with_database(header.id).with_file(file_kind::database);
-            }
             if (header.instance != live_.newest.instance ||
                 header.timeline != live_.newest.timeline)
                 continue;
@@ -163,13 +174,21 @@ private:
         return ok();
     }
 
-    // Is it attached, and not brought back?
-    [[nodiscard]] bool stays(file_name const& name) const noexcept {
+    // What the log says of a file that is attached and not brought back; null of any other.
+    [[nodiscard]] logged_database const* logged_if_it_stays(file_name const& name) const noexcept {
         for (auto const& wanted : wanted_)
-            if (wanted == name) return false;
+            if (wanted == name) return nullptr;
         for (auto const& logged : live_.attached)
-            if (logged.name == name) return true;
-        return false;
+            if (logged.name == name) return &logged;
+        return nullptr;
+    }
+    [[nodiscard]] result<void> check_staying(
+        database_header const& header, logged_database const& logged
+    ) const noexcept {
+        auto const* const slot = live_.slot ? &*live_.slot : nullptr;
+        return check_file_of_log(
+            header, logged, live_.newest.instance, live_.newest.timeline, slot
+        );
     }
 
     [[nodiscard]] result<void> find_wanted(directory& where) {

@@ -34,9 +34,12 @@ struct bad_frames {
     error why{}; // of the first of them
 };
 
-// Adjoining frames become one entry; what was noted before is not noted again. Throws: bad_alloc.
+// Adjoining frames become one entry; what was noted before is not noted again, unless much else was
+// since. Throws: bad_alloc.
 inline void note_bad_frames(std::vector<bad_frames>& all, bad_frames one) {
-    for (auto i = all.size(); i-- > 0;) {
+    constexpr auto looked_at = std::size_t{1024};
+    auto const oldest = all.size() > looked_at ? all.size() - looked_at : std::size_t{0};
+    for (auto i = all.size(); i-- > oldest;) {
         auto& known = all[i];
         if (known.where != one.where || known.part != one.part || one.first < known.first ||
             known.first + known.count < one.first)

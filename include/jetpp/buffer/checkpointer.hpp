@@ -132,6 +132,8 @@ private:
         slot.end_lsn = log.durable_lsn();
         slot.clean = false;
         complete(slot);
+        // It may tell of a header that is dirty in memory, and whose write has failed since.
+        BOOST_OUTCOME_TRY(pool_->check_failure());
         BOOST_OUTCOME_TRY(slots_->write(slot));
         if (early) {
             BOOST_OUTCOME_TRY(sync_files());

@@ -118,8 +118,9 @@ public:
     }
 
     // An exempt database, for data that can be made anew, is left out of backups of all databases
-    // (one that names it takes it), holds no log, and stands in the way of no incremental. A restore
-    // to a set without it says that it left it out; what was backed up before stays restorable.
+    // (one that names it takes it), holds no log, and stands in the way of no incremental, unless it
+    // is exchanged for another copy of itself. A restore to a set without it says that it left it out;
+    // what was backed up before stays restorable until it is pruned.
     // Exempt no longer, it holds the log from its last backup on, or, if that went meanwhile, all of
     // it; incrementals of all databases then want a full first. Durable when this returns, and kept
     // over restarts and detach(); attach() to another instance ends it.

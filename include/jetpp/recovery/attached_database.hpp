@@ -72,6 +72,9 @@ inline void adopt_header(
         h.clear_marks();
         h.set_backup_exempt(false); // whoever said so spoke of another instance's backups
     }
+    // Of sets that end where this log was not yet: of another copy of the instance, which went on.
+    for (auto& mark : h.marks)
+        if (mark.end_lsn > attach_lsn) mark = {};
     if (is_foreign) {
         h.fork(line.timeline(), attach_lsn);
         h.attach_lsn = attach_lsn;

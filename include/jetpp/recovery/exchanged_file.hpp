@@ -14,9 +14,11 @@
 #pragma once
 
 #include <jetpp/core/ids.hpp>
+#include <jetpp/core/result.hpp>
 #include <jetpp/log/checkpoint_slot.hpp>
 #include <jetpp/page/database_header.hpp>
 #include <jetpp/recovery/analysis.hpp>
+#include <jetpp/recovery/attached_database.hpp>
 
 namespace jetpp::inline v1 {
 
@@ -33,6 +35,34 @@ namespace jetpp::inline v1 {
         if (listed.database == header.database)
             return listed.consistent_lsn != header.consistent_lsn;
     return true;
+}
+
+// Did a crash come between a durable attach and the header that was to follow it?
+[[nodiscard]] inline bool is_half_attached(
+    database_header const& header, logged_database const& logged
+) noexcept {
+    return logged.joined && header.state == database_state::clean &&
+           header.attach_lsn != logged.attach_lsn && header.consistent_lsn == logged.consistent_lsn;
+}
+
+// Is it the file that this log speaks of, in a state that recovery can go on from?
+// Errors: history_break (another database, another timeline, another copy), needs_restore,
+// needs_recovery, foreign_database.
+[[nodiscard]] inline result<void> check_file_of_log(
+    database_header const& header,
+    logged_database const& logged,
+    uuid const& instance,
+    timeline_id timeline,
+    checkpoint_slot const* slot
+) noexcept {
+    if (header.database != logged.database) return error{.code = errc::history_break};
+    BOOST_OUTCOME_TRY(check_usable(header.state));
+    if (is_half_attached(header, logged)) return ok();
+    if (header.instance != instance) return error{.code = errc::foreign_database};
+    if (header.timeline != timeline) return error{.code = errc::history_break};
+    if (is_exchanged(header, logged, slot))
+        return error{.code = errc::history_break, .at = header.consistent_lsn};
+    return ok();
 }
 
 } // namespace jetpp::inline v1

@@ -344,10 +344,15 @@ result<void> instance<Traits>::set_backup_exempt(std::string_view name, bool exe
     // incremental is to ask for a full instead of failing for all databases.
     auto const covered =
         later(now.mark(mark_kind::full).end_lsn, now.mark(mark_kind::incremental).end_lsn);
-    auto const is_cut_off = !exempt && covered < log_->oldest_kept();
+    auto const is_cut_off =
+        !exempt && covered &&
+        generation_of(covered, segment_bytes_) < generation_of(log_->oldest_kept(), segment_bytes_);
     return place->file->change_header([&](database_header& h) noexcept {
         h.set_backup_exempt(exempt);
-        if (is_cut_off) h.clear_marks();
+        if (is_cut_off) // a copy is stood on by none
+            for (auto const kind :
+                 {mark_kind::full, mark_kind::incremental, mark_kind::differential})
+                h.marks[static_cast<std::size_t>(kind)] = {};
     });
 }
 

@@ -222,13 +222,16 @@ private:
         }
         auto file = std::move(opened).assume_value();
         auto const header = file->header();
-        if (header.database != logged.database) return error{.code = errc::history_break};
-        BOOST_OUTCOME_TRY(check_usable(header.state));
-        // The crash came between a durable attach and the header that was to follow it.
-        auto const half_attached = logged.joined && header.state == database_state::clean &&
-                                   header.attach_lsn != logged.attach_lsn &&
-                                   header.consistent_lsn == logged.consistent_lsn;
-        if (half_attached) {
+        // What a restore laid down is older, and comes with the log from there on: a roll-forward has
+        // looked at the others.
+        if (in_->options_.restoring) {
+            if (header.database != logged.database) return error{.code = errc::history_break};
+            BOOST_OUTCOME_TRY(check_usable(header.state));
+        } else {
+            auto const* const slot = has_slot_ ? &slot_ : nullptr;
+            BOOST_OUTCOME_TRY(check_file_of_log(header, logged, in_->id_, in_->timeline(), slot));
+        }
+        if (is_half_attached(header, logged)) {
             BOOST_OUTCOME_TRY(file->repair_header());
             BOOST_OUTCOME_TRY(file->change_header([&](database_header& h) noexcept {
                 adopt_header(h, in_->id_, in_->learn_ancestry(h), logged.id, logged.attach_lsn);
@@ -237,9 +240,6 @@ private:
         }
         if (header.instance != in_->id_) return error{.code = errc::foreign_database};
         if (header.timeline != in_->timeline()) return error{.code = errc::history_break};
-        // What a restore laid down is older, and comes with the log from there on.
-        if (!in_->options_.restoring && is_exchanged(header, logged, has_slot_ ? &slot_ : nullptr))
-            return error{.code = errc::history_break, .at = header.consistent_lsn};
         BOOST_OUTCOME_TRY(check_end(
             end_.end,
             in_->segment_bytes_,

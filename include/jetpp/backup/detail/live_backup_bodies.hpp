@@ -198,16 +198,20 @@ result<void> live_backup<Traits>::see(log_record const& record) noexcept {
         bounds_.last_commit = record.at;
         bounds_.last_commit_time = commit->wall;
     }
-    auto seen = lives_.see(record);
-    if (seen || seen.error().code != errc::history_break) return seen;
     // A restore of the set's own pages looks at the log from the segment of log_start on.
     auto const size = in_->segment_bytes();
     auto const needed =
         has_pages(kind_) ? bounds_.log_start - offset_of(bounds_.log_start, size) : no_lsn;
-    if (record.at >= needed) return seen;
+    if (record.at >= needed) {
+        BOOST_OUTCOME_TRY(lives_.see(record));
+    }
+    if (!needed) return ok();
+    // Pages of older sets would come through all of it.
+    auto seen = older_lives_.see(record);
+    if (seen || seen.error().code != errc::history_break) return seen;
     broken_below_ = seen.error();
-    lives_ = {};
-    return lives_.see(record);
+    older_lives_ = {};
+    return older_lives_.see(record);
 }
 
 // ---- end
