@@ -237,6 +237,52 @@ TEST_CASE("a set of some databases stands for no set of others", "[backup][subse
     });
 }
 
+// Of two bases before a fork and one behind it the younger history has the first and the last.
+TEST_CASE("a base behind a fork stands for none in the history that left there", "[backup]") {
+    auto tape = choice_tape{12};
+    auto world = simulated_world{tape};
+    world.run([&] {
+        auto env = world.environment();
+        auto first = uuid{};
+        {
+            auto b = bed<sim_policies>{env};
+            b.work(60, 1);
+            first = good(run_backup_to(b.db, "/repo")).set;
+            b.work(60, 2);
+            (void)good(run_backup_to(b.db, "/repo"));
+            good(std::move(b.db).close());
+        }
+        auto how = restore_options{};
+        how.set = text_of(first);
+        (void)good(run_restore<traits>(env, {"/repo"}, "/new", how));
+        auto at = lsn{};
+        {
+            auto db = good(sim_engine::open("/new", small_engine, env));
+            at = good(db.put(good(db.open_tree("main", "rows")), "new", "row")).at;
+            (void)good(run_backup_to(db, "/repo"));
+            good(std::move(db).close());
+        }
+        how.to_lsn = at;
+        auto const reach = [&](path_view where) {
+            auto pool = set_pool<sim_env>{};
+            good(pool.add_source(env, "/repo"));
+            auto newest = uuid{};
+            auto end = lsn{};
+            for (std::size_t i = 0; i < pool.size(); ++i)
+                if (end < pool.manifest(i).end_lsn) {
+                    end = pool.manifest(i).end_lsn;
+                    newest = pool.manifest(i).set;
+                }
+            how.set = text_of(newest);
+            return run_restore<traits>(env, {"/repo"}, where, how).has_value();
+        };
+        REQUIRE(reach("/before"));
+        CHECK(pruned(env, {.keep = 2}).gone.empty());
+        CHECK(reach("/after"));
+        CHECK(pruned(env, {.keep = 1}).gone.size() == 1);
+    });
+}
+
 TEST_CASE("histories that parted are kept apart", "[backup]") {
     auto tape = choice_tape{33};
     auto world = simulated_world{tape};

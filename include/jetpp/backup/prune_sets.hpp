@@ -3,9 +3,10 @@
 //     full  incr  incr  full  incr  copy  pages  full  incr       keep 2: everything from the copy
 //     ----------- go -----------  |---------- stay ---------      on; a set before it stays only if
 //                                                                 a plan of those that stay needs it
-// Of each timeline stay: the newest `keep` sets with all pages, whatever ends later than the oldest
+// Of each history stay: the newest `keep` sets with all pages, whatever ends later than the oldest
 // of them, what the next incremental and differential must find (rule R23), what these name as their
-// bases, and all that their plans need. So every moment from the oldest of those pages on can be had
+// bases, and all that their plans need. Histories are as many as timelines: pages from before a fork
+// are of both, those behind it are no pages of the younger one. So every moment from the oldest of those pages on can be had
 // afterwards as before. A set counts only against sets whose databases it has, all of them; and only
 // if its parts lie there, each in its length. What is damaged stays, and as long as a manifest cannot
 // be read nothing goes: nobody knows what it stands on.
@@ -34,7 +35,7 @@
 namespace jetpp::inline v1 {
 
 struct prune_options {
-    std::size_t keep = 0; // sets with all pages, of each timeline; at least 1
+    std::size_t keep = 0; // sets with all pages, of each history; at least 1
     // Directories without a manifest too. None of them is being made, for the repository is held
     // alone; but a backup that was interrupted can no longer be gone on with.
     bool orphans = false;
@@ -65,8 +66,9 @@ public:
     // May throw.
     pruning(std::span<planned_set const> sets, std::size_t keep)
         : sets_{sets}, stays_(sets.size(), false) {
+        find_histories();
         for (std::size_t i = 0; i < sets.size(); ++i)
-            stays_[i] = !sets[i].usable || younger_bases(i) < keep || continues_a_chain(i);
+            stays_[i] = !sets[i].usable || is_recent(i, keep) || continues_a_chain(i);
         for (std::size_t i = 0; i < sets.size(); ++i)
             if (stays_[i]) keep_what_it_needs(i);
     }
@@ -83,11 +85,36 @@ private:
     [[nodiscard]] static bool is_base(backup_manifest const& m) noexcept {
         return m.has_pages() && m.kind != backup_kind::pages;
     }
-    [[nodiscard]] std::size_t younger_bases(std::size_t i) const {
+    // One for each timeline that usable sets are of.
+    void find_histories() {
+        for (std::size_t i = 0; i < sets_.size(); ++i) {
+            auto const& m = at(i);
+            auto known = !sets_[i].usable;
+            for (auto const& line : histories_)
+                known = known || (line.instance == m.instance &&
+                                  line.stretches.front().timeline == m.timeline);
+            if (!known) histories_.push_back(lineage::of(m));
+        }
+    }
+    // Bases that stand for the set in that history.
+    [[nodiscard]] std::size_t younger_bases(std::size_t i, lineage const& line) const {
         auto count = std::size_t{0};
         for (std::size_t j = 0; j < sets_.size(); ++j)
-            if (is_base(at(j)) && is_succeeded_by(i, j)) ++count;
+            if (is_base(at(j)) && sets_[j].usable && line.holds_pages_of(at(j)) &&
+                at(i).end_lsn < at(j).end_lsn && has_databases_of(at(j), at(i)))
+                ++count;
         return count;
+    }
+    // Is it one of few in any history that it is part of?
+    [[nodiscard]] bool is_recent(std::size_t i, std::size_t keep) const {
+        for (auto const& line : histories_) {
+            auto const place = line.find(at(i).timeline);
+            auto const is_part = line.instance == at(i).instance && place &&
+                                 at(i).log_start < line.stretches[*place].bound &&
+                                 (!at(i).has_pages() || line.holds_pages_of(at(i)));
+            if (is_part && younger_bases(i, line) < keep) return true;
+        }
+        return false;
     }
     // A backup that is still to come looks for the set that its databases' marks name.
     [[nodiscard]] bool continues_a_chain(std::size_t i) const {
@@ -121,6 +148,7 @@ private:
 
     std::span<planned_set const> sets_;
     std::vector<bool> stays_;
+    std::vector<lineage> histories_;
 };
 
 } // namespace detail
