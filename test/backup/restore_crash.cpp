@@ -201,7 +201,8 @@ TEST_CASE(
         if (!problem.empty()) FAIL(problem);
         ++tried;
     });
-    CHECK(tried > 100 * static_cast<int>(rounds(10)) / 10);
+    // More budget than there are calls tries each of them under every policy.
+    CHECK(tried >= static_cast<int>(std::min<std::uint64_t>(rounds(100), calls)));
     CHECK(closed > tried / 2);
     CHECK(published + closed == tried);
     CHECK(again_cut > tried / 4);
