@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <random>
 #include <string>
 #include <vector>
@@ -165,6 +166,112 @@ TEST_CASE("what every hash covers and is still no page or record is named", "[ba
         CHECK(of_log.at);
     }
     CHECK(pages_named > 0);
+}
+
+backup_manifest manifest_in(const_bytes content) {
+    auto from = bytes_input{content, std::size_t{1} << 20};
+    auto into = no_store{};
+    return good(read_stream(from, into)).manifest.manifest;
+}
+
+// The stream with its manifest as `change` leaves it, sealed anew: a hash is no author.
+template <class Change>
+stream_bytes rewritten(const_bytes content, Change&& change) {
+    auto const at = frames_in(content, frame_type::manifest).at(0);
+    auto m = manifest_in(content);
+    change(m);
+    auto const sealed = good(seal_text(m.to_json()));
+    auto out = collected{};
+    good(out.write(content.first(at)));
+    auto unit = stream_bytes(wrapped_head_bytes + sealed.size());
+    REQUIRE(encode_wrapped_unit(as_bytes(sealed), unit) == unit.size());
+    auto head = good(frame_header::decode(content.subspan(at, frame_header_bytes)));
+    head.raw_bytes = static_cast<std::uint32_t>(sealed.size());
+    head.stored_bytes = static_cast<std::uint32_t>(unit.size());
+    auto raw = stream_bytes(frame_header_bytes);
+    head.encode(raw);
+    good(out.write(raw));
+    good(out.write(unit));
+    repair_frames(bytes{out.all}.subspan(at));
+    return std::move(out.all);
+}
+
+struct lie {
+    char const* about;
+    std::function<void(backup_manifest&)> tell;
+};
+std::vector<lie> const& lies() {
+    static auto const part = [](auto change) {
+        return [change](backup_manifest& m) {
+            for (auto& one : m.parts) change(one);
+        };
+    };
+    static auto const of_log = [](auto change) {
+        return [change](backup_manifest& m) {
+            for (auto& one : m.parts)
+                if (one.content == part_content::log) change(one);
+        };
+    };
+    static auto const all = std::vector<lie>{
+        {"first",
+         part([](auto& p) { p.summary.first += p.summary.first < p.summary.end ? 1U : 0U; })},
+        {"end", part([](auto& p) { ++p.summary.end; })},
+        {"end of log", of_log([](auto& p) { p.summary.end -= 4096; })},
+        {"bytes", part([](auto& p) { ++p.summary.bytes; })},
+        {"raw bytes", part([](auto& p) { ++p.summary.raw_bytes; })},
+        {"last index", part([](auto& p) { p.summary.last_index += 160; })},
+        {"headers", part([](auto& p) { p.summary.headers[7] ^= std::byte{1}; })},
+        {"timeline of log", of_log([](auto& p) { ++p.timeline.value; })},
+        {"log for pages",
+         [](backup_manifest& m) {
+             m.parts[0].content = part_content::log;
+             m.parts[0].timeline = m.timeline;
+         }},
+        {"whose pages",
+         [](backup_manifest& m) { std::swap(m.parts[0].database, m.parts[1].database); }},
+        {"whose database", [](backup_manifest& m) { m.parts[0].database.raw[3] ^= std::byte{1}; }},
+        {"order of databases", [](backup_manifest& m) { std::swap(m.databases[0], m.databases[1]); }
+        },
+        {"more log than there is",
+         [](backup_manifest& m) {
+             m.log.front().from = lsn{m.log.front().from.value - m.segment_bytes};
+         }},
+        {"whose log", [](backup_manifest& m) { ++m.log.front().timeline.value; }},
+        {"log of two timelines",
+         [](backup_manifest& m) {
+             auto younger = m.log.front();
+             younger.from = m.log.front().to = lsn{younger.from.value + m.segment_bytes};
+             ++younger.timeline.value;
+             m.log.push_back(younger);
+         }},
+        {"size of pages", [](backup_manifest& m) { m.page_size *= 2; }},
+        {"name twice", [](backup_manifest& m) { m.parts[0].name = m.parts[1].name; }},
+        {"name of the manifest",
+         [](backup_manifest& m) { m.parts[0].name = manifest_file_name.view(); }},
+        {"name of a part that comes in",
+         [](backup_manifest& m) { m.parts[0].name = "incoming-0000000000000001"; }},
+    };
+    return all;
+}
+
+TEST_CASE("a manifest that was rewritten and sealed anew is named", "[backup][verify][hostile]") {
+    auto b = bed{};
+    b.work(500, 7);
+    good(b.db.attach("second"));
+    auto keys = key_ring{};
+    keys.add_key(fuzz_secret());
+    auto sealing = backup_options{};
+    sealing.encryption = {.cipher = &aes_256_gcm, .keys = &keys};
+    for (auto const& how : {backup_options{}, sealing}) {
+        auto const encrypted = how.encryption.keys != nullptr;
+        CAPTURE(encrypted);
+        auto const content = stream_of(b, how);
+        CHECK(verify(rewritten(content, [](auto&) {})).is_good());
+        for (auto const& one : lies()) {
+            CAPTURE(one.about);
+            CHECK_FALSE(verify(rewritten(content, one.tell)).is_good());
+        }
+    }
 }
 
 TEST_CASE("an encrypted stream is proved frame by frame", "[backup][verify]") {

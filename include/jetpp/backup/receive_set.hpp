@@ -73,16 +73,11 @@ public:
     }
 
     // All parts were closed: they get their names, the set its manifest.
-    // Errors: set_damaged (two parts of one name), unsafe_name, those of storage.
+    // Errors: those of storage.
     [[nodiscard]] result<void> publish(received_stream const& got) noexcept {
         for (auto const& part : got.manifest.manifest.parts) {
             BOOST_OUTCOME_TRY(auto const name, file_name::make(part.name));
-            if (name == manifest_file_name) return error{.code = errc::unsafe_name};
-            auto moved = set_->rename(made_[part.number], name, rename_how::no_replace);
-            if (!moved)
-                return moved.error().code == errc::already_exists
-                           ? error{.code = errc::set_damaged, .file = file_kind::manifest}
-                           : moved.error();
+            BOOST_OUTCOME_TRY(set_->rename(made_[part.number], name, rename_how::no_replace));
             made_[part.number] = name;
         }
         BOOST_OUTCOME_TRY(set_->sync());
@@ -100,8 +95,8 @@ private:
     };
 
     [[nodiscard]] static file_name staged_name(std::uint32_t part) noexcept {
-        auto name = file_name{"incoming-"};
-        return name.add_hex16(part);
+        auto name = file_name{};
+        return name.add(staged_part_prefix).add_hex16(part);
     }
     [[nodiscard]] appended_file<Env>& writer_of(std::uint32_t part) noexcept {
         for (auto& one : writers_)

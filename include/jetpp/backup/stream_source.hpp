@@ -3,17 +3,20 @@
 //     descriptor, socket, file --> read_stream --> part 0, part 1, ...  then the manifest
 //
 // Frames of several parts may come mixed; each says where it belongs. Everything is checked that
-// can be without reading what the frames hold: header crc, unit hash, set, order within the part,
-// and at the end each part against the manifest, which comes last. What a store was given is no set
-// before read_stream() has returned the manifest.
+// can be without reading what the data frames hold: header crc, unit hash, set, order within the
+// part, index and trailer, and at the end each part against all that the manifest, which comes last,
+// says of it. What a store was given is no set before read_stream() has returned the manifest.
 // Errors   set_damaged (a byte is wrong; the stream ends before its manifest, or goes on behind it),
-//          set_mixed (frames of another set, or out of order), unsupported, limit_exceeded, those of
-//          the manifest (manifest_text.hpp), of the source and of the store.
+//          set_mixed (frames of another set, or out of order), log_gap (the manifest names log that
+//          is not there), unsafe_name, unsupported, limit_exceeded, those of the manifest
+//          (manifest_text.hpp), of the source and of the store.
 // Threads  one owner.
-// Owns     one frame of at most 1 MiB, the manifest (at most 16 MiB), one hash a part that is open.
+// Owns     one frame of at most 1 MiB, the manifest (at most 16 MiB), one hash and an index of at most
+//          128 KiB for each part that is open.
 // Source   backup rules R45, R53, R56.
 #pragma once
 
+#include <jetpp/backup/detail/passing_part.hpp>
 #include <jetpp/backup/frame.hpp>
 #include <jetpp/backup/manifest_text.hpp>
 #include <jetpp/backup/part_reader.hpp>
@@ -32,6 +35,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -40,6 +44,8 @@ namespace jetpp::inline v1 {
 // Parts of one stream that may be open at the same time, and parts in all.
 inline constexpr std::size_t stream_parts_open_max = 8;
 inline constexpr std::uint32_t stream_parts_max = 65536;
+// How files are called that parts are written to before anybody knows their names.
+inline constexpr std::string_view staged_part_prefix{"incoming-"};
 
 // Where the frames of a stream go.
 template <class S>
@@ -94,19 +100,6 @@ public:
     }
 
 private:
-    struct open_part {
-        std::uint32_t number{};
-        std::uint16_t file{};
-        std::uint64_t next{}; // sequence
-        std::uint64_t bytes{};
-        sha256 headers{};
-    };
-    struct closed_part {
-        std::uint64_t frames{};
-        std::uint64_t bytes{};
-        sha256_digest headers{};
-    };
-
     [[nodiscard]] static error refuse(errc code, frame_header const& head) noexcept {
         return frame_error(code, head.part, head.sequence);
     }
@@ -134,8 +127,8 @@ private:
     }
 
     [[nodiscard]] result<void> take_frame(frame_header const& head) {
-        auto part = std::find_if(open_.begin(), open_.end(), [&](open_part const& one) {
-            return one.number == head.part;
+        auto part = std::find_if(open_.begin(), open_.end(), [&](passing_part const& one) {
+            return one.number() == head.part;
         });
         if (part == open_.end()) {
             // Parts begin in the order of their numbers, and never again.
@@ -144,26 +137,19 @@ private:
             if (head.type != frame_type::stream_header) return refuse(errc::set_damaged, head);
             if (part_count() == stream_parts_max || open_.size() == stream_parts_open_max)
                 return refuse(errc::limit_exceeded, head);
-            part = open_.insert(open_.end(), {.number = head.part, .file = head.file});
+            BOOST_OUTCOME_TRY(auto begun, passing_part::create(head));
+            part = open_.insert(open_.end(), std::move(begun));
             closed_.emplace_back();
-            BOOST_OUTCOME_TRY(part->headers, sha256::create());
             BOOST_OUTCOME_TRY(into_->open_part(head.part));
         }
-        if (head.sequence != part->next || head.file != part->file)
-            return refuse(errc::set_mixed, head);
-        ++part->next;
         auto const unit = frame_.part(frame_header_bytes, head.stored_bytes);
         BOOST_OUTCOME_TRY(fill(unit));
         BOOST_OUTCOME_TRY(check_unit_hash(head, hash_, unit));
         auto const whole = frame_header_bytes + head.stored_bytes;
-        BOOST_OUTCOME_TRY(part->headers.add(frame_.part(0, frame_header_bytes)));
+        BOOST_OUTCOME_TRY(part->take(head, frame_.part(0, frame_header_bytes), unit));
         BOOST_OUTCOME_TRY(into_->write(head.part, frame_.all().first(whole)));
-        part->bytes += whole;
         if (!head.is_last()) return ok();
-        auto& done = closed_[head.part];
-        done.frames = part->next;
-        done.bytes = part->bytes;
-        BOOST_OUTCOME_TRY(done.headers, part->headers.finish());
+        BOOST_OUTCOME_TRY(closed_[head.part], part->finish());
         open_.erase(part);
         return into_->close_part(head.part);
     }
@@ -187,17 +173,23 @@ private:
         if (more != 0) return refuse(errc::set_damaged, head);
         return ok();
     }
-    [[nodiscard]] result<void> agree(backup_manifest const& manifest) const noexcept {
+    [[nodiscard]] result<void> agree(backup_manifest const& manifest) const {
         if (manifest.set != *set_ || manifest.parts.size() != closed_.size() ||
             (manifest.hash != hash_ && !closed_.empty()))
             return error{.code = errc::set_mixed, .file = file_kind::manifest};
+        // Whoever makes files of them has room for one of a name.
+        auto names = std::vector<std::string_view>{};
+        for (auto const& part : manifest.parts) names.emplace_back(part.name);
+        std::sort(names.begin(), names.end());
+        if (std::adjacent_find(names.begin(), names.end()) != names.end())
+            return error{.code = errc::set_damaged, .file = file_kind::manifest};
+        for (auto const name : names)
+            if (name == manifest_file_name.view() || name.starts_with(staged_part_prefix))
+                return error{.code = errc::unsafe_name, .file = file_kind::manifest};
         for (auto const& part : manifest.parts) {
-            auto const& seen = closed_[part.number];
-            if (part.summary.frames != seen.frames || part.summary.bytes != seen.bytes ||
-                part.summary.headers != seen.headers)
-                return frame_error(errc::set_damaged, part.number, seen.frames);
+            BOOST_OUTCOME_TRY(compare_part(manifest, part, closed_[part.number]));
         }
-        return ok();
+        return compare_ranges(manifest);
     }
 
     Source* from_;
@@ -205,8 +197,8 @@ private:
     aligned_buffer frame_;
     std::optional<uuid> set_;
     hash_id hash_ = hash_id::xxh3_128; // of all parts
-    std::vector<open_part> open_;
-    std::vector<closed_part> closed_; // one for each part that began
+    std::vector<passing_part> open_;
+    std::vector<passed_part> closed_; // one for each part that began
     received_stream got_{};
 };
 

@@ -5,8 +5,10 @@
 // Proved: every frame and hash, all of the stream against the manifest at its end (stream_source);
 // the header area, each page by checksum, number and kind, the trailer of each database; every
 // record of every segment, that each follows the one before, the set's own begin record and its
-// last commit. What cannot be known without room for it is whether the set restores: the report
-// says `partial`. Of an encrypted stream, whose keys come last, only the frames are proved.
+// last commit; that the ranges of log are those of the manifest, and that a plan can be made of a
+// set that stands alone. What cannot be known without room for it is whether the set restores: the
+// report says `partial`. Of an encrypted stream, whose keys come last, what is in its frames is not
+// proved.
 // Memory is a few MiB, whatever the size of the set.
 // Errors   those of read_stream; page_damaged, incomplete_copy (database, page); log_damaged, log_gap,
 //          set_mixed (LSN); unsupported (a codec that was not brought); of on_read.
@@ -20,6 +22,7 @@
 #include <jetpp/backup/frame.hpp>
 #include <jetpp/backup/manifest.hpp>
 #include <jetpp/backup/part.hpp>
+#include <jetpp/backup/restore_plan.hpp>
 #include <jetpp/backup/stream_source.hpp>
 #include <jetpp/backup/unit_decoder.hpp>
 #include <jetpp/backup/verify_set.hpp>
@@ -86,8 +89,12 @@ public:
     // All of it has passed, and this is its manifest.
     [[nodiscard]] result<void> finish(backup_manifest const& m, verify_report& report) const {
         report.parts += m.parts.size();
-        if (m.is_encrypted() != is_sealed_)
-            return error{.code = errc::set_mixed, .file = file_kind::manifest};
+        if (m.has_pages() && m.kind != backup_kind::pages) { // it stands alone
+            auto const alone = planned_set{&m, {}};
+            auto trouble = plan_trouble{};
+            auto const plan = plan_restore({&alone, 1}, 0, m.end_lsn, trouble);
+            if (!plan) return plan.error();
+        }
         if (is_sealed_) {
             ++report.sealed_sets;
             return ok();

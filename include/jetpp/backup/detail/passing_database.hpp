@@ -26,6 +26,10 @@ public:
     [[nodiscard]] uuid const& id() const noexcept { return about_.database; }
     [[nodiscard]] std::uint64_t verified() const noexcept { return verified_; }
 
+    // Another part of it begins. Errors: incomplete_copy (it was whole before).
+    [[nodiscard]] result<void> open() const noexcept {
+        return trailer_ ? refused(page_, errc::incomplete_copy) : result<void>{ok()};
+    }
     [[nodiscard]] result<void> take(part_run const& run) {
         if (page_ == 0) {
             if (run.first != 0) return refused(0, errc::incomplete_copy);

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <optional>
 #include <utility>
+#include <vector>
 
 namespace jetpp::inline v1::detail {
 
@@ -27,10 +28,11 @@ public:
             BOOST_OUTCOME_TRY(auto made, segment_checker::create(about.page_size));
             checker_.emplace(std::move(made));
             segment_bytes_ = about.segment_bytes;
+            page_size_ = about.page_size;
         }
         auto const at = lsn{run.first};
-        if (about.segment_bytes != segment_bytes_ || !is_segment_size(segment_bytes_) ||
-            run.end > lsn_limit.value)
+        if (about.segment_bytes != segment_bytes_ || about.page_size != page_size_ ||
+            !is_segment_size(segment_bytes_) || run.end > lsn_limit.value)
             return damaged(at, errc::set_mixed);
         auto const offset = offset_of(at, segment_bytes_);
         if (in_segment_ ? run.first != next_run_ : offset != 0) return damaged(at);
@@ -53,17 +55,19 @@ public:
         previous_ = checker_->header();
         previous_end_ = checker_->end();
         closing_ = checker_->closing();
+        stretches_.back().to = closing_ ? lsn{closing_->next_generation * segment_bytes_} : no_lsn;
         return ok();
     }
 
     [[nodiscard]] result<void> finish(backup_manifest const& m) const {
         if (!previous_ || in_segment_ || segment_bytes_ != m.segment_bytes ||
-            previous_->instance != m.instance || previous_->timeline != m.timeline)
+            page_size_ != m.page_size || previous_->instance != m.instance ||
+            previous_->timeline != m.timeline)
             return damaged(m.end_lsn, errc::set_mixed);
-        if (first_ != m.log.front().from) return damaged(m.log.front().from, errc::log_gap);
-        auto const next = closing_ ? lsn{closing_->next_generation * segment_bytes_} : no_lsn;
-        if (next != m.end_lsn) return damaged(m.end_lsn, errc::log_gap);
-        if (m.begin_lsn >= first_ && begun_at_ != m.begin_lsn)
+        if (stretches_.back().to != m.end_lsn) return damaged(m.end_lsn, errc::log_gap);
+        if (stretches_ != m.log)
+            return damaged(m.log.front().from, errc::log_gap); // plans trust it
+        if (m.begin_lsn >= stretches_.front().from && begun_at_ != m.begin_lsn)
             return damaged(m.begin_lsn, errc::set_mixed);
         if (last_commit_ != m.last_commit) return damaged(m.last_commit, errc::set_mixed);
         return ok();
@@ -88,7 +92,7 @@ private:
             lsn{h.generation * h.segment_bytes} != at)
             return damaged(at, errc::set_mixed);
         if (!previous_) {
-            first_ = at;
+            stretches_.push_back({h.timeline, at, no_lsn});
             return ok();
         }
         auto const& p = *previous_;
@@ -99,15 +103,20 @@ private:
         auto const of_family = h.timeline == p.timeline || h.parent_timeline == p.timeline;
         if (!bound || !of_family || (h.cut ? h.cut != previous_end_ : !closed))
             return damaged(at, errc::log_gap);
+        if (h.timeline != p.timeline) {
+            stretches_.back().to = at; // whatever its last segment named as the next
+            stretches_.push_back({h.timeline, at, no_lsn});
+        }
         return ok();
     }
 
     uuid set_{};
     std::optional<segment_checker> checker_;
     std::uint64_t segment_bytes_ = 0;
+    std::uint32_t page_size_ = 0;
     bool in_segment_ = false;
     std::uint64_t next_run_ = 0;
-    lsn first_{};
+    std::vector<manifest_log> stretches_; // one for each timeline that was gone over to
     std::optional<segment_header> previous_;
     lsn previous_end_{};
     std::optional<record::segment_end> closing_;
