@@ -23,6 +23,11 @@ void print(jetpp::prune_report const& report, bool dry_run) {
         std::printf("%s %s, it was never finished\n", escaped(name).c_str(), verb);
     for (auto const& name : report.damaged)
         std::printf("%s stays, it is damaged\n", escaped(name).c_str());
+    for (auto const& name : report.unplanned)
+        std::printf(
+            "%s does not restore from what is here: all of its history stays\n",
+            escaped(name).c_str()
+        );
     std::printf(
         "%zu sets of %llu bytes %s, %zu stay\n",
         report.gone.size(),
@@ -48,6 +53,8 @@ void print(jetpp::prune_report const& report, bool dry_run) {
     for (auto const& name : report.orphans) all["orphans"].push_back(escaped(name));
     all["damaged"] = nlohmann::ordered_json::array();
     for (auto const& name : report.damaged) all["damaged"].push_back(escaped(name));
+    all["unplanned"] = nlohmann::ordered_json::array();
+    for (auto const& name : report.unplanned) all["unplanned"].push_back(escaped(name));
     all["blocked"] = report.blocked;
     all["bytes"] = std::to_string(report.bytes);
     all["kept"] = report.kept;

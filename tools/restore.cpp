@@ -222,6 +222,7 @@ void restore(restore_request const& request) {
         return jetpp::ok();
     };
     auto trouble = jetpp::restore_trouble{};
+    value_of(pool.believe(options.access), directory);
     auto const chosen = options.live ? any_set_of(directory, pool) : pool.choose(request.set);
     if (!chosen) explain(request, pool, chosen.error(), trouble);
     auto const& head = pool.manifest(chosen.assume_value());

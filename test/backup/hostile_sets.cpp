@@ -1,5 +1,6 @@
 // test/backup/hostile_sets.cpp - manifests that are sealed and say what cannot be, and sets beside the way.
 #include <jetpp/backup.hpp>
+#include <jetpp/backup/key_ring.hpp>
 #include <jetpp/backup/manifest_text.hpp>
 #include <jetpp/backup/sealed_text.hpp>
 #include <jetpp/restore.hpp>
@@ -119,6 +120,96 @@ TEST_CASE("a name that nobody bears is sought once", "[backup][hostile]") {
     how.databases = {};
     (void)good(b.restore(how));
     CHECK(sought <= read);
+}
+
+// Sets with an author, of two timelines; and a manifest that anybody could have written, which says
+// that the younger one left earlier.
+struct forked_bed {
+    env_type env{};
+    key_ring keys{};
+    model expected{};
+    std::string base{}; // the set of the older timeline
+    std::string first{};
+
+    explicit forked_bed(bool encrypted = true) {
+        keys.add_key(secret_key{});
+        auto how = backup_options{};
+        if (encrypted) how.encryption = {.cipher = &aes_256_gcm, .keys = &keys};
+        auto b = bed<>{env};
+        b.work(300, 1);
+        base = good(run_backup_to(b.db, "/repo", how)).name;
+        good(std::move(b.db).close());
+        (void)good(restore("/forked"));
+        auto db = good(bed<>::engine_type::open("/forked", small_engine, env));
+        auto const rows = good(db.open_tree("main", "rows"));
+        first = good(run_backup_to(db, "/repo", how)).name;
+        (void)good(db.put(rows, "new", "row"));
+        expected = rows_of(db, "main", "rows");
+        (void)good(run_backup_to(db, "/repo", how));
+        good(std::move(db).close());
+    }
+    [[nodiscard]] result<restore_report> restore(path_view where) {
+        auto options = restore_options{};
+        options.access.keys = &keys;
+        return run_restore<traits>(env, {"/repo"}, where, options);
+    }
+    template <class Change>
+    void add_manifest(Change&& change) {
+        auto sets = good(repository<env_type>::open(env, "/repo"));
+        auto name = file_name{};
+        name.add(first);
+        auto from = good(sets.open_set(name));
+        auto m = good(manifest_of<env_type>(from)).manifest;
+        m.set = make_uuid(0xdead, 0xbeef);
+        change(m);
+        auto into = good(sets.make_set(file_name{"20200101T000000Z-full-ff"}));
+        auto file = good(into.open(manifest_file_name, {.mode = open_mode::create_new}));
+        good(write_full(file, as_bytes(good(seal_text(m.to_json()))), 0));
+    }
+};
+
+TEST_CASE("nobody without an author moves a fork of those who have one", "[backup][hostile]") {
+    auto const forges = GENERATE(false, true);
+    CAPTURE(forges);
+    auto w = forked_bed{};
+    w.add_manifest([&](backup_manifest& m) {
+        m.ancestry.at(0).fork_lsn = lsn{m.segment_bytes + segment_header_bytes};
+        if (forges) return; // cipher, slots and HMAC of another set
+        m.cipher.clear();
+        m.key_slots.clear();
+        m.hmac.reset();
+    });
+    (void)good(w.restore("/new"));
+    expect_rows(w.env, "/new", w.expected);
+}
+
+TEST_CASE("where nobody has an author the earlier fork counts", "[backup][hostile]") {
+    auto w = forked_bed{false};
+    w.add_manifest([&](backup_manifest& m) {
+        m.ancestry.at(0).fork_lsn = lsn{m.segment_bytes + segment_header_bytes};
+    });
+    CHECK(code_of(w.restore("/new")) == errc::ambiguous_source);
+}
+
+TEST_CASE("what one without an author tells besides is believed", "[backup][hostile]") {
+    auto w = forked_bed{};
+    auto const oldest = timeline_id{7};
+    w.add_manifest([&](backup_manifest& m) {
+        m.ancestry.push_back({oldest, lsn{m.segment_bytes + segment_header_bytes}});
+        m.cipher.clear();
+        m.key_slots.clear();
+        m.hmac.reset();
+    });
+    auto pool = set_pool<env_type>{};
+    good(pool.add_source(w.env, "/repo"));
+    auto access = set_access{};
+    access.keys = &w.keys;
+    good(pool.believe(access));
+    for (std::size_t i = 0; i < pool.size(); ++i) {
+        auto const& m = pool.manifest(i);
+        auto const younger = m.timeline == pool.manifest(good(pool.choose(""))).timeline;
+        CHECK(m.ancestry.size() == (younger ? 2U : 0U));
+    }
 }
 
 } // namespace jetpp_test::hostile_sets_cases

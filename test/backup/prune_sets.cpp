@@ -304,6 +304,27 @@ TEST_CASE("histories that parted are kept apart", "[backup]") {
     });
 }
 
+TEST_CASE("where a set that stays has no plan all of its history stays", "[backup]") {
+    auto tape = choice_tape{35};
+    auto world = simulated_world{tape};
+    auto const env = world.environment();
+    world.run([&] {
+        auto const w = kept_world{env};
+        auto sets = good(repository<sim_env>::open(env, "/repo"));
+        auto newest = std::string{};
+        for (auto const& one : good(list_sets(sets))) {
+            if (one.manifest.set == w.more) newest = one.name.view();
+            if (one.manifest.set == w.first || one.manifest.set == w.second)
+                good(sets.withdraw_set(one.name)); // somebody took them elsewhere
+        }
+        auto const report = pruned(env, {.keep = 1});
+        CHECK(report.gone.empty()); // who knows whether the older log is needed there
+        REQUIRE_FALSE(report.unplanned.empty());
+        CHECK(report.unplanned[0] == newest);
+        CHECK(sets_in(env) == sorted({w.log, w.more, w.copy, w.delta}));
+    });
+}
+
 TEST_CASE(
     "a crash at any call of a pruning leaves whole sets, and all that stay", "[backup][crash]"
 ) {

@@ -73,6 +73,21 @@ TEST_CASE("of two lists the one with the earlier fork is right", "[page]") {
     CHECK(nothing.learn(t3, line.forks()));
 }
 
+TEST_CASE("forks that somebody answers for are added to, and not changed", "[page]") {
+    auto line = timeline_ancestry::of(t3, fork_list{{t2, {290}}});
+    auto const earlier = fork_list{{t2, {200}}, {t1, {90}}};
+    auto const longer = fork_list{{t2, {290}}, {t1, {90}}};
+    CHECK(line.borne_out(t3, earlier) == 0);
+    CHECK(line.borne_out(t3, longer) == 1);
+    CHECK(line.borne_out(t2, std::span{earlier}.subspan(1)) == 1);
+    CHECK(line.borne_out(guest, longer) == 0);
+    CHECK_FALSE(line.learn(t3, earlier, 1));
+    CHECK(line.learn(t3, longer, 1));
+    CHECK(is(forks_of(line), longer));
+    CHECK(line.learn(t3, earlier));
+    CHECK(is(forks_of(line), earlier));
+}
+
 TEST_CASE("no more forks are known than a header has room for", "[page]") {
     auto many = fork_list{};
     for (auto i = std::uint64_t{40}; i > 0; --i) many.push_back({{i}, {i}});

@@ -14,9 +14,11 @@
 #include <jetpp/core/result.hpp>
 #include <jetpp/page/timeline_ancestry.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace jetpp::inline v1 {
@@ -74,31 +76,61 @@ struct lineage {
     return timeline_ancestry::of(timeline, forks);
 }
 
-// What those sets tell of the forks that led to that timeline of theirs.
+// A set, and whether somebody answers for what it says: its HMAC, under a key that only who may write
+// such sets has.
+struct history_teller {
+    backup_manifest* manifest{};
+    bool has_author = false;
+};
+
+// What those sets tell of the forks that led to that timeline of theirs. Once one with an author has
+// spoken, others may add to it, and change nothing: else whoever lays down a manifest could cut the
+// history of all sets. `by_author`: `line` is itself what one with an author says.
 inline void learn_from(
-    std::span<backup_manifest* const> sets, uuid const& instance, timeline_ancestry& line
+    std::span<history_teller const> sets,
+    uuid const& instance,
+    timeline_ancestry& line,
+    bool by_author = false
 ) noexcept {
-    for (auto more = true; more;) {
-        more = false;
-        for (auto const* one : sets)
-            if (one->instance == instance) more = line.learn(one->timeline, one->ancestry) || more;
+    auto fixed = std::size_t{0};
+    for (auto const with_author : {true, false}) {
+        for (auto more = true; more;) {
+            more = false;
+            for (auto const& [one, has_author] : sets)
+                if (one->instance == instance && has_author == with_author)
+                    more = line.learn(one->timeline, one->ancestry, fixed) || more;
+        }
+        if (by_author) fixed = line.forks().size();
+        for (auto const& [one, has_author] : sets)
+            if (one->instance == instance && has_author)
+                fixed = std::max(fixed, line.borne_out(one->timeline, one->ancestry));
     }
 }
 // One set may have been made where less of its history was known than where another was: then it is
 // told what that one knows. Throws: std::bad_alloc.
-inline void share_ancestry(std::span<backup_manifest* const> sets) {
-    // Of thousands that say the same one is enough.
-    auto tellers = std::vector<backup_manifest*>{};
-    for (auto* const one : sets) {
-        auto told = false;
-        for (auto const* known : tellers)
-            told = told || (known->instance == one->instance && known->timeline == one->timeline &&
-                            known->ancestry == one->ancestry);
-        if (!told) tellers.push_back(one);
+inline void share_ancestry(std::span<history_teller const> sets) {
+    // Of thousands that say the same one is enough. They tell what they said at first.
+    auto told = std::vector<backup_manifest>{};
+    auto of_authors = std::vector<bool>{};
+    for (auto const& [one, has_author] : sets) {
+        auto known = false;
+        for (std::size_t i = 0; i < told.size(); ++i)
+            known =
+                known || (told[i].instance == one->instance && told[i].timeline == one->timeline &&
+                          told[i].ancestry == one->ancestry && of_authors[i] == has_author);
+        if (known) continue;
+        auto copy = backup_manifest{};
+        copy.instance = one->instance;
+        copy.timeline = one->timeline;
+        copy.ancestry = one->ancestry;
+        told.push_back(std::move(copy));
+        of_authors.push_back(has_author);
     }
-    for (auto* const one : sets) {
+    auto tellers = std::vector<history_teller>{};
+    for (std::size_t i = 0; i < told.size(); ++i) tellers.push_back({&told[i], of_authors[i]});
+    for (auto const& [one, has_author] : sets) {
         auto line = timeline_ancestry::of(one->timeline, one->ancestry);
-        learn_from(tellers, one->instance, line);
+        learn_from(tellers, one->instance, line, has_author);
         one->ancestry.assign(line.forks().begin(), line.forks().end());
     }
 }

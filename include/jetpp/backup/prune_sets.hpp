@@ -9,7 +9,8 @@
 // are of both, those behind it are no pages of the younger one. So every moment from the oldest of those pages on can be had
 // afterwards as before. A set counts only against sets whose databases it has, all of them; and only
 // if its parts lie there, each in its length. What is damaged stays, and as long as a manifest cannot
-// be read nothing goes: nobody knows what it stands on.
+// be read nothing goes: nobody knows what it stands on. Nor does anybody where no plan can be made of a
+// set that stays: then all of its history stays.
 // A set goes manifest first, so that at each moment it is whole or is none; the youngest goes
 // first, so that nothing ever stands without its base. The repository is held alone meanwhile.
 // Threads  one owner. Whoever reads a set that goes finds it gone.
@@ -54,9 +55,11 @@ struct prune_report {
     std::vector<pruned_set> gone{};     // in the order in which they went
     std::vector<std::string> orphans{}; // directories without a manifest that went
     std::vector<std::string> damaged{}; // manifest or parts: they stay
-    bool blocked = false;               // a manifest cannot be read: nothing went
-    std::uint64_t bytes{};              // of what went, orphans left out
-    std::size_t kept{};                 // sets that stay, damaged ones left out
+    std::vector<std::string> unplanned{
+    }; // no plan can be made of them: all of their histories stay
+    bool blocked = false;  // a manifest cannot be read: nothing went
+    std::uint64_t bytes{}; // of what went, orphans left out
+    std::size_t kept{};    // sets that stay, damaged ones left out
 };
 
 namespace detail {
@@ -73,6 +76,7 @@ public:
             if (stays_[i]) keep_what_it_needs(i);
     }
     [[nodiscard]] bool stays(std::size_t i) const { return stays_[i]; }
+    [[nodiscard]] std::vector<std::size_t> const& unplanned() const { return unplanned_; }
 
 private:
     [[nodiscard]] backup_manifest const& at(std::size_t i) const { return *sets_[i].manifest; }
@@ -134,11 +138,24 @@ private:
         auto left = std::vector<planned_set>{sets_.begin(), sets_.end()};
         for (std::size_t j = 0; j < left.size(); ++j) left[j].usable = left[j].usable && stays_[j];
         if (plan_restore(left, i, at(i).end_lsn, trouble)) return;
-        // None: it restores together with sets that lie elsewhere.
         auto const plan = plan_restore(sets_, i, at(i).end_lsn, trouble);
-        if (!plan) return;
+        if (!plan) { // it restores together with sets that lie elsewhere, or somebody lies
+            unplanned_.push_back(i);
+            keep_all_of(lineage::of(at(i)));
+            return;
+        }
         for (auto const j : plan.assume_value().pages) add(j);
         for (auto const& slice : plan.assume_value().log) add(slice.set);
+    }
+    void keep_all_of(lineage const& line) {
+        auto added = std::vector<std::size_t>{};
+        for (std::size_t j = 0; j < sets_.size(); ++j) {
+            if (stays_[j] || at(j).instance != line.instance || !line.find(at(j).timeline))
+                continue;
+            stays_[j] = true;
+            added.push_back(j);
+        }
+        for (auto const j : added) keep_what_it_needs(j);
     }
     void add(std::size_t i) {
         if (stays_[i]) return;
@@ -148,17 +165,22 @@ private:
 
     std::span<planned_set const> sets_;
     std::vector<bool> stays_;
+    std::vector<std::size_t> unplanned_;
     std::vector<lineage> histories_;
 };
 
 } // namespace detail
 
-// Which of them may go: their places, in the order in which they shall. May throw.
+// Which of them may go: their places, in the order in which they shall. `unplanned`: takes those of
+// which no plan can be made. May throw.
 // Requires: keep != 0.
 [[nodiscard]] inline std::vector<std::size_t> prunable_sets(
-    std::span<planned_set const> sets, std::size_t keep
+    std::span<planned_set const> sets,
+    std::size_t keep,
+    std::vector<std::size_t>* unplanned = nullptr
 ) {
     auto const found = detail::pruning{sets, keep};
+    if (unplanned != nullptr) *unplanned = found.unplanned();
     auto going = std::vector<std::size_t>{};
     for (std::size_t i = 0; i < sets.size(); ++i)
         if (!found.stays(i)) going.push_back(i);
@@ -217,7 +239,7 @@ template <any_environment Env>
         }
         BOOST_OUTCOME_TRY(auto all, list_sets(in));
         auto planned = std::vector<planned_set>{};
-        auto readable = std::vector<backup_manifest*>{};
+        auto readable = std::vector<history_teller>{};
         auto report = prune_report{};
         for (auto& one : all) {
             auto is_whole = !one.problem.has_value();
@@ -227,13 +249,16 @@ template <any_environment Env>
                 report.blocked = !options.despite_damage;
             }
             planned.push_back({&one.manifest, one.hash, is_whole});
-            if (!one.problem) readable.push_back(&one.manifest);
+            // Without keys nobody can tell whether it was the author that spoke.
+            if (!one.problem) readable.push_back({&one.manifest, one.manifest.has_author()});
             if (!is_whole) report.damaged.emplace_back(one.name.view());
         }
         report.kept = all.size() - report.damaged.size();
         if (report.blocked) return report;
         share_ancestry(readable); // a restore does so, too
-        auto const going = prunable_sets(planned, options.keep);
+        auto unplanned = std::vector<std::size_t>{};
+        auto const going = prunable_sets(planned, options.keep, &unplanned);
+        for (auto const i : unplanned) report.unplanned.emplace_back(all[i].name.view());
         report.kept -= going.size();
         for (auto const i : going) {
             auto const& one = all[i];

@@ -53,6 +53,7 @@ public:
     // unsupported (sets of another page size or checksum than Traits).
     [[nodiscard]] result<void> resolve() noexcept {
         return guarded([&]() -> result<void> {
+            BOOST_OUTCOME_TRY(pool_->believe(options_->access));
             BOOST_OUTCOME_TRY(auto const head, pool_->choose(options_->set));
             return resolve(head);
         });

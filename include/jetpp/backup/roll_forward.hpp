@@ -65,6 +65,7 @@ public:
                 return error{.code = errc::bad_option};
             auto const began = env_.runtime.now();
             auto report = restore_report{};
+            BOOST_OUTCOME_TRY(pool_->believe(options_->access));
             BOOST_OUTCOME_TRY(auto place, exchange::open_live(env_, target));
             if (place.interrupted() && options_->force) {
                 BOOST_OUTCOME_TRY(place.start_over());

@@ -45,6 +45,7 @@ public:
         std::optional<set_access> access;       // once its key was looked for
         std::optional<live_source<Env>> live{}; // of a closed instance: `read` is as its log
         bool pages_wanted = true;               // false: as of planned_set
+        std::vector<timeline_fork> told{};      // its ancestry, as it says itself
     };
 
     // Errors: not_found (neither repository nor set is there), those of repository::open and of
@@ -87,6 +88,7 @@ public:
                     add_live(env, std::string{path.view()}, std::move(opened).assume_value())
                 );
             }
+            proven_.reset(); // by place
             insertion_sort(std::span{members_}, [](member const& a, member const& b) {
                 return !a.live && b.live;
             });
@@ -135,7 +137,22 @@ public:
             return ok();
         }
         one.read = std::make_unique<read_manifest>(std::move(read).assume_value());
+        one.told = one.read->manifest.ancestry;
         return ok();
+    }
+
+    // From now on only those sets have an author whose HMAC these keys prove: until then each that
+    // says so. Of sources that were added as such. Errors: out_of_memory.
+    [[nodiscard]] result<void> believe(set_access const& access) noexcept {
+        if (!related_ || access.keys == nullptr || proven_) return ok();
+        return guarded([&]() -> result<void> {
+            proven_.emplace(members_.size(), false);
+            for (std::size_t i = 0; i < members_.size(); ++i) {
+                BOOST_OUTCOME_TRY((*proven_)[i], proves_author(i, access));
+            }
+            relate();
+            return ok();
+        });
     }
 
     [[nodiscard]] std::size_t size() const noexcept { return members_.size(); }
@@ -291,17 +308,45 @@ private:
         );
         return ok();
     }
+    // Keys are dear to derive: of sets that tell the same history one is asked, and none where no
+    // other history is told.
+    [[nodiscard]] result<bool> proves_author(std::size_t i, set_access const& access) {
+        auto const claims = [&](std::size_t k) {
+            return is_usable(k) && !members_[k].live && manifest(k).has_author();
+        };
+        if (!claims(i)) return false;
+        auto is_alone = true;
+        for (std::size_t k = 0; k < members_.size(); ++k) {
+            if (!members_[k].read || members_[k].live ||
+                manifest(k).instance != manifest(i).instance)
+                continue;
+            auto const same = manifest(k).timeline == manifest(i).timeline &&
+                              members_[k].told == members_[i].told;
+            if (same && k < i && (*proven_)[k]) return true;
+            is_alone = is_alone && same;
+        }
+        if (is_alone) return true;
+        auto const opened = access_of(i, access);
+        if (!opened && opened.error().code == errc::out_of_memory) return opened.error();
+        return opened && opened.assume_value().key->proves_author();
+    }
     // What the log of an instance does not tell of it, the sets of the same instance do; and what
     // one set does not tell of the forks before it, others do.
     void relate() {
-        auto sets = std::vector<backup_manifest*>{};
-        for (auto& one : members_)
-            if (!one.live && one.read) sets.push_back(&one.read->manifest);
+        related_ = true;
+        auto sets = std::vector<history_teller>{};
+        for (std::size_t i = 0; i < members_.size(); ++i) {
+            auto& one = members_[i];
+            if (one.live || !one.read) continue;
+            auto& m = one.read->manifest;
+            m.ancestry = one.told;
+            sets.push_back({&m, proven_ ? (*proven_)[i] : m.has_author()});
+        }
         share_ancestry(sets);
         for (auto& one : members_) {
             if (!one.live) continue;
             auto& m = one.read->manifest;
-            for (auto const* set : sets) {
+            for (auto const& [set, has_author] : sets) {
                 if (set->instance != m.instance) continue;
                 m.page_size = set->page_size;
                 m.checksum = set->checksum;
@@ -342,6 +387,8 @@ private:
     }
 
     std::vector<member> members_;
+    std::optional<std::vector<bool>> proven_; // of each: its author; none: nobody was asked
+    bool related_ = false;
 };
 
 } // namespace jetpp::inline v1

@@ -57,28 +57,50 @@ public:
     }
 
     // Takes what somebody tells of this timeline, or of one that led to it, if that is more, or
-    // more likely, than what is known. Returns: was it?
-    bool learn(timeline_id told, std::span<timeline_fork const> forks) noexcept {
-        auto kept = std::size_t{0};
-        if (told != timeline_) {
-            while (kept < count_ && forks_[kept].parent != told) ++kept;
-            if (kept == count_) return false;
-            ++kept;
-        } else if (is_certain_ && (count_ == 0 || forks.empty() || forks[0] != forks_[0])) {
+    // more likely, than what is known. The first `fixed` forks are beyond doubt. Returns: was it?
+    bool learn(
+        timeline_id told, std::span<timeline_fork const> forks, std::size_t fixed = 0
+    ) noexcept {
+        auto const kept = place_of(told);
+        if (kept > count_) return false;
+        if (told == timeline_ && is_certain_ &&
+            (count_ == 0 || forks.empty() || forks[0] != forks_[0]))
             return false;
-        }
         auto other = timeline_ancestry{timeline_};
         other.append({forks_.data(), kept});
         other.append(forks);
-        if (!other.tells_more_than(*this)) return false;
+        if (!other.tells_more_than(*this) || common(other) < fixed) return false;
         forks_ = other.forks_;
         count_ = other.count_;
         return true;
+    }
+    // How many of the first forks are as that says, and as they were before it begins.
+    [[nodiscard]] std::size_t borne_out(timeline_id told, std::span<timeline_fork const> forks)
+        const noexcept {
+        auto count = place_of(told);
+        if (count > count_) return 0;
+        for (auto const& one : forks) {
+            if (count == count_ || one != forks_[count]) break;
+            ++count;
+        }
+        return count;
     }
 
 private:
     explicit timeline_ancestry(timeline_id timeline) noexcept : timeline_{timeline} {}
 
+    // How many forks lie between that timeline and this one; more than there are: it is none of them.
+    [[nodiscard]] std::size_t place_of(timeline_id told) const noexcept {
+        if (told == timeline_) return 0;
+        auto place = std::size_t{0};
+        while (place < count_ && forks_[place].parent != told) ++place;
+        return place + 1;
+    }
+    [[nodiscard]] std::size_t common(timeline_ancestry const& other) const noexcept {
+        auto same = std::size_t{0};
+        while (same < std::min(count_, other.count_) && forks_[same] == other.forks_[same]) ++same;
+        return same;
+    }
     void append(std::span<timeline_fork const> forks) noexcept {
         auto const n = std::min(forks.size(), forks_.size() - count_);
         std::copy_n(forks.begin(), n, forks_.begin() + static_cast<std::ptrdiff_t>(count_));

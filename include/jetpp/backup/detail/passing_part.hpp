@@ -102,7 +102,8 @@ private:
         auto same = said;
         same.salt = seen_.about.salt;
         auto const again = seen_.summary.frames != 0;
-        if (again && (same != seen_.about || (seen_.sealed && said.salt == same.salt))) return false;
+        if (again && (same != seen_.about || (seen_.sealed && said.salt == same.salt)))
+            return false;
         seen_.about = said;
         return true;
     }
@@ -117,8 +118,8 @@ private:
         s.end = head.end;
         s.raw_bytes += head.raw_bytes;
         auto entry = std::array<std::byte, index_entry::size>{};
-        index_entry{head.first, head.end, s.bytes, head.stored_bytes, head.codec}.encode(entry.data()
-        );
+        index_entry{head.first, head.end, s.bytes, head.stored_bytes, head.codec}.encode(entry.data(
+        ));
         if (!index_.append(entry)) return error{.code = errc::out_of_memory};
         return true;
     }
@@ -137,9 +138,8 @@ private:
         return index_.size() == 8 && covers_all(head, expected, unit);
     }
     // A frame about all data frames so far, with that content.
-    [[nodiscard]] bool covers_all(
-        frame_header const& head, const_bytes expected, const_bytes unit
-    ) const noexcept {
+    [[nodiscard]] bool covers_all(frame_header const& head, const_bytes expected, const_bytes unit)
+        const noexcept {
         auto const& s = seen_.summary;
         if (head.codec != frame_codec::wrapped || head.raw_bytes != expected.size() ||
             head.first != s.first || head.end != s.end)
