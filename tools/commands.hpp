@@ -61,6 +61,7 @@ struct log_request {
     std::string after{};                   // a token: of transactions
     std::optional<std::string> database{}; // by name, of changes
     std::optional<std::string> tree{};
+    jetpp::lsn transaction{}; // by the LSN of its first record
 };
 void print_log(log_request const& request);
 

@@ -44,6 +44,10 @@ void flush_out() {
     return at.value;
 }
 
+[[nodiscard]] bool is_wanted(log_request const& request, jetpp::log_record const& record) {
+    return !request.transaction || record.header.transaction == request.transaction;
+}
+
 // Every record of a source, one a line.
 template <class Source>
 void print_records(log_request const& request, place const& where, Source& source) {
@@ -58,7 +62,8 @@ void print_records(log_request const& request, place const& where, Source& sourc
         case jetpp::log_step::record:
             if (source.record().at < request.from) break;
             last = source.record().next();
-            print_line(describe_record(source.record()), request.json);
+            if (is_wanted(request, source.record()))
+                print_line(describe_record(source.record()), request.json);
             break;
         case jetpp::log_step::waiting:
             flush_out();
@@ -157,6 +162,7 @@ void print_changes(log_request const& request, place const& where, Stream& chang
 
 [[nodiscard]] jetpp::change_options options_of(log_request const& request) {
     auto options = jetpp::change_options{};
+    options.filter.transaction = request.transaction;
     if (request.after.empty()) return options;
     auto const token = jetpp::change_token::parse(request.after);
     if (!token) wrong_usage("not a token of --committed: " + request.after);

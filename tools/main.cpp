@@ -288,6 +288,14 @@ void add_log(CLI::App& app, log_request& request, key_request& keys) {
     command.add_option("--after", request.after, "transactions after the one with this token");
     command.add_option("--database", request.database, "changes of this database only");
     command.add_option("--tree", request.tree, "changes of trees of this name only");
+    command
+        .add_option(
+            "--transaction",
+            request.transaction.value,
+            "records or changes of this one only, by the LSN of its first record"
+        )
+        ->check(positive())
+        ->type_name("LSN");
     add_reading(command, keys);
 }
 

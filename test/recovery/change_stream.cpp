@@ -156,6 +156,34 @@ TEST_CASE("a filter wants a tree, and empty transactions only if asked", "[recov
     CHECK(count({.after = {}, .filter = {.database = database_id{7}}}) == 0);
 }
 
+TEST_CASE("a filter wants one transaction, and all of it", "[recovery][changes]") {
+    auto s = shop<archival>{};
+    auto tx = good(s.db.begin());
+    good(tx.put(s.rows, "before", "it"));
+    s.work(20, 10); // inside of it, as the log goes
+    good(tx.put(s.rows, "and", "after"));
+    (void)good(std::move(tx).commit());
+    s.work(20, 10);
+    good(std::move(s.db).close());
+    auto dir = s.directory();
+    auto first = no_lsn;
+    auto all = good(read_changes(s.env, dir));
+    while (good(all.next()) == change_step::transaction)
+        if (text_of(all.transaction()).find("before") != std::string::npos)
+            first = all.transaction().first;
+    REQUIRE(first != no_lsn);
+
+    auto only = good(read_changes(s.env, dir, {.after = {}, .filter = {.transaction = first}}));
+    REQUIRE(good(only.next()) == change_step::transaction);
+    CHECK(only.transaction().first == first);
+    CHECK(text_of(only.transaction())
+              .ends_with(": insert main/rows/before=it< insert main/rows/and=after<"));
+    CHECK(good(only.next()) == change_step::end);
+    auto const none = change_options{.after = {}, .filter = {.transaction = first + 1}};
+    auto nothing = good(read_changes(s.env, dir, none));
+    CHECK(good(nothing.next()) == change_step::end);
+}
+
 TEST_CASE(
     "what the log proves durable is shown, and with the engine's word all of it",
     "[recovery][follow]"

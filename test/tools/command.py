@@ -397,6 +397,26 @@ class CommandTest(unittest.TestCase):
         self.assertEqual([line.split()[0] for line in text if not line.startswith(" ")], [one["lsn"] for one in done])
         self.assertTrue(all(one["token"] in "\n".join(text) for one in done))
 
+    def test_the_log_of_one_transaction_is_read_alone(self):
+        directory, repo = self.path("db"), self.path("repo")
+        self.load(directory, awkward_rows(3, 200), "--batch", "20")
+        self.run_jetpp("backup", directory, repo)
+        self.load(directory, [(b"one", b"1"), (b"two", b"2")])
+        wanted = self.changes_of(directory)[-1]
+        self.assertEqual(self.changes_of(directory, "--transaction", wanted["transaction"]), [wanted])
+        self.assertEqual(self.changes_of(directory, "--transaction", wanted["transaction"], "--tree", "x"), [])
+        all_ = [json.loads(line) for line in self.run_jetpp("log", directory, "--json").stdout.splitlines()]
+        mine = [one for one in all_ if one.get("transaction") == wanted["transaction"]]
+        self.assertEqual([one["type"] for one in mine], ["insert", "insert", "commit"])
+        self.run_jetpp("backup", directory, repo, "--incremental")
+        (of_set,) = glob.glob(os.path.join(repo, "sets", "*incremental*"))
+        for path in (directory, of_set):
+            told = self.run_jetpp("log", path, "--json", "--transaction", wanted["transaction"]).stdout
+            self.assertEqual([json.loads(line) for line in told.splitlines()], mine)
+        self.assertEqual(self.changes_of(directory, "--transaction", "7"), [])
+        for word in ("0", "-1", "x"):
+            self.run_jetpp("log", directory, "--transaction", word, status=2)
+
     def test_a_token_goes_on_behind_its_transaction(self):
         directory = self.path("db")
         self.load(directory, awkward_rows(5, 300), "--batch", "20")
