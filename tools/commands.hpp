@@ -130,6 +130,7 @@ struct restore_request {
     std::vector<std::string> places{}; // repositories and sets; last, of the instance to be
     std::string scratch{};             // where a set from standard input is kept meanwhile
     std::string set{};                 // the beginning of its id or name; empty: the newest
+    std::string timeline{};            // in hex: of the sets that are chosen from; empty: any
     std::optional<std::uint64_t> to_lsn{};
     std::string to_time{};
     std::string to_point{};

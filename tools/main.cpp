@@ -229,7 +229,17 @@ void add_restore(CLI::App& app, restore_request& request, key_request& keys) {
         )
         ->required()
         ->expected(2, 65);
-    command.add_option("--set", request.set, "the beginning of its id, instead of the newest");
+    auto* const set =
+        command.add_option("--set", request.set, "the beginning of its id, instead of the newest");
+    command
+        .add_option(
+            "--timeline",
+            request.timeline,
+            "one history of several, as info and list --json name it: its newest set, or, with a "
+            "target, any moment of it"
+        )
+        ->excludes(set)
+        ->type_name("HEX");
     auto* const lsn =
         command.add_option("--to-lsn", request.to_lsn, "all records that begin at or below it")
             ->check(whole_number());

@@ -5,9 +5,12 @@
 #include <jetpp/backup/verify_set.hpp>
 #include <jetpp/engine/probe.hpp>
 
+#include <charconv>
 #include <cstdio>
 #include <list>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -43,10 +46,22 @@ using pool_type = jetpp::set_pool<environment>;
             ends = ends && !passed;
         }
         if (ends)
-            said +=
-                (said.empty() ? "; --set one of " : ", ") + jetpp::text_of(pool.manifest(i).set);
+            said += (said.empty() ? "; --set one of " : ", ") +
+                    jetpp::text_of(pool.manifest(i).set) + " (timeline " +
+                    jetpp_tool::hex_of(pool.manifest(i).timeline.value) + ")";
     }
     return said;
+}
+
+[[nodiscard]] jetpp::timeline_id timeline_of(restore_request const& request) {
+    auto timeline = jetpp::timeline_id{};
+    auto const& text = request.timeline;
+    auto const [end, problem] =
+        std::from_chars(text.data(), text.data() + text.size(), timeline.value, 16);
+    auto const is_read = problem == std::errc{} && end == text.data() + text.size();
+    if (!text.empty() && (!is_read || timeline.value == 0))
+        wrong_usage("--timeline is no timeline as info names it: " + text);
+    return timeline;
 }
 
 // One that says of what page size the instance in the directory is.
@@ -140,6 +155,9 @@ void print_json(
             said += (at == trouble.labelled.front() ? "; --to-point " : ", ") + request.to_point +
                     "@" + std::to_string(at.value);
     }
+    if (why.code == jetpp::errc::not_found && !request.timeline.empty() &&
+        why.file == jetpp::file_kind::manifest)
+        said = "no set is of timeline " + request.timeline + "; jetpp info lists them";
     auto const is_sought = !request.to_point.empty() || !request.to_time.empty();
     if (why.code == jetpp::errc::log_gap && is_sought)
         said += "; what is asked for may stand in it";
@@ -196,14 +214,15 @@ void restore(restore_request const& request) {
     }
     auto options = jetpp::restore_options{};
     options.set = request.set;
+    options.timeline = timeline_of(request);
     options.to_point = request.to_point;
     options.databases = request.databases;
     options.access = brought_access();
     options.force = request.force;
     options.delta = request.delta;
     options.live = request.roll_forward == "live";
-    auto const says_target = !request.set.empty() || request.to_lsn || !request.to_time.empty() ||
-                             !request.to_point.empty();
+    auto const says_target = !request.set.empty() || !request.timeline.empty() || request.to_lsn ||
+                             !request.to_time.empty() || !request.to_point.empty();
     if (options.live && options.delta)
         wrong_usage("--roll-forward live takes files that are there aside: --delta does not");
     if (options.live && (says_target || request.dry_run))
@@ -223,7 +242,8 @@ void restore(restore_request const& request) {
     };
     auto trouble = jetpp::restore_trouble{};
     value_of(pool.believe(options.access), directory);
-    auto const chosen = options.live ? any_set_of(directory, pool) : pool.choose(request.set);
+    auto const chosen =
+        options.live ? any_set_of(directory, pool) : pool.choose(request.set, options.timeline);
     if (!chosen) explain(request, pool, chosen.error(), trouble);
     auto const& head = pool.manifest(chosen.assume_value());
     for (std::size_t i = 0; i < pool.size(); ++i)

@@ -138,6 +138,7 @@ void list_repository(list_request const& request) {
             if (!m.bases.empty()) described["base"] = jetpp::text_of(m.bases.front().set);
             described["begin_lsn"] = std::to_string(m.log_start.value);
             described["end_lsn"] = std::to_string(m.end_lsn.value);
+            described["timeline"] = jetpp_tool::hex_of(m.timeline.value);
             described["time"] = jetpp_tool::text_of(m.created);
             described["bytes"] = std::to_string(bytes_of(m));
             described["codec"] = m.codec;

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -398,6 +399,45 @@ TEST_CASE(
         auto sets = good(repository<env_type>::open(env, "/repo"));
         (void)good(prune_sets(sets, {.keep = 1}));
         CHECK(b.restored("main", of_set(set)) == b.rows("main"));
+    });
+}
+
+TEST_CASE("what a restore undid is had again by its timeline", "[backup][lineage]") {
+    in_world(11, [](env_type env) {
+        auto b = life{env};
+        b.work("main", "base");
+        auto const base = b.back_up();
+        auto const fork_rows = b.rows("main");
+        b.work("main", "given up");
+        auto const middle = b.back_up({.kind = backup_kind::incremental}).end_lsn;
+        auto const middle_rows = b.rows("main");
+        b.work("main", "given up at last");
+        auto const old = b.back_up({.kind = backup_kind::incremental});
+        auto const old_rows = b.rows("main");
+        (void)b.fork(of_set(base));
+        b.work("main", "new");
+        auto const set = b.back_up();
+        REQUIRE(set.timeline != old.timeline);
+        REQUIRE(b.restore_error() == errc::ambiguous_source);
+
+        auto on = [](timeline_id timeline, restore_options how = {}) {
+            how.timeline = timeline;
+            return how;
+        };
+        CHECK(b.restored("main", on(old.timeline)) == old_rows);
+        CHECK(b.restored("main", on(set.timeline)) == b.rows("main"));
+        CHECK(b.restored("main", on(old.timeline, to(middle - 1))) == middle_rows);
+        // Behind the fork the moment is that of the history that was named, and not another's.
+        CHECK(b.restored("main", on(set.timeline, to(middle - 1))) == fork_rows);
+        CHECK(b.restored("main", on(old.timeline, of_set(base))) == fork_rows);
+
+        CHECK(b.restore_error(on(timeline_id{old.timeline.value ^ 1})) == errc::not_found);
+        CHECK(b.restore_error(on(set.timeline, of_set(base))) == errc::not_found);
+        auto past = on(old.timeline, to(set.end_lsn));
+        CHECK(b.restore_error(past) == errc::target_not_reached);
+        past.live = true;
+        past.to_lsn.reset();
+        CHECK(b.restore_error(past) == errc::bad_option);
     });
 }
 

@@ -642,6 +642,38 @@ class CommandTest(unittest.TestCase):
         self.assertIn(described[1]["name"].encode(), done.stderr)
         self.assertEqual(len(done.stdout.splitlines()), 3)
 
+    def test_an_older_history_is_chosen_by_its_timeline(self):
+        directory, repo = self.path("db"), self.path("repo")
+        self.load(directory, [(b"a", b"1")])
+        self.run_jetpp("backup", directory, repo)
+        base = json.loads(self.run_jetpp("list", repo, "--json").stdout)
+        self.load(directory, [(b"b", b"2")])
+        self.run_jetpp("point", directory, "late")
+        self.run_jetpp("backup", directory, repo, "--incremental")
+        given_up = self.scan(directory)
+        self.run_jetpp("restore", repo, directory, "--force", "--set", base["id"])
+        self.load(directory, [(b"c", b"3")])
+        now = self.scan(directory)
+        self.run_jetpp("backup", directory, repo)
+        listed = [json.loads(line) for line in self.run_jetpp("list", repo, "--json").stdout.splitlines()]
+        old, new = base["timeline"], listed[-1]["timeline"]
+        self.assertEqual([one["timeline"] for one in listed], [old, old, new])
+        refused = self.run_jetpp("restore", repo, self.path("x"), status=1).stderr.decode()
+        for one in listed[1:]:
+            self.assertIn(f"{one['id']} (timeline {one['timeline']})", refused)
+        for timeline, rows, options in ((old, given_up, ()), (new, now, ()),
+                                        (old, b"a\t1\n", ("--to-lsn", int(base["end_lsn"]) - 1)),
+                                        (old, given_up, ("--to-point", "late"))):
+            place = self.path(f"{timeline}-{len(os.listdir(self.root))}")
+            self.run_jetpp("restore", repo, place, "--timeline", timeline, *options)
+            self.assertEqual(self.scan(place), rows)
+        unknown = self.run_jetpp("restore", repo, self.path("x"), "--timeline", "1234", status=1)
+        self.assertIn(b"no set is of timeline 1234", unknown.stderr)
+        self.run_jetpp("restore", repo, self.path("x"), "--timeline", "0", status=2)
+        self.run_jetpp("restore", repo, self.path("x"), "--timeline", "branch", status=2)
+        self.run_jetpp("restore", repo, self.path("x"), "--timeline", old, "--set", base["id"], status=2)
+        self.assertFalse(os.path.exists(self.path("x")))
+
     def test_each_kind_of_set_says_what_it_stands_on(self):
         directory, repo = self.path("db"), self.path("repo")
         self.load(directory, awkward_rows(1, 2000))

@@ -24,6 +24,9 @@ struct restore_options {
     // The set whose end is restored to, or, with a target, whose lineage: the beginning of its uuid
     // in hex or of its name. Empty: the newest set, if all are of one lineage.
     std::string set{};
+    // Only sets of that timeline are chosen from: the one history of several that is meant, or what
+    // was given up when a restore undid it. Empty (0): any.
+    timeline_id timeline{};
     // At most one of the three. Without any: the end of the set.
     std::optional<lsn> to_lsn{};          // all records that begin at or below it
     std::optional<wall_time> to_time{};   // up to just before the first commit that is later

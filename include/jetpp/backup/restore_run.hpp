@@ -54,7 +54,7 @@ public:
     [[nodiscard]] result<void> resolve() noexcept {
         return guarded([&]() -> result<void> {
             BOOST_OUTCOME_TRY(pool_->believe(options_->access));
-            BOOST_OUTCOME_TRY(auto const head, pool_->choose(options_->set));
+            BOOST_OUTCOME_TRY(auto const head, pool_->choose(options_->set, options_->timeline));
             return resolve(head);
         });
     }

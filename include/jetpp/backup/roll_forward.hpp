@@ -53,15 +53,15 @@ public:
 
     // Which databases: options.databases, or all whose files are missing; with force also those
     // whose files are there, which go aside.
-    // Errors: bad_option (a set, a target or delta is asked for: it is the tail that is gone to), not_found
+    // Errors: bad_option (a set, a timeline, a target or delta is asked for: it is the tail that is gone to), not_found
     // (no such directory or database), in_use, would_overwrite (nothing is missing),
     // log_missing, log_gap, base_not_here, target_before_set_end (no set has the pages, or its log
     // does not lead to the directory's), database_not_in_sets, pool_conflict, those of the walkers
     // and of recovery.
     [[nodiscard]] result<restore_report> run(path_view target) noexcept {
         return guarded([&]() -> result<restore_report> {
-            if (!options_->set.empty() || options_->to_lsn || options_->to_time ||
-                !options_->to_point.empty() || options_->delta)
+            if (!options_->set.empty() || options_->timeline.value != 0 || options_->to_lsn ||
+                options_->to_time || !options_->to_point.empty() || options_->delta)
                 return error{.code = errc::bad_option};
             auto const began = env_.runtime.now();
             auto report = restore_report{};

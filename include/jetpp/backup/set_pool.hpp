@@ -265,13 +265,20 @@ public:
     }
 
     // The set whose uuid in hex, or whose name, begins so; empty: the newest of the one lineage.
+    // With a timeline: of the sets that were made on it, and no others.
     // Errors: not_found; ambiguous_source (more than one lineage, or sets that begin so); the
     // set's own problem, if it was named. Throws: bad_alloc.
-    [[nodiscard]] result<std::size_t> choose(std::string_view set) const {
-        if (set.empty()) return newest_set(planned());
+    [[nodiscard]] result<std::size_t> choose(std::string_view set, timeline_id timeline = {})
+        const {
+        if (set.empty()) {
+            auto sets = planned();
+            for (auto& one : sets) one.usable = one.usable && is_of(timeline, *one.manifest);
+            return newest_set(sets);
+        }
         auto chosen = members_.size();
         for (std::size_t i = 0; i < members_.size(); ++i) {
             auto const& one = members_[i];
+            if (timeline.value != 0 && !(one.read && is_of(timeline, one.read->manifest))) continue;
             auto const hex = one.read ? hex_of(one.read->manifest.set) : hex_of(uuid{});
             auto const by_name = one.name.starts_with(set);
             if (!by_name && !(one.read && !one.live &&
@@ -381,6 +388,9 @@ private:
             if (lowest == at) return;
             at = lowest;
         }
+    }
+    [[nodiscard]] static bool is_of(timeline_id timeline, backup_manifest const& m) noexcept {
+        return timeline.value == 0 || m.timeline == timeline;
     }
     [[nodiscard]] bool is_usable(std::size_t i) const noexcept {
         return members_[i].read != nullptr && !members_[i].problem;
