@@ -160,7 +160,11 @@ struct prune_request {
 void prune(prune_request const& request);
 
 // Both: of an instance, a repository or a set.
-void print_info(std::string const& path);
+struct info_request {
+    std::string path{};
+    bool json = false;
+};
+void print_info(info_request const& request);
 struct verify_request {
     std::string path{};
     bool proof = false;    // of each set that restores, to be kept in its repository

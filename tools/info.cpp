@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "commands.hpp"
 #include "escape.hpp"
@@ -11,6 +12,7 @@
 #include "log_text.hpp"
 #include "place.hpp"
 #include "sets.hpp"
+#include <nlohmann/json.hpp>
 
 namespace jetpp_tool {
 
@@ -152,18 +154,116 @@ void print_database(jetpp::probed_database const& one) {
     say("written by", std::string{h.writer_text()});
 }
 
+// The state in a word of --json, and as a person reads it.
+[[nodiscard]] std::pair<std::string, std::string> state_of(place const& where) {
+    if (where.facts.is_restoring) return {"restoring", "a restore has begun here"};
+    if (where.facts.has_lock_file && !where.lock) return {"in_use", "in use by an engine"};
+    if (where.facts.is_clean()) return {"closed", "closed cleanly"};
+    return {"to_recover", "the next open recovers"};
+}
+
+// --- in JSON: numbers as in log_text.hpp; what no file says is null
+
+using json = nlohmann::ordered_json;
+
+[[nodiscard]] json json_of(jetpp::lsn at) {
+    if (!at) return nullptr;
+    return std::to_string(at.value);
+}
+[[nodiscard]] json json_of(jetpp::named_pin const& pin) {
+    return {
+        {"kind", jetpp::name_of(pin.kind)},
+        {"owner", escaped(pin.id().text().view(), high_bytes::escaped)},
+        {"from_lsn", json_of(pin.at)},
+        {"byte_cap", std::to_string(pin.byte_cap)},
+        {"since", text_of(pin.created_at)},
+        {"broken", pin.is_broken()}
+    };
+}
+[[nodiscard]] json checkpoint_json(place const& where) {
+    auto const* const slot = where.facts.newest_slot();
+    if (slot == nullptr) return nullptr;
+    auto all = json::object();
+    all["instance"] = jetpp_tool::text_of(slot->instance);
+    all["timeline"] = hex_of(slot->timeline.value);
+    all["clean"] = slot->clean;
+    all["written"] = text_of(slot->written_at);
+    all["redo_lsn"] = json_of(slot->redo_lsn);
+    all["undo_low_lsn"] = json_of(slot->undo_low_lsn);
+    all["end_lsn"] = json_of(slot->end_lsn);
+    all["generation"] = std::to_string(slot->generation);
+    all["segment_bytes"] = std::to_string(slot->segment_bytes);
+    all["pins"] = json::array();
+    for (auto const& pin : slot->pins)
+        if (pin.exists()) all["pins"].push_back(json_of(pin));
+    return all;
+}
+[[nodiscard]] json log_json(place const& where) {
+    auto all = json::object();
+    all["logging"] = where.facts.is_archival() ? "archival" : "circular";
+    all["segments"] = std::to_string(where.facts.segments.size());
+    all["first_lsn"] = nullptr;
+    for (auto const& one : where.facts.segments)
+        if (one.is_sound() && all["first_lsn"].is_null())
+            all["first_lsn"] = json_of(one.header.first());
+    return all;
+}
+[[nodiscard]] json json_of(jetpp::probed_database const& one) {
+    auto all = json::object();
+    all["name"] = one.name.view();
+    all["file_bytes"] = std::to_string(one.file_bytes);
+    all["damaged"] = nullptr;
+    if (!one.newest) {
+        all["damaged"] = jetpp_tool::text_of(one.why);
+        return all;
+    }
+    auto const& h = one.newest->header;
+    all["state"] = name_of(h.state);
+    all["database"] = jetpp_tool::text_of(h.database);
+    all["instance"] = jetpp_tool::text_of(h.instance);
+    all["timeline"] = hex_of(h.timeline.value);
+    all["page_bytes"] = h.page_size;
+    all["checksum"] = checksum_name(h.checksum_id);
+    all["backup_exempt"] = h.is_backup_exempt();
+    all["backups"] = json::object();
+    for (auto i = std::size_t{0}; i < h.marks.size(); ++i) {
+        auto const& mark = h.marks[i];
+        if (mark.exists())
+            all["backups"][std::string{name_of(static_cast<jetpp::mark_kind>(i))}] = {
+                {"set", jetpp_tool::text_of(mark.set)},
+                {"end_lsn", json_of(mark.end_lsn)},
+                {"time", text_of(mark.time)}
+            };
+    }
+    all["restored_from"] = nullptr;
+    if (!h.restored_from.is_nil())
+        all["restored_from"] = {
+            {"set", jetpp_tool::text_of(h.restored_from)}, {"lsn", json_of(h.restore_point)}
+        };
+    return all;
+}
+
+void print_json(place const& where) {
+    auto all = json::object();
+    all["state"] = state_of(where).first;
+    all["checkpoint"] = checkpoint_json(where);
+    all["log"] = log_json(where);
+    all["databases"] = json::array();
+    for (auto const& one : where.facts.databases) all["databases"].push_back(json_of(one));
+    std::printf("%s\n", all.dump(-1, ' ', false, json::error_handler_t::replace).c_str());
+    if (std::fflush(stdout) != 0) fail("standard output", "cannot be written");
+}
+
 } // namespace
 
-void print_info(std::string const& path) {
-    if (print_sets(path)) return;
+void print_info(info_request const& request) {
+    auto const& path = request.path;
+    if (print_sets(request)) return;
     auto const where = look_at(path, beside_engine::allowed);
     if (where.facts.is_new()) fail(path, "no jetpp files are here");
+    if (request.json) return print_json(where);
     std::printf("%s\n", path.c_str());
-    say("state",
-        where.facts.is_restoring                   ? std::string{"a restore has begun here"}
-        : where.facts.has_lock_file && !where.lock ? "in use by an engine"
-        : where.facts.is_clean()                   ? "closed cleanly"
-                                                   : "the next open recovers");
+    say("state", state_of(where).second);
     print_checkpoint(where);
     print_log_files(where);
     for (auto const& one : where.facts.databases) print_database(one);

@@ -488,7 +488,7 @@ int run(int argc, char** argv) {
     auto to_prune = prune_request{};
     auto to_read = key_request{};
     auto to_verify = verify_request{};
-    auto to_describe = std::string{};
+    auto to_describe = info_request{};
     add_load(app, to_load);
     add_row_command(app, "get", "print the value of one key", to_get, get);
     add_scan(app, to_scan);
@@ -531,9 +531,13 @@ int run(int argc, char** argv) {
         "--proof", to_verify.proof, "keep, in its repository, the proof that a set was restored"
     );
     add_reading(verifying, to_read);
-    add_command(app, "info", "print what the files say of themselves", to_describe, print_info)
-        ->add_option("PATH", to_describe, places)
-        ->required();
+    auto& describing = *add_command(
+        app, "info", "print what the files say of themselves", to_describe, print_info
+    );
+    describing.add_option("PATH", to_describe.path, places)->required();
+    describing.add_flag(
+        "--json", to_describe.json, "one JSON object; of sets, their manifests as they are"
+    );
     add_log(app, to_print, to_read);
 
     try {

@@ -165,10 +165,46 @@ void list_repository(list_request const& request) {
         fail(path_of_set(request.repository, damaged->name.view()), *damaged->problem);
 }
 
-bool print_sets(std::string const& path) {
+// Manifests, as the sets hold them.
+namespace {
+
+[[nodiscard]] nlohmann::ordered_json json_of(jetpp::backup_manifest const& manifest) {
+    return nlohmann::ordered_json::parse(manifest.to_json());
+}
+void print_sets_json(std::string const& path, jetpp::backup_place kind) {
+    auto all = nlohmann::ordered_json{};
+    if (kind == jetpp::backup_place::set) {
+        auto set =
+            value_of(environment{}.storage.open_dir(path, jetpp::directory_how::must_exist), path);
+        all = json_of(value_of(jetpp::manifest_of<environment>(set), path).manifest);
+    } else {
+        auto sets = value_of(repository::open({}, path), path);
+        auto const known = value_of(jetpp::list_sets(sets), path);
+        all["sets"] = nlohmann::ordered_json::array();
+        for (auto const& one : known) {
+            auto said = nlohmann::ordered_json::object();
+            said["name"] = one.name.view();
+            said["damaged"] = nullptr;
+            said["manifest"] = nullptr;
+            if (one.problem)
+                said["damaged"] = jetpp_tool::text_of(*one.problem);
+            else
+                said["manifest"] = json_of(one.manifest);
+            all["sets"].push_back(std::move(said));
+        }
+    }
+    std::printf("%s\n", all.dump().c_str());
+}
+
+} // namespace
+
+bool print_sets(info_request const& request) {
+    auto const& path = request.path;
     auto const kind = kind_of(path);
     if (kind == jetpp::backup_place::neither) return false;
-    if (kind == jetpp::backup_place::set) {
+    if (request.json) {
+        print_sets_json(path, kind);
+    } else if (kind == jetpp::backup_place::set) {
         auto set =
             value_of(environment{}.storage.open_dir(path, jetpp::directory_how::must_exist), path);
         print_set(path, value_of(jetpp::manifest_of<environment>(set), path).manifest);

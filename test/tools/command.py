@@ -674,6 +674,35 @@ class CommandTest(unittest.TestCase):
         self.run_jetpp("restore", repo, self.path("x"), "--timeline", old, "--set", base["id"], status=2)
         self.assertFalse(os.path.exists(self.path("x")))
 
+    def test_info_tells_in_json_what_scripts_watch(self):
+        directory, repo = self.path("db"), self.path("repo")
+        self.load(directory, [(b"a", b"1")])
+        made = json.loads(self.run_jetpp("backup", directory, repo, "--json").stdout)
+        told = json.loads(self.run_jetpp("info", directory, "--json").stdout)
+        self.assertEqual((told["state"], told["checkpoint"]["clean"]), ("closed", True))
+        self.assertEqual((told["checkpoint"]["pins"], told["log"]["logging"]), ([], "archival"))
+        (main,) = told["databases"]
+        self.assertEqual((main["name"], main["state"], main["backup_exempt"]), ("main", "clean", False))
+        self.assertEqual(main["file_bytes"], str(os.path.getsize(os.path.join(directory, "main"))))
+        self.assertEqual((main["backups"]["full"]["set"], main["backups"]["full"]["end_lsn"]),
+                         (made["set"], made["end_lsn"]))
+        self.assertIsNone(main["restored_from"])
+        set_ = os.path.join(repo, "sets", made["name"])
+        with open(os.path.join(set_, "manifest.json"), "rb") as file:
+            manifest = json.loads(file.read().rsplit(b"\n", 2)[0])
+        self.assertEqual(json.loads(self.run_jetpp("info", set_, "--json").stdout), manifest)
+        of_repo = json.loads(self.run_jetpp("info", repo, "--json").stdout)
+        self.assertEqual(of_repo, {"sets": [{"name": made["name"], "damaged": None, "manifest": manifest}]})
+        self.run_jetpp("restore", repo, self.path("new"))
+        (main,) = json.loads(self.run_jetpp("info", self.path("new"), "--json").stdout)["databases"]
+        self.assertEqual(main["restored_from"]["set"], made["set"])
+        for name, copies in (("main", (0, 65536)), ("jet.ckp", (0, 4096))):
+            for copy in copies:
+                self.flip(os.path.join(directory, name), copy + 100)
+        told = json.loads(self.run_jetpp("info", directory, "--json").stdout)
+        self.assertIsNone(told["checkpoint"])
+        self.assertIsNotNone(told["databases"][0]["damaged"])
+
     def test_each_kind_of_set_says_what_it_stands_on(self):
         directory, repo = self.path("db"), self.path("repo")
         self.load(directory, awkward_rows(1, 2000))
@@ -807,6 +836,8 @@ class CommandTest(unittest.TestCase):
         pin = re.search(rb"pin +backup ([0-9a-f]{32})", self.run_jetpp("info", directory).stdout)
         self.assertIsNotNone(pin)
         name = pin[1].decode()
+        (told,) = json.loads(self.run_jetpp("info", directory, "--json").stdout)["checkpoint"]["pins"]
+        self.assertEqual((told["kind"], told["owner"], told["broken"]), ("backup", name, False))
         self.assertIn(b"pin: backup " + pin[1], self.run_jetpp("truncate", directory, "--dry-run").stdout)
         more = [(b"later %d" % i, b"x") for i in range(1000)]
         self.load(directory, more)
