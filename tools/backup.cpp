@@ -18,7 +18,7 @@
 #include "keys.hpp"
 #include "log_text.hpp"
 #include "place.hpp"
-#include "progress.hpp"
+#include "progress_report.hpp"
 #include "set_paths.hpp"
 #include "streams.hpp"
 #include "truncate.hpp"
@@ -33,7 +33,7 @@ namespace {
     case jetpp::backup_stage::pages: return "pages";
     case jetpp::backup_stage::log: return "log";
     case jetpp::backup_stage::drill: return "drill";
-    case jetpp::backup_stage::publish: return "publishing";
+    case jetpp::backup_stage::publish: return "publish";
     default: return "";
     }
 }
@@ -275,23 +275,25 @@ void back_up(set_request const& request) {
         }
     }
     // A drill has a bar of its own: it reads anew what was written.
-    auto bar = std::optional<progress_bar>{std::in_place, "backup"};
+    auto progress = progress_report{"backup", request.progress};
     auto copied = std::uint64_t{0};
     auto drilling = false;
     options.on_progress = [&](jetpp::backup_progress const& p) -> jetpp::result<void> {
-        if (p.stage == jetpp::backup_stage::drill && !std::exchange(drilling, true)) {
-            bar.reset();
-            bar.emplace("drill");
-        }
+        if (p.stage == jetpp::backup_stage::drill && !std::exchange(drilling, true))
+            progress.rename("drill", copied);
         if (p.stage == jetpp::backup_stage::pages || p.stage == jetpp::backup_stage::log)
             copied = p.bytes_done;
-        auto const before = drilling ? copied : 0;
-        bar->show(p.bytes_done - before, p.bytes_total - before, name_of(p.stage));
+        progress.show({
+            .phase = name_of(p.stage),
+            .file = p.file,
+            .bytes_done = p.bytes_done,
+            .bytes_total = p.bytes_total,
+        });
         return jetpp::ok();
     };
     auto const drill_below = request.drill ? scratch_place(request.scratch) : std::string{};
     auto const done = engine->back_up(request.repository, options, drill_below);
-    bar.reset();
+    progress.end();
     auto left_over = std::string{};
     if (!done && options.resumable)
         if (auto const set = interrupted(*engine, ""); set)

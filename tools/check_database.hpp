@@ -106,6 +106,7 @@ private:
             auto const first = regions::page_of(map, bit);
             auto const whole = chunk.part(0, std::size_t{n} * PageSize);
             auto const all_read = file_->read_pages(first, whole).has_value();
+            database_.on_read(whole.size());
             for (auto i = std::uint32_t{0}; i < n; ++i) {
                 auto const page = first + i;
                 auto const raw = chunk.part(std::size_t{i} * PageSize, PageSize);

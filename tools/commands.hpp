@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "progress.hpp"
 #include "tool_build.hpp"
 
 namespace jetpp_tool {
@@ -95,6 +96,7 @@ struct set_request {
     std::uint64_t log_cap = 0; // of bytes of log that the backup may keep; 0: the default
     bool drill = false;        // restore the set before it is published
     std::string scratch{};     // where the drill does it; empty: a temporary place
+    progress_how progress{};
     bool json = false;
     key_request keys{};
 };
@@ -139,6 +141,7 @@ struct restore_request {
     bool delta = false;                   // databases of DIR are laid over, page by page
     bool force = false;                   // what the directory holds goes aside
     bool dry_run = false; // say what would be restored, and that it is all there; write nothing
+    progress_how progress{};
     bool json = false;
 };
 void restore(restore_request const& request);
@@ -169,6 +172,8 @@ struct verify_request {
     std::string path{};
     bool proof = false;    // of each set that restores, to be kept in its repository
     std::string scratch{}; // where sets are restored to be thrown away; empty: a temporary place
+    progress_how progress{};
+    bool json = false;
 };
 void verify(verify_request const& request);
 

@@ -154,6 +154,19 @@ void add_row_command(
     add_tree(command, request.from);
 }
 
+void add_progress(CLI::App& command, progress_how& progress) {
+    add_choice(
+        command,
+        "--progress",
+        "auto is a bar on a terminal; json one object a line on standard error",
+        progress,
+        {{"auto", progress_how::automatic},
+         {"bar", progress_how::bar},
+         {"json", progress_how::json},
+         {"none", progress_how::none}}
+    );
+}
+
 // How a set is stored.
 void add_writing(CLI::App& command, set_request& request) {
     command.add_option("--compress", request.compress, "zstd[:LEVEL], lz4 or none");
@@ -277,6 +290,7 @@ void add_restore(CLI::App& app, restore_request& request, key_request& keys) {
         "as --force, but write only those pages of DIR's databases that differ; they are of no use "
         "until that has ended"
     );
+    add_progress(command, request.progress);
     command.add_flag("--json", request.json, "the report as one JSON object");
     add_reading(command, keys);
 }
@@ -395,6 +409,7 @@ void add_backup(CLI::App& app, set_request& request) {
             "where the drill restores (default: TMPDIR or /var/tmp); as large as the databases"
         )
         ->needs(&drill);
+    add_progress(command, request.progress);
     command.add_flag("--json", request.json, "the report as one JSON object");
 }
 
@@ -530,6 +545,8 @@ int run(int argc, char** argv) {
     verifying.add_flag(
         "--proof", to_verify.proof, "keep, in its repository, the proof that a set was restored"
     );
+    add_progress(verifying, to_verify.progress);
+    verifying.add_flag("--json", to_verify.json, "the report as one JSON object");
     add_reading(verifying, to_read);
     auto& describing = *add_command(
         app, "info", "print what the files say of themselves", to_describe, print_info

@@ -27,6 +27,14 @@ namespace jetpp_tool {
     return text + std::string{units[unit]};
 }
 
+// As a user asks for it.
+enum class progress_how : std::uint8_t {
+    automatic, // a bar, where standard error is a terminal
+    bar,
+    json, // see progress_report.hpp
+    none,
+};
+
 class stopwatch {
 public:
     [[nodiscard]] double seconds() const {

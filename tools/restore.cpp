@@ -20,7 +20,7 @@
 #include "failure.hpp"
 #include "log_text.hpp"
 #include "place.hpp"
-#include "progress.hpp"
+#include "progress_report.hpp"
 #include "set_paths.hpp"
 #include "streams.hpp"
 #include <nlohmann/json.hpp>
@@ -208,7 +208,9 @@ void restore(restore_request const& request) {
     auto brought = std::list<set_place>{};
     for (std::size_t i = 0; i + 1 < request.places.size(); ++i) {
         auto const& place = brought.emplace_back(
-            request.places[i], request.scratch.empty() ? beside(directory) : request.scratch
+            request.places[i],
+            request.scratch.empty() ? beside(directory) : request.scratch,
+            request.progress
         );
         value_of(pool.add_source({}, place.path()), request.places[i]);
     }
@@ -232,13 +234,21 @@ void restore(restore_request const& request) {
         options.to_time = jetpp::parse_utc(request.to_time);
         if (!options.to_time) wrong_usage("--to-time is no time as 2025-03-01T12:00:00Z");
     }
-    auto bar = progress_bar{request.dry_run ? "verify" : "restore"};
-    auto read = std::uint64_t{0};
+    auto progress = progress_report{request.dry_run ? "verify" : "restore", request.progress};
     auto total = std::uint64_t{0};
+    auto read = std::uint64_t{0};
+    auto stage = jetpp::restore_stage{};
+    auto file = std::string{};
     options.on_read = [&](std::uint64_t bytes) -> jetpp::result<void> {
         read += bytes;
-        bar.show(read, total);
+        auto const in_all = stage == jetpp::restore_stage::search ? 0 : total;
+        progress.show({jetpp::name_of(stage), file, read, in_all});
         return jetpp::ok();
+    };
+    options.on_stage = [&](jetpp::restore_stage now, std::string_view of) -> jetpp::result<void> {
+        if (std::exchange(stage, now) == jetpp::restore_stage::search) read = 0; // read again
+        file = of;
+        return options.on_read(0);
     };
     auto trouble = jetpp::restore_trouble{};
     value_of(pool.believe(options.access), directory);
@@ -265,7 +275,7 @@ void restore(restore_request const& request) {
         );
     auto const done =
         build->restore(pool, options, request.dry_run ? std::string{} : directory, trouble);
-    bar.wipe();
+    progress.end();
     if (!done) explain(request, pool, done.error(), trouble);
     auto const& r = done.assume_value();
     tell_replaced(r.replaced);

@@ -26,7 +26,7 @@
 #include "failure.hpp"
 #include "log_text.hpp"
 #include "place.hpp"
-#include "progress.hpp"
+#include "progress_report.hpp"
 #include "set_paths.hpp"
 #include "streams.hpp"
 #include <nlohmann/json.hpp>
@@ -256,13 +256,37 @@ constexpr auto standard_input = "standard input";
                                    : "; partial: the base of some set is not here";
 }
 
-// Prints what was found, and throws it if it was anything.
-void tell(std::string const& path, jetpp::verify_report const& report) {
-    auto lines = std::vector<std::string>{};
+void print_json(std::string const& path, jetpp::verify_report const& report) {
+    auto all = nlohmann::ordered_json::object();
+    all["good"] = report.is_good();
+    all["findings"] = nlohmann::ordered_json::array();
     for (auto const& one : report.findings)
-        lines.push_back(
-            below(path_of_set(path, one.set), one.file) + ": " + jetpp_tool::text_of(one.why)
+        all["findings"].push_back(
+            {{"where", path_of_set(path, one.set)},
+             {"file", one.file},
+             {"why", jetpp_tool::text_of(one.why)}}
         );
+    all["sets"] = std::to_string(report.sets);
+    all["sealed_sets"] = std::to_string(report.sealed_sets);
+    all["authenticated_sets"] = std::to_string(report.authenticated);
+    all["parts"] = std::to_string(report.parts);
+    all["frames"] = std::to_string(report.frames);
+    all["pages"] = std::to_string(report.pages);
+    all["records"] = std::to_string(report.records);
+    all["bytes"] = std::to_string(report.bytes);
+    all["replayed"] = std::to_string(report.replayed);
+    all["trees"] = std::to_string(report.trees);
+    all["rows"] = std::to_string(report.rows);
+    all["proofs"] = std::to_string(report.proofs);
+    all["partial"] = report.partial;
+    std::printf("%s\n", all.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+}
+
+void print_text(
+    std::string const& path,
+    std::vector<std::string> const& lines,
+    jetpp::verify_report const& report
+) {
     for (auto const& line : lines) std::printf("%s\n", line.c_str());
     std::printf(
         "%llu %s: %llu parts, %llu frames, %llu pages and %llu log records, %llu bytes; "
@@ -290,6 +314,19 @@ void tell(std::string const& path, jetpp::verify_report const& report) {
             "DIR\n",
             number(report.sealed_sets)
         );
+}
+
+// Prints what was found, and throws it if it was anything.
+void tell(std::string const& path, jetpp::verify_report const& report, bool json) {
+    auto lines = std::vector<std::string>{};
+    for (auto const& one : report.findings)
+        lines.push_back(
+            below(path_of_set(path, one.set), one.file) + ": " + jetpp_tool::text_of(one.why)
+        );
+    if (json)
+        print_json(path, report);
+    else
+        print_text(path, lines, report);
     if (std::fflush(stdout) != 0) fail("standard output", "cannot be written");
     if (lines.empty()) return;
     auto first = lines.front();
@@ -298,20 +335,20 @@ void tell(std::string const& path, jetpp::verify_report const& report) {
 }
 
 // What passes through standard input, without room for it: not restored.
-void verify_passing() {
-    auto bar = progress_bar{"verify"};
+void verify_passing(verify_request const& request) {
+    auto progress = progress_report{"verify", request.progress};
     auto read = std::uint64_t{0};
     auto options = jetpp::verify_options{};
     options.access = brought_access();
     options.on_read = [&](std::uint64_t bytes) -> jetpp::result<void> {
         read += bytes;
-        bar.show(read, 0);
+        progress.show({.phase = "read", .bytes_done = read});
         return jetpp::ok();
     };
     auto from = jetpp::descriptor::standard_input();
     auto const report = value_of(jetpp::verify_stream(from, options), standard_input);
-    bar.wipe();
-    tell(standard_input, report);
+    progress.end();
+    tell(standard_input, report, request.json);
 }
 
 } // namespace
@@ -322,36 +359,54 @@ bool verify_sets(verify_request const& request) {
     if (path == stream_word) {
         if (request.proof) wrong_usage("--proof needs a repository to keep it in");
         if (scratch.empty()) {
-            verify_passing();
+            verify_passing(request);
         } else {
-            auto const received = set_place{path, scratch};
-            (void)verify_sets({.path = received.path(), .scratch = scratch});
+            auto const received = set_place{path, scratch, request.progress};
+            auto there = request;
+            there.path = received.path();
+            (void)verify_sets(there);
         }
         return true;
     }
     auto const kind = kind_of(path);
     if (kind == jetpp::backup_place::neither) return false;
-    auto bar = progress_bar{"verify"};
+    auto progress = progress_report{"verify", request.progress};
     auto const total = bytes_to_verify(path, kind);
     auto read = std::uint64_t{0};
+    auto set = std::string{};
     auto options = jetpp::verify_options{};
     options.access = brought_access();
     options.keeps_proofs = request.proof;
     options.on_read = [&](std::uint64_t bytes) -> jetpp::result<void> {
         read += bytes;
-        bar.show(read, total);
+        progress.show({"read", set, read, total});
         return jetpp::ok();
     };
+    options.on_set = [&](std::string_view name) -> jetpp::result<void> {
+        set = name;
+        return options.on_read(0);
+    };
+    // How much of which sets it will read, nobody knows yet.
+    auto replayed = std::uint64_t{0};
     auto prover = set_prover{scratch_place(scratch)};
     prover.options.access = brought_access();
+    prover.options.on_read = [&](std::uint64_t bytes) -> jetpp::result<void> {
+        replayed += bytes;
+        progress.show({"replay", set, replayed, 0});
+        return jetpp::ok();
+    };
+    prover.options.on_stage = [&](jetpp::restore_stage, std::string_view) -> jetpp::result<void> {
+        progress.show({"replay", set, replayed, 0});
+        return jetpp::ok();
+    };
     auto const report = value_of(
         kind == jetpp::backup_place::repository
             ? jetpp::verify_repository(environment{}, path, options, std::move(prover))
             : jetpp::verify_set_at(environment{}, path, options, std::move(prover)),
         path
     );
-    bar.wipe();
-    tell(path, report);
+    progress.end();
+    tell(path, report, request.json);
     return true;
 }
 

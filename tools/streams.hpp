@@ -14,7 +14,7 @@
 #include <utility>
 
 #include "failure.hpp"
-#include "progress.hpp"
+#include "progress_report.hpp"
 #include "tool_build.hpp"
 
 namespace jetpp_tool {
@@ -26,7 +26,8 @@ inline constexpr std::string_view stream_word = "-";
 // gone when the command ends.
 class set_place {
 public:
-    set_place(std::string path, std::string const& scratch) : path_{std::move(path)} {
+    set_place(std::string path, std::string const& scratch, progress_how progress)
+        : path_{std::move(path)} {
         if (path_ != stream_word) return;
         auto const random = environment{}.runtime.random();
         auto name = jetpp::file_name{"jetpp-stream-"};
@@ -37,7 +38,7 @@ public:
             fail(path_, problem ? problem.message() : "exists already");
         ours_ = true;
         try {
-            receive();
+            receive(progress);
         } catch (...) {
             remove();
             throw;
@@ -50,13 +51,13 @@ public:
     [[nodiscard]] std::string const& path() const noexcept { return path_; }
 
 private:
-    void receive() {
+    void receive(progress_how how) {
         auto const env = environment{};
-        auto bar = progress_bar{"receive"};
-        auto from = counted_input{jetpp::descriptor::standard_input(), &bar};
+        auto progress = progress_report{"receive", how};
+        auto from = counted_input{jetpp::descriptor::standard_input(), &progress};
         auto sets = value_of(jetpp::repository<environment>::open_or_create(env, path_), path_);
         auto got = jetpp::receive_set(env, from, sets);
-        bar.wipe();
+        progress.end();
         value_of(std::move(got), "standard input");
     }
     void remove() noexcept {
@@ -67,12 +68,12 @@ private:
 
     struct counted_input {
         jetpp::descriptor from;
-        progress_bar* bar;
+        progress_report* progress;
         std::uint64_t count = 0;
         [[nodiscard]] jetpp::result<std::size_t> read(jetpp::bytes into) noexcept {
             BOOST_OUTCOME_TRY(auto const n, from.read(into));
             count += n;
-            bar->show(count, 0);
+            progress->show({.phase = "receive", .bytes_done = count});
             return n;
         }
     };

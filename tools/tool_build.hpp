@@ -106,6 +106,7 @@ struct database_to_check {
     std::function<bool(jetpp::page_number)> is_made_again = [](jetpp::page_number) {
         return false;
     };
+    std::function<void(std::uint64_t bytes)> on_read = [](std::uint64_t) {}; // of the file
 };
 
 struct database_counts {

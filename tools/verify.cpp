@@ -23,7 +23,10 @@
 #include "commands.hpp"
 #include "failure.hpp"
 #include "place.hpp"
+#include "progress_report.hpp"
+#include "set_paths.hpp"
 #include "sets.hpp"
+#include <nlohmann/json.hpp>
 
 namespace jetpp_tool {
 
@@ -33,8 +36,9 @@ using page_key = std::pair<std::uint16_t, std::uint32_t>; // database id, page
 
 class verification {
 public:
-    explicit verification(std::string const& path)
-        : where_{look_at(path, beside_engine::refused)}, clean_{where_.facts.is_clean()} {}
+    explicit verification(verify_request const& request)
+        : where_{look_at(request.path, beside_engine::refused)}, clean_{where_.facts.is_clean()},
+          json_{request.json}, progress_{"verify", request.progress} {}
 
     void run() {
         if (where_.facts.is_new()) fail(where_.path, "no jetpp files are here");
@@ -45,7 +49,10 @@ public:
         if (clean_) clean_ = is_consistent();
         check_double_write();
         check_databases();
-        if (!clean_)
+        progress_.end();
+        if (json_)
+            print_json();
+        else if (!clean_)
             std::printf(
                 "%s was not closed: the next open recovers it; trees were not walked\n",
                 where_.path.c_str()
@@ -59,13 +66,30 @@ public:
 
 private:
     void damaged(std::string const& file, std::string const& what) {
-        auto const line = file + ": " + what;
-        std::printf("%s\n", line.c_str());
-        if (damage_count_++ == 0) first_damage_ = line;
+        tell(findings_, file, what);
+        if (damage_count_++ == 0) first_damage_ = file + ": " + what;
     }
     void damaged(jetpp::error const& e) { damaged(place_of(where_, e), text_of(e)); }
-    void note(std::string const& file, std::string const& what) {
-        std::printf("%s: %s\n", file.c_str(), what.c_str());
+    void note(std::string const& file, std::string const& what) { tell(notes_, file, what); }
+    // In text at once: a directory may be large, and its damage of interest before the end.
+    void tell(nlohmann::ordered_json& among, std::string const& file, std::string const& what) {
+        progress_.end();
+        if (json_)
+            among.push_back({{"file", file}, {"why", what}});
+        else
+            std::printf("%s: %s\n", file.c_str(), what.c_str());
+    }
+    void print_json() const {
+        auto all = nlohmann::ordered_json::object();
+        all["good"] = damage_count_ == 0;
+        all["closed"] = clean_;
+        all["findings"] = findings_;
+        all["notes"] = notes_;
+        all["log"] = log_;
+        all["databases"] = databases_;
+        std::printf(
+            "%s\n", all.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str()
+        );
     }
 
     // --- 1
@@ -129,6 +153,7 @@ private:
         auto& log = opened.assume_value();
         segment_bytes_ = log.segment_bytes();
         auto records = std::uint64_t{0};
+        auto first = jetpp::no_lsn;
         for (auto const& r : log) {
             if (!r) {
                 damaged(r.error());
@@ -136,20 +161,15 @@ private:
             }
             ++records;
             see(r.assume_value());
+            if (!first) first = r.assume_value().at;
+            auto const bytes = r.assume_value().next() - first;
+            progress_.show({.phase = "log", .bytes_done = bytes});
         }
         auto const& end = log.end_state();
         log_end_ = end.end;
         log_is_sound_ = end.kind != jetpp::end_kind::damage;
         auto const torn = end.kind == jetpp::end_kind::torn_tail;
-        std::printf(
-            "log: %llu records, %zu segments, ends %s at LSN %llu\n",
-            static_cast<unsigned long long>(records),
-            where_.facts.segments.size(),
-            !log_is_sound_ ? "in damage"
-            : torn         ? "in a torn tail"
-                           : "cleanly",
-            static_cast<unsigned long long>(log_end_.value)
-        );
+        tell_log(records, torn);
         if (!log_is_sound_) return;
         if (auto const done = analysis_.finish(); !done) damaged(done.error());
         if (torn && clean_)
@@ -160,6 +180,28 @@ private:
                 "the log of a closed instance ends in a torn tail at LSN " +
                     std::to_string(log_end_.value)
             );
+    }
+
+    void tell_log(std::uint64_t records, bool torn) {
+        auto const segments = where_.facts.segments.size();
+        progress_.end();
+        if (!json_) {
+            std::printf(
+                "log: %llu records, %zu segments, ends %s at LSN %llu\n",
+                number(records),
+                segments,
+                !log_is_sound_ ? "in damage"
+                : torn         ? "in a torn tail"
+                               : "cleanly",
+                number(log_end_.value)
+            );
+            return;
+        }
+        log_ = nlohmann::ordered_json::object();
+        log_["records"] = std::to_string(records);
+        log_["segments"] = std::to_string(segments);
+        log_["end"] = !log_is_sound_ ? "damage" : torn ? "torn_tail" : "clean";
+        log_["end_lsn"] = std::to_string(log_end_.value);
     }
 
     void see(jetpp::log_record const& record) {
@@ -279,6 +321,7 @@ private:
     // --- 3, 4
 
     void check_databases() {
+        for (auto const& one : where_.facts.databases) pages_to_read_ += one.file_bytes;
         auto seen = std::set<std::string>{};
         for (auto const& logged : analysis_.databases()) {
             auto const name = std::string{logged.name.view()};
@@ -322,31 +365,54 @@ private:
             .pages_logged = own ? pages_logged_[header.id.value] : 0,
             .is_made_again = [&](jetpp::page_number page
                              ) { return is_attached && is_made_again(header, page); },
+            .on_read =
+                [&](std::uint64_t bytes) {
+                    pages_read_ += bytes;
+                    progress_.show({"pages", one.name.view(), pages_read_, pages_to_read_});
+                },
         };
+        pages_read_ += jetpp::database_header_area_bytes; // before all pages
         auto const counts = value_of(
             build->check_database(
                 where_.directory, wanted, [&](finding const& f) { tell(name, f); }
             ),
             name
         );
+        tell_counts(name, one, counts);
+    }
+    void tell_counts(
+        std::string const& name, jetpp::probed_database const& one, database_counts const& counts
+    ) {
+        progress_.end();
+        if (json_) {
+            auto said = nlohmann::ordered_json::object();
+            said["name"] = one.name.view();
+            said["pages"] = std::to_string(counts.pages);
+            said["sound"] = std::to_string(counts.pages_sound);
+            said["free"] = std::to_string(counts.pages_free);
+            said["made_again"] = std::to_string(counts.pages_made_again);
+            said["trees"] = nullptr; // not walked
+            said["rows"] = nullptr;
+            if (counts.trees_checked) said["trees"] = std::to_string(counts.trees);
+            if (counts.trees_checked) said["rows"] = std::to_string(counts.rows);
+            databases_.push_back(std::move(said));
+            return;
+        }
         std::printf(
             "%s: %llu pages, %llu sound, %llu free",
             name.c_str(),
-            static_cast<unsigned long long>(counts.pages),
-            static_cast<unsigned long long>(counts.pages_sound),
-            static_cast<unsigned long long>(counts.pages_free)
+            number(counts.pages),
+            number(counts.pages_sound),
+            number(counts.pages_free)
         );
         if (counts.pages_made_again != 0)
-            std::printf(
-                ", %llu that recovery makes again",
-                static_cast<unsigned long long>(counts.pages_made_again)
-            );
+            std::printf(", %llu that recovery makes again", number(counts.pages_made_again));
         if (counts.trees_checked)
             std::printf(
                 "; %llu %s with %llu rows",
-                static_cast<unsigned long long>(counts.trees),
+                number(counts.trees),
                 counts.trees == 1 ? "tree" : "trees",
-                static_cast<unsigned long long>(counts.rows)
+                number(counts.rows)
             );
         std::printf("\n");
     }
@@ -389,6 +455,14 @@ private:
 
     place where_;
     bool clean_;
+    bool json_;
+    progress_report progress_;
+    std::uint64_t pages_read_ = 0; // bytes of them
+    std::uint64_t pages_to_read_ = 0;
+    nlohmann::ordered_json findings_ = nlohmann::ordered_json::array();
+    nlohmann::ordered_json notes_ = nlohmann::ordered_json::array();
+    nlohmann::ordered_json log_{}; // null: it could not be opened
+    nlohmann::ordered_json databases_ = nlohmann::ordered_json::array();
     std::uint64_t damage_count_ = 0;
     std::string first_damage_;
     jetpp::log_analysis analysis_{jetpp::no_lsn};
@@ -409,7 +483,7 @@ private:
 void verify(verify_request const& request) {
     if (verify_sets(request)) return;
     if (request.proof) wrong_usage("--proof is about sets: a directory of an instance has none");
-    verification{request.path}.run();
+    verification{request}.run();
 }
 
 } // namespace jetpp_tool

@@ -441,6 +441,40 @@ TEST_CASE("what a restore undid is had again by its timeline", "[backup][lineage
     });
 }
 
+TEST_CASE("a restore says what it begins, and ends if it is told to", "[backup][restore]") {
+    in_world(12, [](env_type env) {
+        auto b = life{env};
+        b.attach("second");
+        b.work("main", "one");
+        (void)b.back_up();
+        auto const at = b.work("second", "two");
+        (void)good(b.db->mark_restore_point("here"));
+        (void)b.back_up({.kind = backup_kind::incremental});
+
+        auto said = std::vector<std::string>{};
+        auto how = restore_options{};
+        how.to_point = "here";
+        how.on_stage = [&](restore_stage stage, std::string_view file) -> result<void> {
+            said.push_back(std::string{name_of(stage)}.append(" ").append(file));
+            return ok();
+        };
+        auto const done = good(run_restore<traits>(env, {"/repo"}, "/new", how));
+        CHECK(done.last_commit >= at);
+        auto const all = std::vector<std::string>{
+            "search ", "log log", "pages main", "pages second", "recover "
+        };
+        CHECK(said == all);
+        for (auto const& last : all) {
+            how.on_stage = [&](restore_stage stage, std::string_view file) -> result<void> {
+                if (std::string{name_of(stage)}.append(" ").append(file) != last) return ok();
+                return error{.code = errc::disk_full};
+            };
+            CHECK(code_of(run_restore<traits>(env, {"/repo"}, "/ended", how)) == errc::disk_full);
+        }
+        (void)good(run_restore<traits>(env, {"/repo"}, "/ended")); // it held nothing
+    });
+}
+
 TEST_CASE("a file from a branch of the instance joins without its branch", "[backup][lineage]") {
     in_world(5, [](env_type env) {
         auto b = life{env};

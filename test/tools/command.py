@@ -529,6 +529,40 @@ class CommandTest(unittest.TestCase):
         before.pop("main"), after.pop("main")
         self.assertEqual(before, after, "verify writes nothing")
 
+    def test_verify_reports_in_one_object(self):
+        directory, repo = self.path("db"), self.path("repo")
+        self.load(directory, [(b"%06d" % i, b"v" * 100) for i in range(5000)])
+        self.run_jetpp("backup", directory, repo)
+        (set_,) = glob.glob(os.path.join(repo, "sets", "*"))
+
+        def verify(*arguments, given=b"", status=0):
+            return json.loads(self.run_jetpp("verify", *arguments, "--json", given=given, status=status).stdout)
+
+        told = verify(directory)
+        self.assertEqual((told["good"], told["closed"], told["findings"], told["notes"]), (True, True, [], []))
+        self.assertEqual(told["log"]["end"], "clean")
+        self.assertGreater(int(told["log"]["records"]), 5000)
+        (main,) = told["databases"]
+        self.assertEqual((main["name"], main["trees"], main["rows"]), ("main", "1", "5000"))
+        of_repo, of_set = verify(repo, "--proof"), verify(set_)
+        self.assertEqual((of_repo["sets"], of_repo["replayed"], of_repo["rows"], of_repo["proofs"]),
+                         ("1", "1", "5000", "1"))
+        self.assertEqual((of_set["good"], of_set["partial"], of_set["findings"]), (True, False, []))
+        stream = self.run_jetpp("backup", directory, "-").stdout
+        passing = verify("-", given=stream)
+        self.assertEqual((passing["good"], passing["partial"], passing["replayed"]), (True, True, "0"))
+        self.assertEqual(verify("-", "--scratch", self.root, given=stream)["replayed"], "1")
+
+        self.flip(os.path.join(directory, "main"), 20 * 8192 + 100)
+        told = verify(directory, status=1)
+        self.assertFalse(told["good"])
+        self.assertEqual(told["findings"][0]["file"], os.path.join(directory, "main"))
+        self.assertIn("page", told["findings"][0]["why"])
+        part = "part-0000-main.jbs"
+        self.flip(os.path.join(set_, part), 9000)
+        (found,) = verify(repo, status=1)["findings"]
+        self.assertEqual((found["where"], found["file"]), (set_, part))
+
     def test_verify_names_a_page_that_stands_in_the_place_of_another(self):
         directory = self.path("db")
         self.load(directory, [(b"%06d" % i, b"v" * 100) for i in range(5000)])
@@ -821,6 +855,82 @@ class CommandTest(unittest.TestCase):
         began = time.monotonic()
         self.run_jetpp("backup", directory, repo, "--rate", 32 << 20)
         self.assertGreater(time.monotonic() - began, 0.5)  # a segment of 16 MiB and a database
+
+    def test_progress_is_told_in_lines_of_json(self):
+        directory, repo = self.path("db"), self.path("repo")
+        self.load(directory, [(b"%06d" % i, b"v" * 200) for i in range(60000)])
+
+        def phases_of(*arguments, given=b""):
+            began = time.monotonic()
+            done = self.run_jetpp(*arguments, "--progress", "json", given=given)
+            took = time.monotonic() - began
+            lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith(b'{"type":"progress"')]
+            phases = []
+            for one in lines:
+                self.assertEqual(list(one), ["type", "phase", "file", "bytes_done", "bytes_total",
+                                             "bytes_per_second", "seconds_left"])
+                if not phases or phases[-1][-1]["phase"] != one["phase"]:
+                    phases.append([])
+                phases[-1].append(one)
+            self.assertLessEqual(len(lines), 2 * len(phases) + 10 * took)
+            for phase in phases:
+                counts = [int(one["bytes_done"]) for one in phase]
+                self.assertEqual(counts, sorted(counts))
+            return done.stdout, phases
+
+        def ends(phase):  # but for what frames a part: it is in sizes only
+            last = phase[-1]
+            self.assertAlmostEqual(int(last["bytes_done"]) / int(last["bytes_total"]), 1, delta=0.01)
+
+        def names(phases):
+            return [phase[0]["phase"] for phase in phases]
+
+        rate = ("--rate", 60 << 20)
+        out, phases = phases_of("backup", directory, repo, "--json", *rate)
+        self.assertEqual(names(phases), ["pages", "log", "publish"])
+        self.assertGreater(len(phases[0]) + len(phases[1]), 5, "between the ends of a phase, too")
+        self.assertEqual((phases[0][-1]["file"], phases[1][-1]["file"]), ("main", "log"))
+        self.assertEqual(phases[1][-1]["bytes_done"], phases[1][-1]["bytes_total"])
+        self.assertGreaterEqual(int(phases[0][-1]["bytes_done"]), os.path.getsize(os.path.join(directory, "main")))
+        self.assertGreater(phases[0][1]["bytes_per_second"], 0)
+        self.assertGreater(phases[0][1]["seconds_left"], 0)
+        self.assertEqual(json.loads(out)["kind"], "full")
+        stream, phases = phases_of("backup", directory, "-")
+        self.assertEqual(names(phases), ["pages", "log", "publish"])
+        drilled = phases_of("backup", directory, self.path("proved"), "--drill", "--scratch", self.root)[1]
+        self.assertEqual(names(drilled), ["pages", "log", "drill", "publish"])
+
+        out, phases = phases_of("restore", repo, self.path("new"), "--json")
+        self.assertEqual(names(phases), ["log", "pages", "recover"])
+        self.assertEqual(phases[1][-1]["file"], "main")
+        ends(phases[1])
+        self.assertTrue(json.loads(out)["published"])
+        self.assertEqual(names(phases_of("restore", "-", self.path("streamed"), given=stream)[1]),
+                         ["receive", "log", "pages", "recover"])
+        other, sets = self.path("other"), self.path("sets")
+        self.load(other, [(b"a", b"1")])
+        self.run_jetpp("backup", other, sets)
+        self.run_jetpp("point", other, "here")
+        self.run_jetpp("backup", other, sets, "--incremental")
+        searched = phases_of("restore", sets, self.path("none"), "--to-point", "here", "--dry-run")[1]
+        self.assertEqual(names(searched), ["search", "log", "pages"])
+        self.assertEqual((searched[0][-1]["bytes_total"], searched[1][0]["bytes_done"]), (None, "0"))
+
+        (name,) = os.listdir(os.path.join(repo, "sets"))
+        out, phases = phases_of("verify", repo, "--json")
+        self.assertEqual([(p[-1]["phase"], p[-1]["file"]) for p in phases], [("read", name), ("replay", name)])
+        ends(phases[0])
+        self.assertTrue(json.loads(out)["good"])
+        self.assertEqual(names(phases_of("verify", "-", given=stream)[1]), ["read"])
+        out, phases = phases_of("verify", directory)
+        self.assertEqual(names(phases), ["log", "pages"])
+        self.assertEqual(phases[1][-1]["file"], "main")
+        self.assertEqual(phases[1][-1]["bytes_done"], phases[1][-1]["bytes_total"])
+
+        for silent in ("auto", "none"):  # standard error is no terminal
+            self.assertEqual(self.run_jetpp("backup", directory, repo, "--progress", silent).stderr, b"")
+        self.assertIn(b"[====", self.run_jetpp("backup", directory, repo, "--progress", "bar").stderr)
+        self.run_jetpp("backup", directory, repo, "--progress", "often", status=2)
 
     def test_an_interrupted_backup_goes_on(self):
         directory, repo = self.path("db"), self.path("repo")

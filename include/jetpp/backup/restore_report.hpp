@@ -16,9 +16,28 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace jetpp::inline v1 {
+
+// What a restore is at. All but `recover` read sets.
+enum class restore_stage : std::uint8_t {
+    search,  // for a moment or a label, through the log
+    log,     // is laid down, or proved
+    pages,   // of one database
+    recover, // redo and undo
+};
+
+[[nodiscard]] constexpr std::string_view name_of(restore_stage stage) noexcept {
+    switch (stage) {
+    case restore_stage::search: return "search";
+    case restore_stage::log: return "log";
+    case restore_stage::pages: return "pages";
+    case restore_stage::recover: return "recover";
+    }
+    return "";
+}
 
 struct restore_options {
     // The set whose end is restored to, or, with a target, whose lineage: the beginning of its uuid
@@ -46,6 +65,9 @@ struct restore_options {
     // Bytes of sets that were read since the last call; manifests say how many there are. An error
     // ends the restore with that error, and the target is empty again.
     std::function<result<void>(std::uint64_t)> on_read{};
+    // What begins now, and of which file: the name of a database, `log`, or none. The name lives as
+    // long as the call. An error: as of on_read.
+    std::function<result<void>(restore_stage, std::string_view)> on_stage{};
 };
 
 enum class restore_ending : std::uint8_t {

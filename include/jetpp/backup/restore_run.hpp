@@ -33,6 +33,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -187,6 +188,9 @@ private:
         auto const& head = pool_->manifest(head_);
         auto search = log_search<env>{*pool_, head_, on_read_, options_->access, &bad_};
         auto limit = result<lsn>{head.end_lsn};
+        if (options_->to_time || !options_->to_point.empty()) {
+            BOOST_OUTCOME_TRY(begin_stage(restore_stage::search));
+        }
         if (options_->to_lsn)
             limit = *options_->to_lsn + 1;
         else if (options_->to_time)
@@ -291,6 +295,12 @@ private:
         }
     }
 
+    [[nodiscard]] result<void> begin_stage(restore_stage stage, std::string_view file = {}) {
+        auto told = options_->on_stage ? options_->on_stage(stage, file) : result<void>{ok()};
+        is_stopped_ = is_stopped_ || !told;
+        return told;
+    }
+
     // Who proves a set wants to hear of every frame of its own: no other copy is read.
     [[nodiscard]] std::vector<bad_frames>* noted() noexcept { return is_proof_ ? nullptr : &bad_; }
 
@@ -374,6 +384,7 @@ private:
 
     [[nodiscard]] result<void> lay_log(restored_log<env>& log, restore_report& report) {
         auto const line = lineage::of(pool_->manifest(head_));
+        BOOST_OUTCOME_TRY(begin_stage(restore_stage::log, "log"));
         BOOST_OUTCOME_TRY(
             auto walker,
             (log_walker<env, restored_log<env>>::create(Traits::page_size, log, report.read))
@@ -410,6 +421,7 @@ private:
                 BOOST_OUTCOME_TRY(over, existing_.take(database.logged, *into));
             }
             auto const count = database.layers.size();
+            BOOST_OUTCOME_TRY(begin_stage(restore_stage::pages, database.logged.name.view()));
             for (std::size_t i = 0; i < count; ++i) {
                 auto const& layer = database.layers[over ? count - 1 - i : i];
                 auto const length = pool_->manifest(layer.set).databases[layer.place].pages;
@@ -469,6 +481,7 @@ private:
             .restoring = true,
             .brief = true,
         };
+        BOOST_OUTCOME_TRY(begin_stage(restore_stage::recover));
         auto revived = std::make_unique<instance<Traits>>(env_);
         // A page that no record fits is a matter of the pages, whichever set they came from.
         trouble_.set = plan_.last_pages();

@@ -35,6 +35,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -255,6 +256,7 @@ private:
     [[nodiscard]] result<lsn> lay_log(
         restored_log<env>& log, restore_plan const& plan, restore_report& report
     ) {
+        BOOST_OUTCOME_TRY(begin_stage(restore_stage::log, "log"));
         BOOST_OUTCOME_TRY(
             auto walker,
             (log_walker<env, restored_log<env>>::create(Traits::page_size, log, report.read))
@@ -314,6 +316,8 @@ private:
             .log_start = pages.log_start,
             .forks = false,
         };
+        trouble_.set.reset();
+        BOOST_OUTCOME_TRY(begin_stage(restore_stage::pages, database.logged.name.view()));
         for (auto const& layer : database.layers) {
             trouble_.set = layer.set;
             auto& one = (*pool_)[layer.set];
@@ -371,11 +375,16 @@ private:
             .forks = false,
             .brief = true,
         };
+        BOOST_OUTCOME_TRY(begin_stage(restore_stage::recover));
         auto revived = std::make_unique<instance<Traits>>(env_);
         BOOST_OUTCOME_TRY(revived->open(target, sizes));
         report.recovery = revived->report();
         report.reached = report.recovery.end;
         return revived->close();
+    }
+
+    [[nodiscard]] result<void> begin_stage(restore_stage stage, std::string_view file = {}) const {
+        return options_->on_stage ? options_->on_stage(stage, file) : result<void>{ok()};
     }
 
     [[no_unique_address]] env env_;

@@ -60,6 +60,8 @@ struct verify_options {
     set_access access{}; // codecs and keys the sets may want
     // Bytes of sets that were read since the last call. An error ends the work with that error.
     std::function<result<void>(std::uint64_t)> on_read{};
+    // The set that is read from now on, by its name. An error ends the work with that error.
+    std::function<result<void>(std::string_view)> on_set{};
     // Each set that restores gets a proof in the repository in which it lies (set_proof.hpp).
     bool keeps_proofs = false;
 };
@@ -274,6 +276,9 @@ template <any_environment Env, class Prover, class Proved>
 ) noexcept {
     return guarded([&]() -> result<void> {
         auto& one = pool[i];
+        if (options.on_set) {
+            BOOST_OUTCOME_TRY(options.on_set(one.name));
+        }
         auto const before = report.findings.size();
         auto const pages_before = report.pages;
         BOOST_OUTCOME_TRY(
