@@ -6,7 +6,8 @@
 //          in the blocking executor     at most N     in the blocking executor         stamp
 //                                     chunks between
 //
-// Two coroutines on one strand, bounded by the chunks there are (queue_buffers x 1 MiB). They hold
+// Two coroutines on one strand, bounded by the buffers there are (queue_buffers x 1 MiB): half of
+// them travel as chunks, into the others pages are read ahead by tasks of the environment. They hold
 // no latch, lock or pinned page while they wait; every call that blocks runs on the blocking
 // executor. Decisions are the planner's; this only carries them out.
 // Completes with void(result<backup_report>) on the handler's executor (by default `executor`).
@@ -37,6 +38,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/strand.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <exception>
 #include <memory>
@@ -66,9 +68,10 @@ public:
         Sink& sink,
         backup_options const& options
     )
-        : strand_{executor}, blocking_{std::move(blocking)}, job_{source, sink, options},
-          free_{strand_}, filled_{strand_} {
-        auto const count = options.queue_buffers < 2 ? 2U : options.queue_buffers;
+        : strand_{executor}, blocking_{std::move(blocking)},
+          job_{source, sink, options, options.queue_buffers - between(options)}, free_{strand_},
+          filled_{strand_} {
+        auto const count = std::max<std::size_t>(between(options), 2);
         chunks_.reserve(count);
         for (auto i = 0U; i < count; ++i) {
             auto made = backup_chunk::create();
@@ -105,6 +108,11 @@ public:
     }
 
 private:
+    // Of the buffers, those that travel from reader to writer; the others are read ahead.
+    [[nodiscard]] static std::size_t between(backup_options const& options) noexcept {
+        auto const all = std::size_t{options.queue_buffers};
+        return std::min(std::max<std::size_t>(all / 2, 2), all);
+    }
     // What ends both loops: the first problem, or a wish.
     [[nodiscard]] bool is_over() const noexcept { return stopping_ || problem_.has_value(); }
 

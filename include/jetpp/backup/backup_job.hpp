@@ -47,11 +47,14 @@ class backup_job {
     using runtime = typename env::runtime_type;
 
 public:
-    backup_job(instance<Traits>& source, Sink& sink, backup_options const& options)
+    // `ahead`: chunks that may be read before read() asks for them, each a buffer more.
+    backup_job(
+        instance<Traits>& source, Sink& sink, backup_options const& options, std::size_t ahead = 0
+    )
         : in_{&source}, sink_{&sink}, options_{options}, source_{source},
           plan_{static_cast<std::uint32_t>(Traits::page_size), source.segment_bytes()},
           began_{clock().now()}, stage_began_{began_}, bucket_{options.bytes_per_second},
-          wake_{source.environment().runtime} {}
+          wake_{source.environment().runtime}, ahead_{ahead} {}
     backup_job(backup_job const&) = delete;
     backup_job& operator=(backup_job const&) = delete;
     ~backup_job() {
@@ -94,6 +97,8 @@ public:
             return is_resumable() ? leave_record() : result<void>{ok()};
         }));
         if (options_.resume) plan_.resume_at(resumed_file_, resumed_page_);
+        // At a rate, each read waits for its turn.
+        if (options_.bytes_per_second == 0) source_.read_ahead(plan_, ahead_);
         return ok();
     }
 
@@ -516,6 +521,7 @@ private:
     token_bucket bucket_;
     basic_event<runtime> wake_;
     typename Traits::template atomic<std::uint32_t> interrupted_{0};
+    std::size_t ahead_;
     bool abandoned_ = false; // and nobody was told yet
     bool keeps_ = false;     // an interruption leaves set, record and named pin
     bool reopening_ = false; // a set that was interrupted, and is not yet gone on with
@@ -527,15 +533,17 @@ private:
     typename Traits::template atomic<std::uint64_t> total_{0};
 };
 
-// The whole backup in the calling thread: reading and writing in turn. The simplest thing that can
-// be right; async_backup does the same with both at once.
+// The whole backup in the calling thread: looking at what was read and writing it in turn, while the
+// next chunks are read. Where no task can be had for that, the simplest thing that can be right;
+// async_backup looks and writes at once.
 // Errors: see async_backup.
 template <class Traits, backup_sink Sink>
 [[nodiscard]] result<backup_report> run_in_place(
     instance<Traits>& source, Sink& sink, backup_options const& options = {}
 ) noexcept {
     return guarded([&]() -> result<backup_report> {
-        auto job = backup_job<Traits, Sink>{source, sink, options};
+        auto const ahead = options.queue_buffers > 1 ? options.queue_buffers - 1 : 0;
+        auto job = backup_job<Traits, Sink>{source, sink, options, ahead};
         BOOST_OUTCOME_TRY(auto chunk, backup_chunk::create());
         BOOST_OUTCOME_TRY(job.open());
         for (;;) {

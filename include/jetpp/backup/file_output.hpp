@@ -3,12 +3,14 @@
 // appended_file collects what it is given into 1 MiB and writes that past the page cache where the
 // file system can: a backup is read once, if ever, and must not push out what the engine uses. A
 // file whose size is known is allocated whole; then a MiB of zeros need not be written.
-// file_input reads a MiB at a time, the same way: the page cache reads ahead too little.
+// file_input reads a MiB at a time, the same way, and what follows before it is asked for.
 // publish_file makes a whole file appear under its name at once, or not at all, and never replaces.
-// Threads  one owner; an open appended_file has a task of its own that writes.
-// Owns     its file, and 2 MiB (appended_file) or 1 MiB (file_input).
+// Threads  one owner; an open appended_file has a task of its own that writes, a file_input of a long
+//          file a few that read.
+// Owns     its file, and 2 MiB (appended_file) or 1 MiB (file_input; if the file is longer, 4 MiB).
 #pragma once
 
+#include <jetpp/backup/blocks_ahead.hpp>
 #include <jetpp/core/aligned_buffer.hpp>
 #include <jetpp/core/bytes.hpp>
 #include <jetpp/core/result.hpp>
@@ -334,28 +336,37 @@ template <any_environment Env>
     return content;
 }
 
-// Reads a file from its beginning to its end, for part_reader.
+// Reads a file from its beginning to its end, for part_reader; a longer one is read ahead.
 template <any_environment Env>
 class file_input {
+    static constexpr std::size_t block_bytes = std::size_t{1} << 20;
+    static constexpr std::size_t blocks_ahead_max = 3;
+
 public:
+    file_input(file_input&&) noexcept = default; // no assignment: the old file has readers
+
     // Errors: not_found and the others of storage, out_of_memory.
     [[nodiscard]] static result<file_input> open(
         typename Env::directory& directory, file_name const& name
     ) noexcept {
         auto made = file_input{};
         BOOST_OUTCOME_TRY(auto file, directory.open(name, {.mode = open_mode::read_only}));
-        made.file_.emplace(std::move(file));
-        BOOST_OUTCOME_TRY(made.buffer_, create_large_buffer(std::size_t{1} << 20));
+        made.file_.reset(new (std::nothrow) typename Env::file{std::move(file)});
+        if (made.file_ == nullptr) return error{.code = errc::out_of_memory};
+        made.ahead_.reset(new (std::nothrow) ahead_type{fetch{made.file_.get()}});
+        if (made.ahead_ == nullptr) return error{.code = errc::out_of_memory};
+        BOOST_OUTCOME_TRY(made.buffer_, create_large_buffer(block_bytes));
         return made;
     }
 
     [[nodiscard]] result<std::size_t> read(bytes into) noexcept {
         if (from_ >= held_ && !at_end_) {
             auto const skipped = from_ - held_; // after go_to()
-            BOOST_OUTCOME_TRY(held_, read_up_to(*file_, buffer_.all(), at_));
+            BOOST_OUTCOME_TRY(held_, next_block());
             at_ += held_;
             from_ = std::min(skipped, held_);
             at_end_ = held_ < buffer_.size();
+            if (!at_end_) read_ahead();
         }
         auto const n = std::min(into.size(), held_ - from_);
         if (n != 0) std::memcpy(into.data(), buffer_.data() + from_, n);
@@ -376,9 +387,33 @@ public:
     }
 
 private:
+    struct fetch {
+        typename Env::file* file;
+        [[nodiscard]] result<std::size_t> operator()(std::uint64_t at, bytes into) const noexcept {
+            return read_up_to(*file, into, at);
+        }
+    };
+    using ahead_type = blocks_ahead<Env, std::uint64_t, fetch>;
+
     file_input() noexcept = default;
 
-    std::optional<typename Env::file> file_;
+    [[nodiscard]] result<std::size_t> next_block() noexcept {
+        if (!ahead_->is_empty() && ahead_->next() == at_) return ahead_->take(buffer_);
+        ahead_->forget();
+        return read_up_to(*file_, buffer_.all(), at_);
+    }
+    // A whole block was read, so there may be more behind it. Without memory for it there is none.
+    void read_ahead() noexcept {
+        if (!has_blocks_) has_blocks_ = ahead_->create(blocks_ahead_max, block_bytes).has_value();
+        if (!has_blocks_) return;
+        if (ahead_->is_empty()) ordered_ = at_;
+        for (; ahead_->has_room(); ordered_ += block_bytes) ahead_->order(ordered_);
+    }
+
+    std::unique_ptr<typename Env::file> file_;
+    std::unique_ptr<ahead_type> ahead_; // goes before the file
+    bool has_blocks_ = false;
+    std::uint64_t ordered_ = 0; // where the next block begins that is to be ordered
     aligned_buffer buffer_;
     std::uint64_t at_ = 0; // of what is read next, in the file
     std::size_t from_ = 0; // of what is given out next, in the buffer

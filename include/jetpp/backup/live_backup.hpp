@@ -11,7 +11,7 @@
 //   * a page is emitted only if the durable log covers it; the log of the set covers all of them
 //   * no latch and no lock of the engine is held when a call returns
 // Threads  one caller at a time; every call may block. The instance outlives this.
-// Owns     the pin, from begin() to release().
+// Owns     the pin, from begin() to release(); what reads ahead.
 // Source   backup rules R2, R3, R8, R11, R13, R20, R21, R23, R24, R25.
 #pragma once
 
@@ -20,6 +20,7 @@
 #include <jetpp/backup/backup_kind.hpp>
 #include <jetpp/backup/backup_marks.hpp>
 #include <jetpp/backup/backup_planner.hpp>
+#include <jetpp/backup/blocks_ahead.hpp>
 #include <jetpp/backup/copy_front.hpp>
 #include <jetpp/backup/frozen_database.hpp>
 #include <jetpp/backup/live_pages.hpp>
@@ -40,6 +41,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <optional>
 #include <span>
@@ -120,6 +122,11 @@ public:
         return gone || gone.error().code == errc::not_found ? result<void>{ok()} : gone;
     }
 
+    // From now on up to `blocks` of the pages steps to come, of `plan` as it stands, are read before
+    // they are asked for; all of them then have to be asked for, in turn. 0: none, and without memory
+    // for it as well. Once, behind begin() or freeze_rest().
+    void read_ahead(backup_planner const& plan, std::size_t blocks) noexcept;
+
     // Carries out one pages or log step. Errors: page_damaged (database, page, reason), log_damaged
     // (LSN), log_gap, history_break (database, LSN: the attach of another copy of it), those of
     // storage and of the log.
@@ -136,6 +143,7 @@ public:
         (void)log_backup_end(*in_, set_, kind_, backup_status::aborted, bounds_, 0, files());
     }
     void release() noexcept {
+        ahead_.reset(); // before the log goes, and with it what keeps the files as they are
         unclaim();
         this->release_log(*in_);
     }
@@ -168,8 +176,39 @@ private:
     [[nodiscard]] result<void> freeze() noexcept;
     [[nodiscard]] source_files<Traits> files() const noexcept { return {files_.data(), count_}; }
 
+    // Of a step, what stands in the file.
+    struct page_span {
+        std::uint64_t first{};
+        std::uint64_t end{};
+    };
+    [[nodiscard]] page_span pages_of(backup_step const& step) const noexcept {
+        return {
+            std::max<std::uint64_t>(step.first, limits::first_page.value),
+            std::min<std::uint64_t>(step.end, frozen_[step.file].pages)
+        };
+    }
+    // The tasks that read ahead know of nothing else: what they read was frozen before.
+    struct fetch_pages {
+        live_backup const* of;
+        [[nodiscard]] result<std::size_t> operator()(backup_step const& step, bytes into)
+            const noexcept {
+            auto const [first, end] = of->pages_of(step);
+            if (first >= end) return std::size_t{0};
+            auto const size = static_cast<std::size_t>((end - first) * page_size);
+            BOOST_OUTCOME_TRY(of->files_[step.file]->read_pages(
+                page_number{static_cast<std::uint32_t>(first)},
+                into.subspan(static_cast<std::size_t>((first - step.first) * page_size), size)
+            ));
+            return size;
+        }
+    };
+    using ahead_type = blocks_ahead<env, backup_step, fetch_pages>;
+
     [[nodiscard]] result<void> read_pages(backup_step const& step, backup_chunk& into) noexcept;
-    [[nodiscard]] result<bool> read_run(std::size_t file, chunk_run& run, bytes image) noexcept;
+    [[nodiscard]] result<bool> read_run(
+        std::size_t file, chunk_run& run, bytes image, bool is_read
+    ) noexcept;
+    [[nodiscard]] result<void> take_ahead(backup_step const& step, backup_chunk& into) noexcept;
     [[nodiscard]] result<void> read_log(backup_step const& step, backup_chunk& into) noexcept;
     [[nodiscard]] result<void> see(log_record const& record) noexcept;
 
@@ -184,6 +223,8 @@ private:
     database_lives lives_;       // in the log that a restore of this set replays
     database_lives older_lives_; // in all of the set's log
     std::optional<error> broken_below_;
+    std::unique_ptr<ahead_type> ahead_;
+    backup_planner ahead_plan_{1, 1}; // stands at the next step to be read ahead
 };
 
 } // namespace jetpp::inline v1

@@ -79,6 +79,12 @@ public:
         page_number first, bytes into, presence_bits& presence, std::size_t presence_from = 0
     ) noexcept {
         BOOST_OUTCOME_TRY(source_->read(first, into));
+        return prove(first, into, presence, presence_from);
+    }
+    // The same of what was read from the file before, by whom and when ever.
+    [[nodiscard]] result<void> prove(
+        page_number first, bytes into, presence_bits& presence, std::size_t presence_from = 0
+    ) noexcept {
         auto const durable = source_->durable_lsn();
         auto const count = static_cast<std::uint32_t>(into.size() / PageSize);
         for (std::uint32_t i = 0; i < count; ++i) {

@@ -91,6 +91,13 @@ result<void> live_backup<Traits>::read_pages(backup_step const& step, backup_chu
         .database = known.header.database,
         .timeline = in_->timeline(),
     };
+    auto const is_ahead = ahead_ != nullptr;
+    auto const here = [&](error const& e) {
+        return e.with_database(files_[step.file]->id()).with_file(file_kind::database);
+    };
+    if (is_ahead) {
+        if (auto taken = take_ahead(step, into); !taken) return here(taken.error());
+    }
     constexpr auto pages_a_run = std::uint64_t{run_bytes / page_size};
     for (auto first = step.first; first < step.end;) {
         auto& run = into.runs[into.run_count];
@@ -101,21 +108,48 @@ result<void> live_backup<Traits>::read_pages(backup_step const& step, backup_chu
             .offset = static_cast<std::size_t>((first - step.first) * page_size),
             .bytes = static_cast<std::size_t>((end - first) * page_size),
         };
-        auto const taken = read_run(step.file, run, into.memory.part(run.offset, run.bytes));
-        if (!taken)
-            return taken.error()
-                .with_database(files_[step.file]->id())
-                .with_file(file_kind::database);
+        auto const image = into.memory.part(run.offset, run.bytes);
+        auto const taken = read_run(step.file, run, image, is_ahead);
+        if (!taken) return here(taken.error());
         if (taken.assume_value()) ++into.run_count;
         first = end;
     }
     return ok();
 }
 
+template <class Traits>
+void live_backup<Traits>::read_ahead(backup_planner const& plan, std::size_t blocks) noexcept {
+    ahead_plan_ = plan;
+    if (blocks == 0 || plan.step().stage != backup_stage::pages) return;
+    ahead_.reset(new (std::nothrow) ahead_type{fetch_pages{this}});
+    if (ahead_ == nullptr) return;
+    auto const room = static_cast<std::size_t>(chunk_bytes_max);
+    if (!ahead_->create(std::min(blocks, ahead_type::blocks_max), room)) ahead_.reset();
+}
+
+template <class Traits>
+result<void> live_backup<Traits>::take_ahead(backup_step const& step, backup_chunk& into) noexcept {
+    auto const order = [&]() noexcept {
+        while (ahead_->has_room() && ahead_plan_.step().stage == backup_stage::pages) {
+            ahead_->order(ahead_plan_.step());
+            ahead_plan_.done();
+        }
+    };
+    order();
+    ensure(!ahead_->is_empty() && ahead_->next() == step, "steps are asked for in their order");
+    auto const got = ahead_->take(into.memory);
+    if (!got) return got.error();
+    order(); // read while this one is looked at
+    return ok();
+}
+
+// `is_read`: the image holds what the file does.
 // Returns: does the run belong in the set? Header area and trailer do, and with them the first and
 // the last run of every database.
 template <class Traits>
-result<bool> live_backup<Traits>::read_run(std::size_t file, chunk_run& run, bytes image) noexcept {
+result<bool> live_backup<Traits>::read_run(
+    std::size_t file, chunk_run& run, bytes image, bool is_read
+) noexcept {
     auto& known = frozen_[file];
     auto taken = !is_delta(file) || run.first == 0 || run.end > known.pages;
     auto first = run.first;
@@ -133,12 +167,14 @@ result<bool> live_backup<Traits>::read_run(std::size_t file, chunk_run& run, byt
     if (first < last) {
         auto source = source_type{*files_[file], in_->pool(), in_->log()};
         auto copier = copier_type{source};
-        BOOST_OUTCOME_TRY(copier.copy(
-            page_number{static_cast<std::uint32_t>(first)},
-            {page_at(first), static_cast<std::size_t>((last - first) * page_size)},
-            run.presence,
-            static_cast<std::size_t>(first - run.first)
-        ));
+        auto const number = page_number{static_cast<std::uint32_t>(first)};
+        auto const pages =
+            bytes{page_at(first), static_cast<std::size_t>((last - first) * page_size)};
+        auto const bit = static_cast<std::size_t>(first - run.first);
+        BOOST_OUTCOME_TRY(
+            is_read ? copier.prove(number, pages, run.presence, bit)
+                    : copier.copy(number, pages, run.presence, bit)
+        );
         known.masked += copier.masked();
         if (is_delta(file) && leave_out<page_size>(taken_[file], run, image, first)) taken = true;
         runtime::point(point_id::backup_page_copied);
