@@ -106,6 +106,10 @@ struct registration {
 
 // Copies what lies in `from`, each file and directory synced.
 void copy_durably(std::filesystem::path const& from, std::filesystem::path const& to);
+// One file of pages, checked as it is copied, as fast as this machine can; durable.
+void copy_ideally(std::filesystem::path const& from, std::filesystem::path const& to);
+// Returns: false if this process may not do that.
+[[nodiscard]] bool drop_page_cache();
 // Syncs every file and directory below.
 void sync_all(std::filesystem::path const& directory);
 

@@ -32,4 +32,13 @@ void copy_durably(std::filesystem::path const& from, std::filesystem::path const
     sync_all(to);
 }
 
+bool drop_page_cache() {
+    ::sync();
+    auto const file = ::open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
+    if (file < 0) return false;
+    auto const done = ::write(file, "1", 1) == 1;
+    ::close(file);
+    return done;
+}
+
 } // namespace peers
