@@ -47,7 +47,7 @@ private:
 void copy_ideally(std::filesystem::path const& from, std::filesystem::path const& to) {
     auto const in = opened_file{from, O_RDONLY};
     auto const out = opened_file{to, O_WRONLY | O_CREAT | O_TRUNC};
-    struct ::stat about {};
+    struct ::stat about{};
     if (::fstat(in.number(), &about) != 0) opened_file::fail();
     auto const size = static_cast<std::size_t>(about.st_size);
     if (size % page_bytes != 0) throw std::runtime_error{"not a file of pages"};

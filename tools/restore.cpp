@@ -133,6 +133,7 @@ void print_json(
         said["why"] = jetpp_tool::text_of(bad.why);
         all["replaced"].push_back(std::move(said));
     }
+    all["gone_on"] = r.gone_on; // with what an interrupted restore had laid down: nothing was read
     all["moved_aside"] = nullptr;
     if (!r.moved_aside.empty()) all["moved_aside"] = r.moved_aside;
     std::printf("%s\n", all.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
@@ -294,6 +295,7 @@ void restore(restore_request const& request) {
         std::fprintf(
             stderr, "%s: left out: it was exempt from backups\n", jetpp_tool::escaped(name).c_str()
         );
+    if (r.gone_on) std::fputs("an interrupted restore was gone on with\n", stderr);
     if (!r.moved_aside.empty())
         std::fprintf(
             stderr, "%s: what was there is in it now\n", below(directory, r.moved_aside).c_str()

@@ -68,7 +68,9 @@ using sim_env = interleaved_environment; // every atomic access is a choice
 template <class Env>
 using ahead_of = blocks_ahead<Env, std::uint64_t, numbering<Env>>;
 
-TEST_CASE("blocks come in the order of their requests, each with its own error", "[backup][ahead]") {
+TEST_CASE(
+    "blocks come in the order of their requests, each with its own error", "[backup][ahead]"
+) {
     auto together = 0;
     for (std::uint64_t seed = 0; seed < 100; ++seed) {
         INFO("seed " << seed);

@@ -160,6 +160,7 @@ TEST_CASE(
     auto closed = 0;
     auto published = 0;
     auto again_cut = 0;
+    auto gone_on = 0;
     at_calls(calls, rounds(240), [&](std::uint64_t n, crash_policy policy) {
         world.machine().restore(before);
         world.machine().crash_at(n);
@@ -167,7 +168,7 @@ TEST_CASE(
         world.run([&] { was_told = chain->restore(env).has_value(); });
         world.machine().thaw(policy);
         CAPTURE(n, name_of(policy), was_told);
-        // Some are cut twice: the second time inside the restore that begins anew.
+        // Some are cut twice: the second time inside the restore that begins anew, or goes on.
         if (tried % 3 == 0 && !was_told) {
             world.machine().crash_at(1 + (n * 7919) % calls);
             world.run([&] { was_told = chain->restore(env).has_value(); });
@@ -192,6 +193,10 @@ TEST_CASE(
             auto const again = chain->restore(env);
             if (again && is_closed) {
                 problem = chain->look(env);
+                auto const& done = again.value();
+                gone_on += done.gone_on ? 1 : 0;
+                if (done.gone_on != (done.read.bytes == 0)) problem += "read what lies there";
+                if (done.databases != report.databases) problem += "other databases are told";
             } else if (!is_closed && code_of(again) == errc::would_overwrite) {
                 ++published;
             } else {
@@ -207,6 +212,68 @@ TEST_CASE(
     CHECK(closed > tried / 2);
     CHECK(published + closed == tried);
     CHECK(again_cut > tried / 4);
+    CHECK(gone_on > tried / 8);
+}
+
+TEST_CASE(
+    "a restore that was interrupted goes on only as what it was", "[backup][restore][crash]"
+) {
+    auto tape = choice_tape{23};
+    auto world = simulated_world{tape};
+    auto const env = world.environment();
+    auto chain = std::optional<chained_world>{};
+    world.run([&] { chain.emplace(env); });
+    auto const before = world.machine().save();
+    auto calls = std::uint64_t{0};
+    world.run([&] {
+        auto const first = world.machine().calls();
+        (void)good(chain->restore(env));
+        calls = world.machine().calls() - first;
+    });
+    auto anew = 0;
+    auto emptied = 0;
+    for (auto n = calls / 2; n < calls; n += 3) {
+        world.machine().restore(before);
+        world.machine().crash_at(n);
+        world.run([&] { (void)chain->restore(env); });
+        world.machine().thaw(crash_policies[n % crash_policies.size()]);
+        auto problem = std::string{};
+        world.run([&] {
+            auto refused = errc::none;
+            (void)chain->look(env, &refused);
+            if (refused != errc::needs_restore) return;
+            // To the end of the chain, which nobody had begun.
+            auto other = run_restore<traits>(env, "/repo", "/new");
+            // Cut while it takes away what was there, or later: nobody goes on with what is left.
+            if (!other || other.value().gone_on || other.value().read.bytes == 0)
+                problem = other ? "went on with another plan" : text_of_error(other.error());
+            else if (other.value().reached == chain->to + 1)
+                problem = "did not go further";
+            ++anew;
+        });
+        INFO("call " << n);
+        if (!problem.empty()) FAIL(problem);
+
+        // The same, cut while it removes what the first one laid down; then the first plan again.
+        world.machine().restore(before);
+        world.machine().crash_at(n);
+        world.run([&] { (void)chain->restore(env); });
+        world.machine().thaw(crash_policies[n % crash_policies.size()]);
+        world.machine().crash_at(8 + n % 29);
+        world.run([&] { (void)run_restore<traits>(env, "/repo", "/new"); });
+        world.machine().thaw(crash_policies[(n / 3) % crash_policies.size()]);
+        world.run([&] {
+            auto refused = errc::none;
+            (void)chain->look(env, &refused);
+            if (refused != errc::needs_restore) return;
+            auto const again = chain->restore(env);
+            problem = again ? chain->look(env) : text_of_error(again.error());
+            ++emptied;
+        });
+        if (!problem.empty()) FAIL(problem);
+    }
+    CHECK(anew > 10);
+    CHECK(emptied > 10);
 }
 
 TEST_CASE(

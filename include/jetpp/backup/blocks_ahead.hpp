@@ -78,7 +78,9 @@ public:
     // Returns: how many bytes of it were read. Errors: those of fetch.
     [[nodiscard]] result<std::size_t> take(aligned_buffer& memory) noexcept {
         auto& slot = slots_[taken_ % count_];
-        ensure(!is_empty() && memory.size() == slot.memory.size(), "one block is given for another");
+        ensure(
+            !is_empty() && memory.size() == slot.memory.size(), "one block is given for another"
+        );
         for (;;) {
             auto const ticket = went_.ticket();
             auto is_begun = true;

@@ -99,9 +99,12 @@ struct restore_report {
     set_tally read{};
     recovery_report recovery{};
     std::vector<passed_over_set> passed_over;
-    std::vector<bad_frames> replaced;  // where a set was damaged, and another copy of it was read
-    std::uint64_t written_pages{};     // of databases that were laid over,
-    std::uint64_t equal_pages{};       // and those that were as they should be
+    std::vector<bad_frames> replaced; // where a set was damaged, and another copy of it was read
+    std::uint64_t written_pages{};    // of databases that were laid over,
+    std::uint64_t equal_pages{};      // and those that were as they should be
+    // An earlier try was interrupted behind its laying down, and this one repeated the recovery: it
+    // read nothing of the sets.
+    bool gone_on{};
     std::string moved_aside{};         // where the files are that the target held; empty: none
     std::chrono::nanoseconds laying{}; // until recovery began
     std::chrono::nanoseconds took{};

@@ -162,10 +162,22 @@ public:
                 .instance = head.instance,
                 .parent = head.timeline,
                 .staging = source_set(),
-                .plan = (*pool_)[head_].read->hash,
             };
-            BOOST_OUTCOME_TRY(auto place, restore_target<env>::open(env_, target, journal));
+            BOOST_OUTCOME_TRY(journal.plan, plan_digest());
+            auto const may_go_on = ending == restore_ending::publish && !may_leave_out();
+            BOOST_OUTCOME_TRY(
+                auto place, restore_target<env>::open(env_, target, journal, may_go_on)
+            );
             auto const done = guarded([&]() -> result<void> {
+                if (place.goes_on()) {
+                    report.gone_on = true;
+                    report.timeline = place.plan().timeline;
+                    report.fork_lsn = place.plan().fork_lsn;
+                    place.repeat_recovery();
+                    BOOST_OUTCOME_TRY(recover(target, place.plan().first_generation, report, ending)
+                    );
+                    return place.publish();
+                }
                 BOOST_OUTCOME_TRY(auto const fork, lay_down(&place.where(), report));
                 journal.timeline = fork.timeline;
                 journal.parent = fork.parent;
@@ -237,6 +249,14 @@ private:
         if (other == pool_->size()) return ok();
         trouble_.set = other;
         return error{.code = errc::pool_conflict, .file = file_kind::manifest};
+    }
+
+    // What the log alone tells of is not told by files that were laid down: which databases it left
+    // out. Their names are in the sets that have pages.
+    [[nodiscard]] bool may_leave_out() const {
+        for (auto const set : plan_.pages)
+            if (!pool_->manifest(set).exempt.empty()) return true;
+        return false;
     }
 
     // Once, whether the search or the restore met it.
@@ -489,6 +509,15 @@ private:
         if (!opened && opened.error().code == errc::io) trouble_.set.reset(); // the target's
         if (!opened) return opened.error();
         report.recovery = revived->report();
+        if (report.gone_on) {
+            // A checkpoint of the earlier try may stand behind it.
+            auto const& head = pool_->manifest(head_);
+            report.last_commit = report.recovery.last_commit;
+            if (!report.last_commit && limit_ == head.end_lsn)
+                report.last_commit = head.last_commit;
+            for (auto const& known : revived->databases())
+                report.databases += known.file != nullptr ? 1U : 0U;
+        }
         if (ending == restore_ending::discard) {
             BOOST_OUTCOME_TRY(auto const checked, check_trees(*revived));
             report.trees = checked.trees;

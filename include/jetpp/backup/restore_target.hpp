@@ -5,14 +5,16 @@
 //
 // What is laid down is the picture of an instance that crashed at the target: its databases dirty,
 // its log complete, and behind it the first segment of a new timeline. So the recovery of the
-// engine does redo and undo. A crash of the restore leaves the journal, and the next restore begins
-// anew; recovery as an engine does it would not know what the restore knew.
+// engine does redo and undo. A crash of the restore leaves the journal. The next restore of the same
+// plan repeats the phase that was begun: laying down, or recovery, which may be repeated as often as
+// it is interrupted; of any other plan it begins anew.
 // The files are laid under their final names: the storage seam renames within a directory only,
 // and the target held nothing before, so that there is nothing to keep apart from. Until the
 // journal is gone no engine opens the directory (needs_restore).
 // Invariants
 //   * a directory that holds anything but a lock file, or what a restore left that was interrupted,
 //     is refused and untouched
+//   * while anything is removed the journal says `stage`: what is left is nothing to go on with
 // Threads  one owner.
 // Owns     the directory, its lock, the journal.
 // Source   backup rules R35, R37, R43.
@@ -40,9 +42,10 @@ class restore_target {
 public:
     using directory = typename Env::directory;
 
+    // `goes_on`: where the same plan was interrupted behind its laying down, that is gone on with.
     // Errors: would_overwrite (the directory holds files), in_use, those of storage.
     [[nodiscard]] static result<restore_target> open(
-        Env env, path_view path, restore_journal const& plan
+        Env env, path_view path, restore_journal const& plan, bool goes_on
     ) noexcept {
         auto made = restore_target{};
         auto opened = env.storage.open_dir(path, directory_how::create_if_missing);
@@ -56,17 +59,30 @@ public:
         if (!locked) return locked.error().with_file(file_kind::lock);
         made.lock_.emplace(std::move(locked).assume_value());
         BOOST_OUTCOME_TRY(auto const interrupted, is_interrupted(where));
-        if (interrupted) {
-            BOOST_OUTCOME_TRY(made.remove_files(true));
+        auto const was = interrupted ? read_restore_journal<Env>(where)
+                                     : result<std::optional<restore_journal>>{std::nullopt};
+        made.goes_on_ =
+            goes_on && was && was.assume_value() && is_laid_down(*was.assume_value(), plan);
+        if (interrupted && !made.goes_on_) {
+            BOOST_OUTCOME_TRY(made.check_ours());
         }
-        made.plan_ = plan;
         auto journal = restore_journal_file<Env>::create(where);
         if (!journal) return journal.error();
         made.journal_ = std::move(journal).assume_value();
+        made.plan_ = made.goes_on_ ? *was.assume_value() : plan;
+        if (made.goes_on_) return made;
         BOOST_OUTCOME_TRY(made.journal_->write(plan));
         BOOST_OUTCOME_TRY(where.sync());
+        if (interrupted) {
+            BOOST_OUTCOME_TRY(made.remove_files());
+        }
         return made;
     }
+    // Everything is laid down already: recovery comes next, of that fork.
+    [[nodiscard]] bool goes_on() const noexcept { return goes_on_; }
+    [[nodiscard]] restore_journal const& plan() const noexcept { return plan_; }
+    // Instead of begin_recovery().
+    void repeat_recovery() noexcept { lock_.reset(); }
 
     [[nodiscard]] directory& where() noexcept { return *directory_; }
 
@@ -102,8 +118,15 @@ public:
     // A restore that failed: the directory is as empty as it was. Best effort.
     void give_up() noexcept {
         if (!lock_again()) return; // of somebody else by now
+        if (journal_ == nullptr) { // publish() gave it up
+            auto journal = restore_journal_file<Env>::create(*directory_);
+            if (!journal) return;
+            journal_ = std::move(journal).assume_value();
+        }
+        plan_.phase = restore_phase::stage;
+        if (!journal_->write(plan_) || !directory_->sync()) return;
         journal_.reset();
-        if (remove_files(false)) {
+        if (remove_files()) {
             (void)directory_->remove(restore_journal_name);
             (void)directory_->sync();
         }
@@ -153,24 +176,31 @@ private:
         return false;
     }
 
-    // Removes what a restore lays down, and nothing else. `strict`: what is not of a restore is an
-    // error, before anything is removed.
-    // Errors: would_overwrite, those of storage.
-    [[nodiscard]] result<void> remove_files(bool strict) noexcept {
+    [[nodiscard]] static bool is_laid_down(
+        restore_journal const& was, restore_journal const& plan
+    ) noexcept {
+        return was.phase >= restore_phase::redo && was.instance == plan.instance &&
+               was.staging == plan.staging && was.plan == plan.plan;
+    }
+
+    [[nodiscard]] static bool stays(directory_entry const& entry) noexcept {
+        return entry.name == restore_journal_name || entry.name == lock_file_name;
+    }
+    // Does all of it come from a restore? Errors: would_overwrite, those of storage.
+    [[nodiscard]] result<void> check_ours() noexcept {
         auto entries = array_list<directory_entry>{};
         BOOST_OUTCOME_TRY(directory_->list(entries));
-        auto const stays = [](file_name const& name) {
-            return name == restore_journal_name || name == lock_file_name;
-        };
-        for (auto const& entry : entries) {
-            if (stays(entry.name)) continue;
-            auto const ours = entry.kind == entry_kind::file && is_ours(entry.name);
-            if (!ours && strict)
+        for (auto const& entry : entries)
+            if (!stays(entry) && (entry.kind != entry_kind::file || !is_ours(entry.name)))
                 return error{.code = errc::would_overwrite, .file = file_kind::directory};
-        }
+        return ok();
+    }
+    // Removes what a restore lays down, and nothing else. Errors: those of storage.
+    [[nodiscard]] result<void> remove_files() noexcept {
+        auto entries = array_list<directory_entry>{};
+        BOOST_OUTCOME_TRY(directory_->list(entries));
         for (auto const& entry : entries) {
-            if (stays(entry.name) || entry.kind != entry_kind::file || !is_ours(entry.name))
-                continue;
+            if (stays(entry) || entry.kind != entry_kind::file || !is_ours(entry.name)) continue;
             BOOST_OUTCOME_TRY(directory_->remove(entry.name));
         }
         return directory_->sync();
@@ -197,6 +227,7 @@ private:
     std::optional<typename Env::lock> lock_;
     std::unique_ptr<restore_journal_file<Env>> journal_;
     restore_journal plan_{};
+    bool goes_on_ = false;
 };
 
 } // namespace jetpp::inline v1
