@@ -72,11 +72,16 @@ public:
     virtual void settle() = 0;
     // A full backup of the open store into `target`, durable when it returns.
     virtual void back_up(std::filesystem::path const& target) = 0;
+    // What changed since the last backup into `target`, durable when it returns.
+    // Returns: false if the engine has no such thing.
+    [[nodiscard]] virtual bool back_up_changes(std::filesystem::path const&) { return false; }
 };
 
 struct contender {
     std::string_view name;
     std::unique_ptr<store> (*open)(store_options const&);
+    // In the mode that backups of changes ask for; null: none, or the same.
+    std::unique_ptr<store> (*open_incremental)(store_options const&);
     // Makes the backup a store that open() takes, durable when it returns.
     void (*restore)(std::filesystem::path const& backup, std::filesystem::path const& target);
     bool replays; // has a log to redo after its process was killed

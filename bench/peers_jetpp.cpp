@@ -15,7 +15,11 @@ namespace peers {
 
 namespace {
 
-using engine = jetpp::engine<>;
+struct archival_policies : jetpp::default_policies {
+    using logging = jetpp::archival_logging;
+};
+using default_engine = jetpp::engine<>;
+using archival_engine = jetpp::engine<archival_policies>;
 
 [[noreturn]] void refuse(jetpp::error const& why) {
     throw std::runtime_error{std::string{jetpp::describe(why).view()}};
@@ -29,9 +33,10 @@ T sure(jetpp::result<T>&& made) {
     return std::move(made).assume_value();
 }
 
+template <class Engine>
 class jetpp_session final : public session {
 public:
-    jetpp_session(engine& db, jetpp::tree rows, jetpp::durability how)
+    jetpp_session(Engine& db, jetpp::tree rows, jetpp::durability how)
         : db_{&db}, rows_{rows}, how_{how} {}
 
     bool get(std::string_view key, std::string& value) override {
@@ -63,16 +68,17 @@ public:
     }
 
 private:
-    engine* db_;
+    Engine* db_;
     jetpp::tree rows_;
     jetpp::durability how_;
     jetpp::value_buffer buffer_{};
 };
 
+template <class Engine>
 class jetpp_store final : public store {
 public:
     explicit jetpp_store(store_options const& options)
-        : db_{sure(engine::open(
+        : db_{sure(Engine::open(
               options.directory.native(),
               {.buffer_bytes = options.cache_bytes,
                .checkpoint_depth_bytes = options.redo_bytes_max,
@@ -92,15 +98,21 @@ public:
         (void)sure(std::move(tx).commit(how_));
     }
     std::unique_ptr<session> connect() override {
-        return std::make_unique<jetpp_session>(db_, rows_, how_);
+        return std::make_unique<jetpp_session<Engine>>(db_, rows_, how_);
     }
     void settle() override { check(db_.checkpoint()); }
     void back_up(std::filesystem::path const& target) override {
         (void)sure(jetpp::run_backup_to(db_, target.native()));
     }
+    bool back_up_changes(std::filesystem::path const& target) override {
+        (void
+        )sure(jetpp::run_backup_to(db_, target.native(), {.kind = jetpp::backup_kind::incremental})
+        );
+        return true;
+    }
 
 private:
-    engine db_;
+    Engine db_;
     jetpp::tree rows_{};
     jetpp::durability how_ = jetpp::durability::device;
 };
@@ -108,14 +120,17 @@ private:
 registration const here{{
     .name = "jetpp",
     .open = [](store_options const& options) -> std::unique_ptr<store> {
-        return std::make_unique<jetpp_store>(options);
+        return std::make_unique<jetpp_store<default_engine>>(options);
+    },
+    .open_incremental = [](store_options const& options) -> std::unique_ptr<store> {
+        return std::make_unique<jetpp_store<archival_engine>>(options);
     },
     .restore =
         [](std::filesystem::path const& backup, std::filesystem::path const& target) {
-            auto const environment = engine::environment_type{};
-            (void
-            )sure(jetpp::run_restore<engine::traits>(environment, backup.native(), target.native())
-            );
+            auto const environment = default_engine::environment_type{};
+            (void)sure(jetpp::run_restore<default_engine::traits>(
+                environment, backup.native(), target.native()
+            ));
         },
     .replays = true,
     .version = [] { return std::string{}; },

@@ -126,6 +126,7 @@ registration const here{{
     .open = [](store_options const& options) -> std::unique_ptr<store> {
         return std::make_unique<lmdb_store>(options);
     },
+    .open_incremental = nullptr,
     .restore = copy_durably,
     .replays = false,
     .version =

@@ -268,6 +268,7 @@ public:
         copies(number);
         copies_under_writers(number);
         stores_.clear();
+        copies_of_changes(number);
         redo(number);
         for (auto const name : engine_names) fs::remove_all(place_of(name));
     }
@@ -511,6 +512,38 @@ private:
             results_.add(rate, engine.name, megabytes() * copies / copying);
             results_.add(kept, engine.name, 100 * meanwhile.per_second / alone.per_second);
             results_.add(slowest, engine.name, 1 / meanwhile.slowest);
+        });
+    }
+
+    // A full backup, a fifth of the rows updated, ten in a transaction, then what changed.
+    void copies_of_changes(std::size_t round) {
+        if (lists("JETPP_BENCH_SKIP", "backup")) return;
+        auto const workload = std::string{"backup of the changes of a fifth of the rows, 1/s"};
+        each(round, workload, [&](contender const& engine) {
+            auto const place = directory_ / (std::string{engine.name} + "-changed");
+            auto const open =
+                engine.open_incremental != nullptr ? engine.open_incremental : engine.open;
+            auto took = 0.0;
+            auto is_able = true;
+            {
+                auto db = open(options_at(place, rows_->count()));
+                db->promise(survives::process_end);
+                load_all(*db, [&](std::size_t i) { return rows_->shuffled(i); });
+                db->settle();
+                db->back_up(backup_of(engine));
+                auto batch = std::vector<row_view>{};
+                for (std::size_t i = 0; i < rows_->count() / 5; i += rows_per_update) {
+                    batch.clear();
+                    for (auto n = i; n < i + rows_per_update; ++n)
+                        batch.push_back(rows_->row(rows_->shuffled(n), 2));
+                    db->load(batch);
+                }
+                took = seconds_of([&] { is_able = db->back_up_changes(backup_of(engine)); });
+            }
+            fs::remove_all(place);
+            fs::remove_all(backup_of(engine));
+            if (!is_able) return results_.remark(workload, engine.name, "n/a");
+            results_.add(workload, engine.name, 1 / took);
         });
     }
 

@@ -103,6 +103,11 @@ public:
         auto const engine = std::unique_ptr<rocksdb::BackupEngine>{opened};
         check(engine->CreateNewBackup(db_.get()));
     }
+    // Files that are there already are not copied again.
+    bool back_up_changes(std::filesystem::path const& target) override {
+        back_up(target);
+        return true;
+    }
 
 private:
     std::unique_ptr<rocksdb::DB> db_{};
@@ -123,6 +128,7 @@ registration const here{{
     .open = [](store_options const& options) -> std::unique_ptr<store> {
         return std::make_unique<rocksdb_store>(options);
     },
+    .open_incremental = nullptr,
     .restore = restore,
     .replays = true,
     .version = [] { return rocksdb::GetRocksVersionAsString(); },

@@ -200,6 +200,7 @@ registration const here{{
     .open = [](store_options const& options) -> std::unique_ptr<store> {
         return std::make_unique<sqlite_store>(options);
     },
+    .open_incremental = nullptr,
     .restore = copy_durably,
     .replays = true,
     .version = [] { return std::string{sqlite3_libversion()}; },
