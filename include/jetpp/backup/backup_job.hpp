@@ -14,6 +14,7 @@
 #include <jetpp/backup/backup_chunk.hpp>
 #include <jetpp/backup/backup_options.hpp>
 #include <jetpp/backup/backup_planner.hpp>
+#include <jetpp/backup/encode_window.hpp>
 #include <jetpp/backup/live_backup.hpp>
 #include <jetpp/backup/manifest.hpp>
 #include <jetpp/backup/repository.hpp>
@@ -33,6 +34,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -73,6 +75,11 @@ public:
                 set_writer<Sink>::create(*sink_, options_.codec, options_.encryption, options_.hash)
             );
             writer_.emplace(std::move(writer));
+            if (options_.codec.kind != nullptr && options_.encoders != 0) {
+                BOOST_OUTCOME_TRY(
+                    window_, encode_window<env>::create(options_.codec, options_.encoders)
+                );
+            }
             auto& random = clock();
             auto const promised = writer_->promised();
             auto const durable = is_relied_on(promised);
@@ -118,9 +125,15 @@ public:
         return true;
     }
 
-    // Writes what read() filled, in its order.
-    [[nodiscard]] result<void> write(backup_chunk const& chunk) noexcept {
-        return writer_->write(chunk, file_name_of(chunk.step));
+    // Writes what read() filled, in its order, or keeps it while it is compressed; of the chunk,
+    // all but the memory stays.
+    [[nodiscard]] result<void> write(backup_chunk& chunk) noexcept {
+        if (window_ == nullptr) return writer_->write(chunk, file_name_of(chunk.step));
+        if (window_->is_full()) {
+            BOOST_OUTCOME_TRY(write_oldest());
+        }
+        window_->push(chunk);
+        return ok();
     }
 
     // Requires: nobody reads or writes. Everything was written: the set becomes one, headers are
@@ -128,7 +141,12 @@ public:
     [[nodiscard]] result<backup_report> finish() noexcept {
         auto report = backup_report{};
         if (runtime::sabotaged(sabotage::stamp_before_publish)) (void)source_.complete(0);
-        auto published = kept([&]() -> result<void> { return publish(report); });
+        auto published = kept([&]() -> result<void> {
+            while (window_ != nullptr && !window_->is_empty()) {
+                BOOST_OUTCOME_TRY(write_oldest());
+            }
+            return publish(report);
+        });
         if (!published) return published.error();
         auto const relied_on = is_relied_on(report.receipt);
         report.is_relied_on = relied_on;
@@ -311,6 +329,15 @@ private:
     [[nodiscard]] bool is_relied_on(backup_receipt receipt) const noexcept {
         return receipt == backup_receipt::durable ||
                (receipt == backup_receipt::handed_over && options_.trust_receiver);
+    }
+
+    [[nodiscard]] result<void> write_oldest() noexcept {
+        auto const& oldest = window_->oldest();
+        BOOST_OUTCOME_TRY(writer_->write_encoded(
+            oldest, file_name_of(oldest.step), [this]() noexcept { return window_->unit(); }
+        ));
+        window_->pop();
+        return ok();
     }
 
     // A call whose failure ends the job.
@@ -514,6 +541,7 @@ private:
     live_backup<Traits> source_;
     backup_planner plan_;
     std::optional<set_writer<Sink>> writer_;
+    std::unique_ptr<encode_window<env>> window_; // null: nothing is compressed, or by the writer
     set_name name_{};
     mono_time began_{};
     mono_time stage_began_{};       // of what the rate is measured since,

@@ -1,12 +1,12 @@
-// jetpp/backup/blocks_ahead.hpp - blocks that are read before they are asked for.
+// jetpp/backup/blocks_ahead.hpp - blocks that are made before they are asked for: read, or encoded.
 //
-//     order(request) ...   up to `blocks` of them: tasks of their own read several at once
-//     take(memory)         the oldest, once it is read; the caller's memory takes its place
+//     order(request) ...   up to `blocks` of them: tasks of their own make several at once
+//     take(memory)         the oldest, once it is made; the caller's memory takes its place
 //
 // A device answers several reads sooner than one after the other, and while it works the owner
-// looks at what came before. Where no task can be had, take() reads: so nothing but speed depends
-// on them.
-// Threads  one owner; the tasks call fetch at the same time, on different blocks.
+// looks at what came before. Where no task can be had, take() makes the block: so nothing but speed
+// depends on them.
+// Threads  one owner; the tasks, and the owner, call fetch at the same time, on different blocks.
 // Owns     the blocks and the tasks. What fetch reads from must outlive it, or end() comes first.
 #pragma once
 
@@ -17,6 +17,7 @@
 #include <jetpp/env/large_buffer.hpp>
 #include <jetpp/env/sync.hpp>
 
+#include <algorithm>
 #include <array>
 #include <concepts>
 #include <cstddef>
@@ -25,7 +26,7 @@
 
 namespace jetpp::inline v1 {
 
-// Reads what a request names. Returns: how many bytes there were. From any thread.
+// Makes what a request names. Returns: how many bytes it takes. From any thread.
 template <class F, class Request>
 concept block_fetch = requires(F& fetch, Request const& what, bytes into) {
     { fetch(what, into) } noexcept -> std::same_as<result<std::size_t>>;
@@ -36,8 +37,9 @@ class blocks_ahead {
     using runtime = typename Env::runtime_type;
 
 public:
-    static constexpr std::size_t blocks_max = 8;
-    static constexpr std::size_t tasks_max = 3; // more do not make a device faster
+    static constexpr std::size_t blocks_max = 40;
+    static constexpr std::size_t tasks_max = 16;
+    static constexpr std::size_t readers = 3; // more do not make a device faster
 
     explicit blocks_ahead(Fetch fetch, runtime by = {}) noexcept
         : runtime_{by}, fetch_{std::move(fetch)}, lock_{by}, came_{by}, went_{by} {}
@@ -46,8 +48,11 @@ public:
     ~blocks_ahead() { end(); }
 
     // Once. Errors: out_of_memory.
-    [[nodiscard]] result<void> create(std::size_t blocks, std::size_t block_bytes) noexcept {
+    [[nodiscard]] result<void> create(
+        std::size_t blocks, std::size_t block_bytes, std::size_t tasks = readers
+    ) noexcept {
         ensure(blocks != 0 && blocks <= blocks_max, "there are some blocks, and not too many");
+        tasks_wanted_ = std::min(tasks, tasks_max);
         for (std::size_t i = 0; i < blocks; ++i) {
             BOOST_OUTCOME_TRY(slots_[i].memory, create_large_buffer(block_bytes));
         }
@@ -68,14 +73,14 @@ public:
             auto const held = holding{lock_};
             auto& slot = slots_[ordered_ % count_];
             slot.what = what;
-            slot.is_read = false;
+            slot.is_made = false;
             ++ordered_;
         }
         came_.set_all();
     }
 
     // Requires: not is_empty(); memory of a block's size.
-    // Returns: how many bytes of it were read. Errors: those of fetch.
+    // Returns: how many bytes of it were made. Errors: those of fetch.
     [[nodiscard]] result<std::size_t> take(aligned_buffer& memory) noexcept {
         auto& slot = slots_[taken_ % count_];
         ensure(
@@ -86,14 +91,14 @@ public:
             auto is_begun = true;
             {
                 auto const held = holding{lock_};
-                if (slot.is_read) break;
+                if (slot.is_made) break;
                 is_begun = begun_ != taken_;
             }
             // Waiting for a task that has not even begun would take longer.
             if (is_begun)
                 went_.wait(ticket);
             else
-                (void)read_one();
+                (void)make_one();
         }
         std::swap(memory, slot.memory);
         ++taken_;
@@ -108,18 +113,18 @@ public:
         while (!is_empty()) {
             auto& slot = slots_[taken_ % count_];
             auto const ticket = went_.ticket();
-            auto is_read = false;
+            auto is_made = false;
             {
                 auto const held = holding{lock_};
-                is_read = slot.is_read;
+                is_made = slot.is_made;
             }
-            if (is_read)
+            if (is_made)
                 ++taken_;
             else
                 went_.wait(ticket);
         }
     }
-    // fetch is not called again; reads on their way come to their end. Then order() is forbidden.
+    // fetch is not called again; what it is at comes to its end. Then order() is forbidden.
     void end() noexcept {
         forget();
         ending_.store(true, std::memory_order_release);
@@ -132,13 +137,13 @@ private:
         Request what{};
         aligned_buffer memory;
         result<std::size_t> got{std::size_t{0}};
-        bool is_read = false;
+        bool is_made = false;
     };
 
     void start() noexcept {
         if (std::exchange(started_, true)) return;
-        while (task_count_ < count_ && task_count_ < tasks_max) {
-            auto made = runtime_.spawn("jetpp-read", &work, this);
+        while (task_count_ < count_ && task_count_ < tasks_wanted_) {
+            auto made = runtime_.spawn("jetpp-ahead", &work, this);
             if (!made) return;
             tasks_[task_count_++] = std::move(made).assume_value();
         }
@@ -148,11 +153,11 @@ private:
         for (;;) {
             auto const ticket = me.came_.ticket();
             if (me.ending_.load(std::memory_order_acquire)) return;
-            if (!me.read_one()) me.came_.wait(ticket);
+            if (!me.make_one()) me.came_.wait(ticket);
         }
     }
     // Returns: whether there was one.
-    bool read_one() noexcept {
+    bool make_one() noexcept {
         auto turn = std::uint64_t{0};
         {
             auto const held = holding{lock_};
@@ -163,7 +168,7 @@ private:
         slot.got = fetch_(slot.what, slot.memory.all());
         {
             auto const held = holding{lock_};
-            slot.is_read = true;
+            slot.is_made = true;
         }
         went_.set_all();
         return true;
@@ -175,7 +180,7 @@ private:
     std::size_t count_ = 0;
     std::uint64_t taken_ = 0; // the owner's, as the writes of ordered_
 
-    basic_mutex<runtime> lock_; // of the next two, and is_read
+    basic_mutex<runtime> lock_; // of the next two, and is_made
     std::uint64_t ordered_ = 0;
     std::uint64_t begun_ = 0;
     basic_event<runtime> came_;
@@ -183,6 +188,7 @@ private:
     typename Env::template atomic<bool> ending_{false};
     bool started_ = false;
     std::array<typename runtime::task, tasks_max> tasks_{};
+    std::size_t tasks_wanted_ = 0;
     std::size_t task_count_ = 0;
 };
 

@@ -144,32 +144,27 @@ public:
         presence_bits const& presence,
         const_bytes raw
     ) noexcept {
-        ensure(first >= done_.end && end > first, "the ranges of a part ascend");
-        ensure(raw.size() == (end - first) * about_.unit_bytes(), "an image has the size it says");
-        if (raw_bytes_ == 0) done_.first = first;
-        done_.end = end;
-        raw_bytes_ += raw.size();
-        auto const offset = done_.bytes;
         auto stored = std::size_t{0};
         if (worker_ == nullptr) {
             stored = encode_raw_unit(raw, unit());
         } else {
             BOOST_OUTCOME_TRY(stored, worker_->encode(raw, unit()));
         }
-        auto const header = frame_header{
-            .type = data_type_of(about_.content),
-            .codec = codec_,
-            .first = first,
-            .end = end,
-            .raw_bytes = static_cast<std::uint32_t>(raw.size()),
-            .stored_bytes = static_cast<std::uint32_t>(stored),
-            .presence = presence,
-        };
-        BOOST_OUTCOME_TRY(emit(out, header));
-        auto noted = header;
-        noted.stored_bytes = static_cast<std::uint32_t>(done_.bytes - offset - frame_header_bytes);
-        BOOST_OUTCOME_TRY(note_in_index(noted, offset));
-        return is_index_due() ? flush_index(out) : result<void>{ok()};
+        return put(out, first, end, presence, raw.size(), stored);
+    }
+    // The same of a unit that another worker of the same codec has made of the image.
+    template <frame_output Output>
+    [[nodiscard]] result<void> add_encoded(
+        Output& out,
+        std::uint64_t first,
+        std::uint64_t end,
+        presence_bits const& presence,
+        std::size_t raw_bytes,
+        const_bytes made
+    ) noexcept {
+        ensure(made.size() <= unit().size(), "a stored unit fits into a frame");
+        std::memcpy(unit().data(), made.data(), made.size());
+        return put(out, first, end, presence, raw_bytes, made.size());
     }
 
     // Writes index and trailer.
@@ -194,6 +189,38 @@ public:
 
 private:
     part_writer() noexcept = default;
+
+    // A data frame of the unit that was made.
+    template <frame_output Output>
+    [[nodiscard]] result<void> put(
+        Output& out,
+        std::uint64_t first,
+        std::uint64_t end,
+        presence_bits const& presence,
+        std::size_t raw_bytes,
+        std::size_t stored
+    ) noexcept {
+        ensure(first >= done_.end && end > first, "the ranges of a part ascend");
+        ensure(raw_bytes == (end - first) * about_.unit_bytes(), "an image has the size it says");
+        if (raw_bytes_ == 0) done_.first = first;
+        done_.end = end;
+        raw_bytes_ += raw_bytes;
+        auto const offset = done_.bytes;
+        auto const header = frame_header{
+            .type = data_type_of(about_.content),
+            .codec = codec_,
+            .first = first,
+            .end = end,
+            .raw_bytes = static_cast<std::uint32_t>(raw_bytes),
+            .stored_bytes = static_cast<std::uint32_t>(stored),
+            .presence = presence,
+        };
+        BOOST_OUTCOME_TRY(emit(out, header));
+        auto noted = header;
+        noted.stored_bytes = static_cast<std::uint32_t>(done_.bytes - offset - frame_header_bytes);
+        BOOST_OUTCOME_TRY(note_in_index(noted, offset));
+        return is_index_due() ? flush_index(out) : result<void>{ok()};
+    }
 
     // Where a unit is made: in the frame, or, to be sealed into it, beside.
     [[nodiscard]] bytes unit() noexcept { return cipher_ == nullptr ? stored() : plain_.all(); }

@@ -152,32 +152,24 @@ public:
 
     // `file`: as the part's name shall call it.
     [[nodiscard]] result<void> write(backup_chunk const& chunk, std::string_view file) noexcept {
-        return guarded([&]() -> result<void> {
-            auto out = output{sink_};
-            if (chunk.step.opens_part) {
-                auto& part = add_part(file, chunk.about);
-                BOOST_OUTCOME_TRY(sink_->open_part(part.name));
-                auto about = chunk.about;
-                BOOST_OUTCOME_TRY(salt(part.number, about));
-                BOOST_OUTCOME_TRY(frames_.begin(
-                    out,
-                    {.set = set_, .part = part.number, .file = chunk.step.file},
-                    about,
-                    cipher_.get()
-                ));
-            }
-            for (auto const& run : chunk.all()) {
-                BOOST_OUTCOME_TRY(frames_.add(out, run.first, run.end, run.presence, chunk.raw(run))
-                );
-                image_bytes_ += run.bytes;
-            }
-            if (chunk.step.closes_part) {
-                BOOST_OUTCOME_TRY(parts_.back().summary, frames_.finish(out));
-                stored_bytes_ += parts_.back().summary.bytes;
-                BOOST_OUTCOME_TRY(sink_->close_part());
-            }
-            return ok();
+        return write_frames(chunk, file, [&](auto& out, chunk_run const& run) noexcept {
+            return frames_.add(out, run.first, run.end, run.presence, chunk.raw(run));
         });
+    }
+    // The same of a chunk whose runs were encoded; unit() noexcept -> result<const_bytes>: what was
+    // made of the next of them.
+    template <class Unit>
+    [[nodiscard]] result<void> write_encoded(
+        backup_chunk const& chunk, std::string_view file, Unit&& unit
+    ) noexcept {
+        return write_frames(
+            chunk,
+            file,
+            [&](auto& out, chunk_run const& run) noexcept -> result<void> {
+                BOOST_OUTCOME_TRY(auto const made, unit());
+                return frames_.add_encoded(out, run.first, run.end, run.presence, run.bytes, made);
+            }
+        );
     }
 
     // Of a sink that proves: every part is written and closed; the manifest gets the proof.
@@ -228,6 +220,38 @@ public:
     [[nodiscard]] std::uint64_t stored_bytes() const noexcept { return stored_bytes_; }
 
 private:
+    // add(output&, chunk_run const&): one frame of the chunk.
+    template <class Add>
+    [[nodiscard]] result<void> write_frames(
+        backup_chunk const& chunk, std::string_view file, Add&& add
+    ) noexcept {
+        return guarded([&]() -> result<void> {
+            auto out = output{sink_};
+            if (chunk.step.opens_part) {
+                auto& part = add_part(file, chunk.about);
+                BOOST_OUTCOME_TRY(sink_->open_part(part.name));
+                auto about = chunk.about;
+                BOOST_OUTCOME_TRY(salt(part.number, about));
+                BOOST_OUTCOME_TRY(frames_.begin(
+                    out,
+                    {.set = set_, .part = part.number, .file = chunk.step.file},
+                    about,
+                    cipher_.get()
+                ));
+            }
+            for (auto const& run : chunk.all()) {
+                BOOST_OUTCOME_TRY(add(out, run));
+                image_bytes_ += run.bytes;
+            }
+            if (chunk.step.closes_part) {
+                BOOST_OUTCOME_TRY(parts_.back().summary, frames_.finish(out));
+                stored_bytes_ += parts_.back().summary.bytes;
+                BOOST_OUTCOME_TRY(sink_->close_part());
+            }
+            return ok();
+        });
+    }
+
     manifest_part& add_part(std::string_view file, stream_about const& about) {
         auto& part = parts_.emplace_back();
         part.number = static_cast<std::uint32_t>(parts_.size() - 1);
