@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -227,6 +228,7 @@ void back_up(set_request const& request) {
     if (!request.abandon.empty()) return give_up(request);
     auto options = jetpp::backup_options{};
     options.codec = codec_of(request.compress);
+    options.encoders = request.jobs != 0 ? request.jobs : std::thread::hardware_concurrency();
     if (request.sha256) options.hash = jetpp::hash_id::sha_256;
     auto const keys = key_ring_of(request.keys, true);
     if (keys != nullptr)

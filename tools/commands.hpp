@@ -79,6 +79,7 @@ struct set_request {
     std::string directory{}; // of the instance
     std::string repository{};
     std::string compress{};   // codec[:level]
+    std::uint32_t jobs = 0;   // that compress; 0: one a processor
     bool sha256 = false;      // of what the parts hold, instead of XXH3
     bool incremental = false; // at most one of these four; none: a full
     bool differential = false;

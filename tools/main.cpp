@@ -170,6 +170,8 @@ void add_progress(CLI::App& command, progress_how& progress) {
 // How a set is stored.
 void add_writing(CLI::App& command, set_request& request) {
     command.add_option("--compress", request.compress, "zstd[:LEVEL], lz4 or none");
+    command.add_option("--jobs", request.jobs, "tasks that compress (default: one a processor)")
+        ->check(CLI::Range(1, 16));
     add_choice(
         command,
         "--hash",

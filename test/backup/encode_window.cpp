@@ -120,9 +120,7 @@ TEST_CASE("any number of encoders writes the same set", "[backup][codec]") {
         CAPTURE(encoders);
         auto const where = "/by" + std::to_string(encoders);
         auto const done = good(run_backup_to(
-            b.db,
-            where,
-            {.kind = backup_kind::copy, .codec = {&zstd_codec}, .encoders = encoders}
+            b.db, where, {.kind = backup_kind::copy, .codec = {&zstd_codec}, .encoders = encoders}
         ));
         CHECK(done.image_bytes > (std::uint64_t{2} << 20)); // several chunks
         sizes[encoders] = done.stored_bytes;
@@ -140,8 +138,9 @@ TEST_CASE("an encoder that fails fails the backup, and nothing stays", "[backup]
     struct late {
         static result<std::unique_ptr<unit_codec>> create(int) noexcept {
             struct refusing final : unit_codec {
-                [[nodiscard]] result<std::size_t> encode(const_bytes raw, bytes into) noexcept
-                    override {
+                [[nodiscard]] result<std::size_t> encode(
+                    const_bytes raw, bytes into
+                ) noexcept override {
                     if (raw.size() < run_bytes) return error{.code = errc::limit_exceeded};
                     std::memset(into.data(), 1, 16);
                     return std::size_t{16};

@@ -1295,6 +1295,12 @@ class CommandTest(unittest.TestCase):
             self.run_jetpp("verify", repo)
             self.run_jetpp("restore", repo, self.path("db-" + codec))
             self.assertEqual(self.scan(self.path("db-" + codec)), rows)
+            if codec == "zstd":
+                for jobs in ("1", "5"):
+                    again = self.path("repo-jobs-" + jobs)
+                    self.run_jetpp("backup", directory, again, "--copy", "--compress", codec, "--jobs", jobs)
+                    self.run_jetpp("verify", again)
+                self.run_jetpp("backup", directory, repo, "--jobs", "0", status=2)
             if shutil.which("zstd"):
                 parts = glob.glob(os.path.join(repo, "sets", "*", "*.jbs"))
                 subprocess.run(["zstd", "-tq", *parts], check=True)

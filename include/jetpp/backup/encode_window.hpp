@@ -58,9 +58,9 @@ public:
         }
         made->codec_count_ = encoders + 1;
         BOOST_OUTCOME_TRY(made->unit_, create_large_buffer(frame_stored_max));
-        BOOST_OUTCOME_TRY(made->units_.create(
-            made->chunk_count_ * runs_a_chunk, frame_stored_max, encoders
-        ));
+        BOOST_OUTCOME_TRY(
+            made->units_.create(made->chunk_count_ * runs_a_chunk, frame_stored_max, encoders)
+        );
         return made;
     }
     encode_window(encode_window const&) = delete;
@@ -101,9 +101,8 @@ private:
     // As many codecs as callers: one is free.
     struct encode {
         encode_window* of;
-        [[nodiscard]] result<std::size_t> operator()(
-            const_bytes const& raw, bytes into
-        ) const noexcept {
+        [[nodiscard]] result<std::size_t> operator()(const_bytes const& raw, bytes into)
+            const noexcept {
             auto i = std::size_t{0};
             while (of->codecs_[i].is_busy.exchange(true, std::memory_order_acquire))
                 i = (i + 1) % of->codec_count_;
