@@ -261,8 +261,9 @@ void back_up(set_request const& request) {
             "--truncate needs a repository or --trust-receiver, and --pages-since a repository, or "
             "the path of a set"
         );
-    if (!request.bases.empty() && !request.incremental && !request.differential)
-        wrong_usage("--base goes with --incremental and --differential");
+    auto const stands_on_pages = !request.pages_since.empty() && request.drill;
+    if (!request.bases.empty() && !request.incremental && !request.differential && !stands_on_pages)
+        wrong_usage("--base goes with --incremental, --differential, and drills of --pages-since");
     options.find_base = finder_of(request);
     if (options.kind == jetpp::backup_kind::pages) {
         options.base = base_of(request);
@@ -294,7 +295,13 @@ void back_up(set_request const& request) {
         return jetpp::ok();
     };
     auto const drill_below = request.drill ? scratch_place(request.scratch) : std::string{};
-    auto const done = engine->back_up(request.repository, options, drill_below);
+    // A manifest alone has no pages to prove anything over: the drill will say what it lacks.
+    auto bases = std::vector<std::string>{};
+    for (auto const& path : request.bases)
+        if (std::filesystem::is_directory(path)) bases.push_back(path);
+    if (!base_is_here && std::filesystem::is_directory(request.pages_since))
+        bases.push_back(request.pages_since);
+    auto const done = engine->back_up(request.repository, options, drill_below, bases);
     progress.end();
     auto left_over = std::string{};
     if (!done && options.resumable)

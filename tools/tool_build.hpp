@@ -68,11 +68,13 @@ public:
     // Until visit returns false.
     virtual jetpp::result<void> scan(row_range const& wanted, visitor const& visit) = 0;
     // Adds a set to a repository, which is made if it is missing; "-": to standard output, as one
-    // stream. `drill_below`: restores the set there before it is published; empty: does not.
+    // stream. `drill_below`: restores the set there before it is published; empty: does not. What it
+    // stands on may lie in `drill_bases` as well.
     virtual jetpp::result<jetpp::backup_report> back_up(
         std::string const& repository,
         jetpp::backup_options const& options,
-        std::string const& drill_below
+        std::string const& drill_below,
+        std::vector<std::string> const& drill_bases
     ) = 0;
     virtual jetpp::result<jetpp::truncation_report> truncate_log(
         jetpp::truncation_options const& options

@@ -87,9 +87,10 @@ public:
     jetpp::result<jetpp::backup_report> back_up(
         std::string const& repository,
         jetpp::backup_options const& options,
-        std::string const& drill_below
+        std::string const& drill_below,
+        std::vector<std::string> const& drill_bases
     ) override {
-        auto const drill = jetpp::drill_options{.scratch = drill_below};
+        auto const drill = jetpp::drill_options{.scratch = drill_below, .bases = drill_bases};
         auto& store = engine_->core().store;
         if (repository != "-") {
             if (drill_below.empty()) return jetpp::run_backup_to(*engine_, repository, options);

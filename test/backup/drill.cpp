@@ -355,6 +355,26 @@ TEST_CASE("a set that cannot be read back is drilled on a shadow of it", "[backu
     auto third = drill_sink<traits, memory_sink>{b.env, again, below_scratch};
     CHECK(code_of(run_in_place(b.store(), third, options)) == errc::unsupported);
     expect_no_trace(b, 1);
+
+    // Told where it lies, it is proved over it; over another it is not.
+    b.work(200, 81);
+    auto with = below_scratch;
+    with.bases = {"/repo"};
+    auto fourth = drill_sink<traits, memory_sink>{b.env, again, with, &b.store()};
+    auto const whole = good(run_in_place(b.store(), fourth, options));
+    REQUIRE(whole.drill);
+    CHECK(whole.drill->reached == whole.end_lsn);
+    CHECK(whole.drill->compared > 0);
+    CHECK(again.files().back().name == "manifest.json");
+    expect_no_trace(b, 1);
+    auto nothing = memory_sink{};
+    (void)good(repository<env_type>::open_or_create(b.env, "/empty"));
+    auto elsewhere = drill_sink<traits, memory_sink>{
+        b.env, nothing, {.scratch = with.scratch, .bases = {"/empty"}}, &b.store()
+    };
+    CHECK_FALSE(run_in_place(b.store(), elsewhere, options));
+    CHECK(nothing.files().empty());
+    expect_no_trace(b, 1);
 }
 
 TEST_CASE("a drill that is cancelled leaves no set", "[backup][drill][async]") {

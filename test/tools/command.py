@@ -1242,6 +1242,16 @@ class CommandTest(unittest.TestCase):
         self.load(directory, [(b"last", b"1")])
         stream = self.run_jetpp("backup", directory, "-", "--differential", "--base", full).stdout
         self.run_jetpp("verify", "-", given=stream)
+        # A drill reads them where they lie; a manifest alone proves nothing.
+        scratch = self.path("scratch")
+        os.mkdir(scratch)
+        drill = ("--drill", "--scratch", scratch)
+        for how in (("--differential", "--base", full), ("--pages-since", full)):
+            stream = self.run_jetpp("backup", directory, "-", *how, *drill).stdout
+            self.assertIn(b"partial", self.run_jetpp("verify", "-", given=stream).stdout)
+        manifest = os.path.join(full, "manifest.json")
+        self.run_jetpp("backup", directory, "-", "--differential", "--base", manifest, *drill, status=1)
+        self.assertEqual(os.listdir(scratch), [])
 
     def test_a_stream_is_verified_while_it_passes(self):
         directory = self.path("db")

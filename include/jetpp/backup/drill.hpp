@@ -12,7 +12,8 @@
 // read (a stream, a tee, memory), a shadow is kept meanwhile, and what happens behind the drill is
 // for the reader at the other end to find, by hashes. A byte that changed on its way, a page that
 // no record fits, a tree that does not hold: the backup fails, and there is no set.
-// An incremental, differential or delta needs its base, and so a repository that can be read.
+// An incremental, differential or delta needs its base: of the sink's own repository, or from where
+// drill_options says.
 // Invariants
 //   * nothing of a drill stays, whatever its end; a crash may leave `jetpp-drill-*` and
 //     `jetpp-verify-*` below the scratch directory, which are nothing's property
@@ -40,12 +41,15 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace jetpp::inline v1 {
 
 struct drill_options {
     std::string scratch{}; // a directory that exists, or can be created; as large as the databases
     std::size_t buffer_bytes = std::size_t{64} << 20; // of the recovery
+    // Repositories and sets, to be found there as a restore would find them: what the set stands on.
+    std::vector<std::string> bases{};
 };
 
 // A sink whose set can be read before it is published.
@@ -103,6 +107,9 @@ template <class Traits, readable_sink<typename Traits::env> Sink>
         pool.add_unpublished(text_of(manifest.set), std::move(directory), std::move(read));
         if (!manifest.bases.empty()) {
             BOOST_OUTCOME_TRY(pool.add_all(sink.into(), ""));
+            for (auto const& path : options.bases) {
+                BOOST_OUTCOME_TRY(pool.add_source(env, path));
+            }
         }
         auto report = verify_report{};
         auto& one = pool[0];
@@ -165,8 +172,8 @@ public:
     [[nodiscard]] backup_receipt receipt() { return to_->receipt(); }
     [[nodiscard]] result<void> begin(set_name const& name) {
         if constexpr (!reads_back) {
-            // Its base cannot be looked for.
-            if (!has_pages(name.kind) || name.kind == backup_kind::pages)
+            auto const has_base = !has_pages(name.kind) || name.kind == backup_kind::pages;
+            if (has_base && options_.bases.empty()) // it would prove nothing
                 return error{.code = errc::unsupported};
             BOOST_OUTCOME_TRY(make_shadow());
             BOOST_OUTCOME_TRY(shadow_->sink.begin(name));
