@@ -233,15 +233,15 @@ namespace {
 // Has the engine that fits a set restore it.
 struct set_prover {
     std::string scratch;
-    jetpp::restore_options options{};
+    jetpp::prover_options options{};
 
     [[nodiscard]] jetpp::result<jetpp::replayed_set> operator()(
-        jetpp::set_pool<environment>& pool, std::size_t set
+        jetpp::set_pool<environment>& pool, std::size_t set, jetpp::set_access const& access
     ) {
         auto const& manifest = pool.manifest(set);
         auto const* const build = find_build(manifest.page_size, manifest.checksum);
         if (build == nullptr) return jetpp::error{.code = jetpp::errc::unsupported};
-        return build->replay(pool, set, scratch, options);
+        return build->replay(pool, set, scratch, access, options);
     }
 };
 
@@ -389,7 +389,6 @@ bool verify_sets(verify_request const& request) {
     // How much of which sets it will read, nobody knows yet.
     auto replayed = std::uint64_t{0};
     auto prover = set_prover{scratch_place(scratch)};
-    prover.options.access = brought_access();
     prover.options.on_read = [&](std::uint64_t bytes) -> jetpp::result<void> {
         replayed += bytes;
         progress.show({"replay", set, replayed, 0});

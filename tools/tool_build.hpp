@@ -7,6 +7,8 @@
 #pragma once
 
 #include <jetpp/backup/backup_options.hpp>
+#include <jetpp/backup/set_access.hpp>
+#include <jetpp/backup/verify_replay.hpp>
 #include <jetpp/core/durability.hpp>
 #include <jetpp/core/ids.hpp>
 #include <jetpp/core/result.hpp>
@@ -150,7 +152,8 @@ public:
         jetpp::set_pool<environment>& pool,
         std::size_t set,
         std::string const& scratch,
-        jetpp::restore_options const& options
+        jetpp::set_access const& access,
+        jetpp::prover_options const& options
     ) const = 0;
     // Is this page image sound, with that nonce and number?
     virtual bool is_sound(std::byte const* page, std::uint64_t nonce, jetpp::page_number number)

@@ -188,9 +188,12 @@ public:
         jetpp::set_pool<environment>& pool,
         std::size_t set,
         std::string const& scratch,
-        jetpp::restore_options const& options
+        jetpp::set_access const& access,
+        jetpp::prover_options const& options
     ) const override {
-        return jetpp::replay_prover<typename engine::traits>{{}, scratch, options}(pool, set);
+        return jetpp::replay_prover<typename engine::traits>{
+            {}, scratch, options
+        }(pool, set, access);
     }
     bool is_sound(std::byte const* page, std::uint64_t nonce, jetpp::page_number number)
         const override {

@@ -96,10 +96,7 @@ TEST_CASE("a bit that is wrong in any file of a repository is found and named", 
         options.keeps_proofs = keeps;
         if (!keeps) return verify_repository(env, "/repo", options);
         return verify_repository(
-            env,
-            "/repo",
-            options,
-            replay_prover<traits>{env, std::string{"/scratch"}, {.access = access}}
+            env, "/repo", options, replay_prover<traits>{env, std::string{"/scratch"}}
         );
     };
     REQUIRE(good(verify(true)).proofs == 3);

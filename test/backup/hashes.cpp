@@ -191,10 +191,7 @@ TEST_CASE("sets of either hash stand on each other", "[backup][hash]") {
 
     auto const access = set_access{.codecs = {{&zstd_codec}}, .keys = &keys};
     auto const report = good(verify_repository(
-        b.env,
-        "/repo",
-        {.access = access},
-        replay_prover<traits>{b.env, std::string{"/scratch"}, {.access = access}}
+        b.env, "/repo", {.access = access}, replay_prover<traits>{b.env, std::string{"/scratch"}}
     ));
     if (!report.is_good()) FAIL(describe(report.findings[0].why).c_str());
     CHECK(report.replayed == 3);

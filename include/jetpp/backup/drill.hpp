@@ -132,12 +132,9 @@ template <class Traits, readable_sink<typename Traits::env> Sink>
             return ok();
         };
         auto prover = replay_prover<Traits>{
-            env,
-            options.scratch,
-            {.buffer_bytes = options.buffer_bytes, .access = access, .on_read = watch},
-            examine
+            env, options.scratch, {.buffer_bytes = options.buffer_bytes, .on_read = watch}, examine
         };
-        BOOST_OUTCOME_TRY(auto const replayed, prover(pool, 0));
+        BOOST_OUTCOME_TRY(auto const replayed, prover(pool, 0, access));
         if (replayed.reached != manifest.end_lsn)
             return error{
                 .code = errc::log_gap, .file = file_kind::log_segment, .at = replayed.reached

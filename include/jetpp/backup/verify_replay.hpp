@@ -13,11 +13,21 @@
 #include <jetpp/core/result.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace jetpp::inline v1 {
+
+// What else than a verification says (verify_options) its replay may be told.
+struct prover_options {
+    std::size_t buffer_bytes = std::size_t{64} << 20; // of the recovery
+    // Both as in restore_options.
+    std::function<result<void>(std::uint64_t)> on_read{};
+    std::function<result<void>(restore_stage, std::string_view)> on_stage{};
+};
 
 // A prover for verify_repository and verify_set_at. Sets of other page sizes or checksums than
 // Traits are `unsupported`: their part of the report is partial.
@@ -31,20 +41,23 @@ public:
     replay_prover(
         env environment,
         std::string scratch,
-        restore_options options = {},
+        prover_options options = {},
         std::function<result<void>(instance<Traits>&)> examine = {}
     )
         : env_{environment}, scratch_{std::move(scratch)}, options_{std::move(options)},
           examine_{std::move(examine)} {}
 
     // Errors: those of restore_run, and of the scratch directory.
-    [[nodiscard]] result<replayed_set> operator()(set_pool<env>& pool, std::size_t i) noexcept {
+    [[nodiscard]] result<replayed_set> operator()(
+        set_pool<env>& pool, std::size_t i, set_access const& access
+    ) noexcept {
         return guarded([&]() -> result<replayed_set> {
-            auto options = options_;
+            auto options = restore_options{};
             options.set = text_of(pool.manifest(i).set);
-            options.to_lsn.reset();
-            options.to_time.reset();
-            options.to_point.clear();
+            options.buffer_bytes = options_.buffer_bytes;
+            options.access = access;
+            options.on_read = options_.on_read;
+            options.on_stage = options_.on_stage;
             BOOST_OUTCOME_TRY(
                 auto parent, env_.storage.open_dir(scratch_, directory_how::create_if_missing)
             );
@@ -75,7 +88,7 @@ private:
 
     [[no_unique_address]] env env_;
     std::string scratch_;
-    restore_options options_;
+    prover_options options_;
     std::function<result<void>(instance<Traits>&)> examine_;
 };
 

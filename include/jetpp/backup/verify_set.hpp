@@ -57,7 +57,7 @@ struct verify_report {
 };
 
 struct verify_options {
-    set_access access{}; // codecs and keys the sets may want
+    set_access access{}; // codecs and keys the sets may want, the prover's too
     // Bytes of sets that were read since the last call. An error ends the work with that error.
     std::function<result<void>(std::uint64_t)> on_read{};
     // The set that is read from now on, by its name. An error ends the work with that error.
@@ -153,7 +153,7 @@ template <any_environment Env>
 
 } // namespace detail
 
-// What a prover tells of a set that it restored.
+// What a prover tells of a set that it restored. A prover is called with pool, member and access.
 struct replayed_set {
     lsn reached{};
     std::uint64_t trees{};
@@ -162,7 +162,8 @@ struct replayed_set {
 // Restores nothing: reports are partial.
 struct no_prover {
     template <class Pool>
-    [[nodiscard]] result<replayed_set> operator()(Pool&, std::size_t) const noexcept {
+    [[nodiscard]] result<replayed_set> operator()(Pool&, std::size_t, set_access const&)
+        const noexcept {
         return error{.code = errc::unsupported};
     }
 };
@@ -289,7 +290,7 @@ template <any_environment Env, class Prover, class Proved>
                 one.problem = report.findings.back().why;
             return ok();
         }
-        auto const replayed = result<replayed_set>{prover(pool, i)};
+        auto const replayed = result<replayed_set>{prover(pool, i, options.access)};
         if (replayed) {
             auto const& all = replayed.assume_value();
             ++report.replayed;
