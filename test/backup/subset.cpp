@@ -3,6 +3,7 @@
 #include <jetpp/backup/drill.hpp>
 #include <jetpp/restore.hpp>
 
+#include <array>
 #include <string>
 
 #include "bed.hpp"
@@ -115,6 +116,45 @@ TEST_CASE("a newer set of other databases gives its log to older pages", "[backu
         if (*name == 0) CHECK(rows_of(db, "main", "rows") == b.expected);
         good(std::move(db).close());
     }
+}
+
+// One database came from another instance after the newest set of all; the older log is damaged.
+TEST_CASE("that no set has a database is told, and not what older pages lack", "[backup][subset]") {
+    auto b = pair_bed{};
+    auto const old = good(run_backup_to(b.db, "/repo"));
+    b.work(200, 2);
+    {
+        auto away = good(bed<>::engine_type::open("/away", small_engine, b.env));
+        good(away.attach("guest"));
+        good(std::move(away).close());
+        auto from = good(b.env.storage.open_dir("/away", directory_how::must_exist));
+        auto to = good(b.env.storage.open_dir("/db", directory_how::must_exist));
+        auto const file = file_name{"guest"};
+        auto const content = good(read_file<env_type>(from, file, std::uint64_t{1} << 30));
+        auto copy = good(to.open(file, {.mode = open_mode::create_new}));
+        good(write_full(copy, content.all(), 0));
+    }
+    good(b.db.attach("guest"));
+    good(b.store().checkpoint(checkpoint_how::flush_all));
+    (void)good(run_backup_to(b.db, "/repo", {.databases = {"main"}}));
+    good(std::move(b.db).close());
+    auto where = good(b.env.storage.open_dir("/repo/sets/" + old.name, directory_how::must_exist));
+    auto entries = array_list<directory_entry>{};
+    good(where.list(entries));
+    for (auto const& one : entries) { // its log
+        if (!one.name.view().ends_with("-log.jbs")) continue;
+        auto file = good(where.open(one.name, {.mode = open_mode::read_write}));
+        auto byte = std::array<std::byte, 1>{};
+        good(read_full(file, byte, 5000));
+        byte[0] ^= std::byte{1};
+        good(write_full(file, byte, 5000));
+    }
+    auto how = restore_options{};
+    how.databases = {"guest"};
+    auto const none = run_restore<traits>(b.env, {"/repo"}, "/new", how);
+    CHECK(code_of(none) == errc::database_not_in_sets);
+    how.databases = {"other"}; // of that one there are pages: what keeps them back can be mended
+    CHECK(code_of(run_restore<traits>(b.env, {"/repo"}, "/new", how)) == errc::set_damaged);
 }
 
 TEST_CASE("a database that is not attached is asked for in vain", "[backup][subset]") {

@@ -256,12 +256,14 @@ private:
     [[nodiscard]] planned_log best_at(timeline_id timeline, lsn at, lsn stop, std::size_t preferred)
         const noexcept {
         auto best = planned_log{.timeline = timeline, .from = at};
+        // Of sets that go on in two copies of the instance the head's own is of its history.
+        auto const rank = [&](std::size_t i) { return i == preferred ? 2 : i == head_ ? 1 : 0; };
         for (std::size_t i = 0; i < sets_.size(); ++i) {
             if (!is_of_family(sets_[i])) continue;
             for (auto const& range : sets_[i].manifest->log) {
                 if (range.timeline != timeline || range.from > at || range.to <= at) continue;
                 auto const to = earlier(range.to, stop);
-                if (to < best.to || (to == best.to && i != preferred)) continue;
+                if (to < best.to || (to == best.to && rank(i) <= rank(best.set))) continue;
                 best.set = i;
                 best.to = to;
             }

@@ -27,6 +27,7 @@
 #include <jetpp/recovery/check_trees.hpp>
 #include <jetpp/recovery/instance.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -273,6 +274,7 @@ private:
         return guarded([&]() -> result<restore_report> {
             for (;;) {
                 trouble_.set.reset();
+                missing_.reset();
                 auto done = guarded([&] { return work(); });
                 trouble_.bad = bad_;
                 if (done) done.assume_value().replaced = bad_;
@@ -281,6 +283,8 @@ private:
                 if (!trouble_.set) return done;
                 auto const culprit = *trouble_.set;
                 if (is_proof_ && culprit == head_) return done;
+                // Older pages would end with an error of their own, and hide that none have it.
+                if (missing_ && !has_pages_of(*missing_)) return done;
                 auto const first = trouble_;
                 pool_->give_up(culprit, done.error(), bad_);
                 // Of other copies that says nothing: they are asked again, without this one's salt.
@@ -296,6 +300,16 @@ private:
                 pass_over(culprit, done.error());
             }
         });
+    }
+    // Could other pages than those of this plan have the database?
+    [[nodiscard]] bool has_pages_of(uuid const& database) const {
+        auto const line = lineage::of(pool_->manifest(head_));
+        auto const sets = pool_->planned();
+        for (std::size_t i = 0; i < sets.size(); ++i)
+            if (sets[i].usable && sets[i].pages_wanted && i != plan_.last_pages() &&
+                line.holds_pages_of(*sets[i].manifest) && sets[i].manifest->has_database(database))
+                return true;
+        return false;
     }
     [[nodiscard]] static bool is_of_a_set(error const& why) noexcept {
         if (why.file == file_kind::directory) return false; // the target's
@@ -333,24 +347,28 @@ private:
             restored_log<env>::create(env_, into, pages.log_start, limit_, awaited(sets), on_read_)
         );
         for (std::size_t i = 0; i < pool_->size(); ++i)
-            if (auto const& one = (*pool_)[i]; one.live && !one.problem)
+            if (auto const& one = (*pool_)[i]; one.live && !one.problem && may_contradict(i))
                 log.compare_with(one.live->headers());
         BOOST_OUTCOME_TRY(lay_log(log, report));
         trouble_.set = plan_.last_pages();
         BOOST_OUTCOME_TRY(log.finish());
         report.last_commit = log.analysis().last_commit();
-        BOOST_OUTCOME_TRY(
-            auto const databases,
-            choose_databases(
-                log.analysis(),
-                log.lives(),
-                sets,
-                plan_,
-                options_->databases,
-                &report.left_out,
-                is_proof_ ? &pool_->manifest(head_) : nullptr
-            )
+        auto chosen = choose_databases(
+            log.analysis(),
+            log.lives(),
+            sets,
+            plan_,
+            options_->databases,
+            &report.left_out,
+            is_proof_ ? &pool_->manifest(head_) : nullptr
         );
+        if (!chosen) {
+            if (chosen.error().code == errc::database_not_in_sets)
+                for (auto const& logged : log.analysis().databases())
+                    if (logged.id.value == chosen.error().database) missing_ = logged.database;
+            return chosen.error();
+        }
+        auto const databases = std::move(chosen).assume_value();
         report.databases = databases.size();
         auto highest = limit_;
         // What no log could have reached is a number and no more, of a set or in a name.
@@ -376,6 +394,14 @@ private:
         return fork;
     }
 
+    // Where nobody named a set there must be one history, or nothing says which is meant. One that
+    // was named is that of its set: of others only what the plan reads must agree with it.
+    [[nodiscard]] bool may_contradict(std::size_t i) const {
+        if (options_->set.empty() || i == head_) return true;
+        auto const read = sets_of(plan_);
+        return std::find(read.begin(), read.end(), i) != read.end();
+    }
+
     // Sets whose backup began in the log that is replayed.
     [[nodiscard]] std::vector<awaited_begin> awaited(std::span<planned_set const> sets) const {
         auto found = std::vector<awaited_begin>{};
@@ -385,7 +411,9 @@ private:
         for (auto const& slice : plan_.log) from_sets = from_sets && !(*pool_)[slice.set].live;
         for (std::size_t i = 0; i < sets.size(); ++i) {
             auto const& m = *sets[i].manifest;
-            if (!sets[i].usable || m.instance != head.instance || m.begin_lsn >= limit_) continue;
+            if (!sets[i].usable || m.instance != head.instance || m.begin_lsn >= limit_ ||
+                !may_contradict(i))
+                continue;
             for (auto const& slice : plan_.log) {
                 auto const here = slice.timeline == m.timeline && slice.from <= m.begin_lsn &&
                                   m.begin_lsn < slice.to;
@@ -541,6 +569,7 @@ private:
     std::vector<passed_over_set> passed_over_;
     std::vector<bad_frames> bad_; // wherever another copy was asked
     std::uint64_t seen_generation_ = 0;
+    std::optional<uuid> missing_; // the database that is in none of the plan's page sets
     bool is_proof_ = false;
     // The caller's, who may end the restore by it: that is no set's fault.
     bool is_stopped_ = false;
