@@ -348,6 +348,8 @@ struct forced_lives {
                     problem = seen + ", and after another try: " + now;
                 if (seen != "old" && again && again.value().read.pages == 0) ++finished;
             }
+            for (auto const& name : names_in(env, "/db", entry_kind::file))
+                if (name.find(".tmp") != name.npos) problem = "left behind: " + name;
             // The old instance lies aside, once, and whole.
             auto const aside = names_in(env, "/db", entry_kind::directory);
             auto olds = 0;

@@ -445,7 +445,7 @@ private:
             if (!staged) continue;
             BOOST_OUTCOME_TRY(remove_directory(entry.name));
         }
-        return ok();
+        return remove_unborn_journals(*directory_);
     }
     [[nodiscard]] result<void> remove_directory(file_name const& name) noexcept {
         BOOST_OUTCOME_TRY(auto staged, directory_->open_dir(name, directory_how::must_exist));

@@ -16,6 +16,7 @@
 #include <jetpp/backup/sha256.hpp>
 #include <jetpp/checksum/crc32c.hpp>
 #include <jetpp/core/aligned_buffer.hpp>
+#include <jetpp/core/array_list.hpp>
 #include <jetpp/core/ensure.hpp>
 #include <jetpp/core/ids.hpp>
 #include <jetpp/core/lsn.hpp>
@@ -36,6 +37,22 @@
 namespace jetpp::inline v1 {
 
 inline constexpr file_name restore_journal_name{"jet.restore"};
+
+// The name under which a journal was being made when a crash came: it never counted.
+[[nodiscard]] constexpr bool is_unborn_journal(file_name const& name) noexcept {
+    return name.view().starts_with("jet.restore.tmp-");
+}
+// Of storage, out_of_memory.
+template <storage_directory Directory>
+[[nodiscard]] result<void> remove_unborn_journals(Directory& where) noexcept {
+    auto entries = array_list<directory_entry>{};
+    BOOST_OUTCOME_TRY(where.list(entries));
+    for (auto const& one : entries)
+        if (is_unborn_journal(one.name)) {
+            BOOST_OUTCOME_TRY(where.remove(one.name));
+        }
+    return ok();
+}
 
 enum class restore_phase : std::uint32_t {
     stage = 1, // databases and log are being laid down

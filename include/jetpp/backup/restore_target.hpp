@@ -66,6 +66,7 @@ public:
         if (interrupted && !made.goes_on_) {
             BOOST_OUTCOME_TRY(made.check_ours());
         }
+        BOOST_OUTCOME_TRY(remove_unborn_journals(where));
         auto journal = restore_journal_file<Env>::create(where);
         if (!journal) return journal.error();
         made.journal_ = std::move(journal).assume_value();
@@ -160,7 +161,7 @@ private:
         for (auto const& entry : entries) {
             if (entry.name == restore_journal_name)
                 has_journal = true;
-            else if (entry.name != lock_file_name)
+            else if (entry.name != lock_file_name && !is_unborn_journal(entry.name))
                 others = true;
         }
         if (has_journal) {

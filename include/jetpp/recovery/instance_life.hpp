@@ -53,7 +53,9 @@ result<void> instance<Traits>::open_files(path_view path) noexcept {
         if (entry.name == restore_file_name) is_restored = true;
         if (is_restored && !options_.restoring)
             return error{.code = errc::needs_restore, .file = file_kind::restore_journal};
-        if (name.starts_with("jet.") && name.ends_with(".tmp")) {
+        // What a crash left under the name that a file is made under.
+        auto const unborn = name.ends_with(".tmp") || name.find(".tmp-") != name.npos;
+        if (name.starts_with("jet.") && unborn && entry.kind == entry_kind::file) {
             if (auto gone = dir_->remove(entry.name); !gone) return gone.error();
         }
         if (parse_segment_name(name)) has_log = true;
