@@ -53,7 +53,8 @@ public:
     backup_job(
         instance<Traits>& source, Sink& sink, backup_options const& options, std::size_t ahead = 0
     )
-        : in_{&source}, sink_{&sink}, options_{options}, source_{source},
+        : running_{source.backups(), *this}, in_{&source}, sink_{&sink}, options_{options},
+          source_{source},
           plan_{static_cast<std::uint32_t>(Traits::page_size), source.segment_bytes()},
           began_{clock().now()}, stage_began_{began_}, bucket_{options.bytes_per_second},
           wake_{source.environment().runtime}, ahead_{ahead} {}
@@ -69,6 +70,7 @@ public:
     // happened since makes its pages worthless), pin_broken, already_exists (it was published),
     // backup_in_progress, wrong_key. It stays as it is then.
     [[nodiscard]] result<void> open() noexcept {
+        BOOST_OUTCOME_TRY(running_.join());
         BOOST_OUTCOME_TRY(kept([&]() -> result<void> {
             BOOST_OUTCOME_TRY(
                 auto writer,
@@ -167,6 +169,7 @@ public:
                 report.truncate_problem = done.error();
         }
         report.took = clock().now() - began_;
+        running_.leave();
         tell({
             .kind = event_kind::backup_finished,
             .from = report.log_start,
@@ -365,6 +368,7 @@ private:
             source_.release();
             plan_.done();
         }
+        running_.leave();
         if (std::exchange(abandoned_, false))
             tell({.kind = event_kind::backup_failed, .why = *plan_.problem()});
     }
@@ -535,6 +539,7 @@ private:
         }
     }
 
+    running_backup<env> running_; // from open() on, until the log is released
     instance<Traits>* in_;
     Sink* sink_;
     backup_options options_;

@@ -23,6 +23,7 @@
 #include <jetpp/engine/policies.hpp>
 #include <jetpp/engine/transaction.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <new>
@@ -36,6 +37,7 @@ enum class open_how_tree : std::uint8_t { create_if_missing, must_exist };
 enum class close_how : std::uint8_t {
     unless_backed_up, // a backup that runs keeps the engine open
     stop_sessions,    // an external session is torn down; other backups still refuse
+    stop_all,         // backups are cancelled as well, and waited for
 };
 
 template <class Policies = default_policies>
@@ -312,20 +314,39 @@ public:
     [[nodiscard]] result<void> thaw() noexcept { return core_->store.thaw(); }
 
     // Ends the engine: everything home, files marked clean, log sealed.
+    // With stop_all, backups end with errc::cancelled, or succeed if they were being published: their
+    // threads must go on meanwhile. Whoever runs the event loop of one himself waits for himself:
+    // after `patience` (with single_thread at once) it is backup_in_progress, and he calls again when
+    // his loop has told him how the backup ended.
     // Errors: busy (transactions or snapshots still live), backup_in_progress and freeze_sequence
     // (it is frozen): the engine stays open; whatever else kept the files from being clean: they
     // are then as after a crash, and the engine is closed.
-    [[nodiscard]] result<void> close(close_how how = close_how::unless_backed_up) && noexcept {
+    [[nodiscard]] result<void> close(
+        close_how how = close_how::unless_backed_up,
+        std::chrono::nanoseconds patience = std::chrono::seconds{30}
+    ) && noexcept {
         if (core_ == nullptr) return error{.code = errc::closed};
         if (core_->open_snapshots.load() != 0 || core_->open_transactions.load() != 0)
             return error{.code = errc::busy};
         core_->store.look_at_sessions(); // a dead caller keeps nothing open
+        auto& backups = core_->store.backups();
+        if (how == close_how::stop_all) {
+            auto const now = core_->store.environment().runtime.now();
+            if (!backups.stop(policies::threading::background ? now + patience : now)) {
+                backups.allow();
+                return error{.code = errc::backup_in_progress};
+            }
+        }
         // From here on neither backup nor session nor freeze can begin; who was faster keeps the
         // engine open.
-        BOOST_OUTCOME_TRY(core_->store.sessions().close(
-            how == close_how::unless_backed_up,
-            [this]() noexcept { return core_->store.begin_close(); }
-        ));
+        auto const begun =
+            core_->store.sessions().close(how == close_how::unless_backed_up, [this]() noexcept {
+                return core_->store.begin_close();
+            });
+        if (!begun) {
+            backups.allow();
+            return begun;
+        }
         if (background_ != nullptr) background_->stop();
         background_.reset();
         while (!core_->store.log().failed() && collect(core_->transactions(), ~std::size_t{0}) != 0

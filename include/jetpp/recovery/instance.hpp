@@ -34,6 +34,7 @@
 #include <jetpp/recovery/copy_sessions.hpp>
 #include <jetpp/recovery/entry_gate.hpp>
 #include <jetpp/recovery/instance_options.hpp>
+#include <jetpp/recovery/running_backups.hpp>
 #include <jetpp/recovery/truncation.hpp>
 #include <jetpp/txn/catalogue_rows.hpp>
 #include <jetpp/txn/transaction_system.hpp>
@@ -90,7 +91,7 @@ public:
 
     explicit instance(env environment) noexcept
         : env_{environment}, writes_{environment.runtime}, databases_lock_{environment.runtime},
-          sessions_{environment} {}
+          sessions_{environment}, backups_{environment} {}
     instance(instance const&) = delete;
     instance& operator=(instance const&) = delete;
 
@@ -136,6 +137,7 @@ public:
         return ok();
     }
     [[nodiscard]] copy_sessions<env>& sessions() noexcept { return sessions_; }
+    [[nodiscard]] running_backups<env>& backups() noexcept { return backups_; }
     // A session that is idle beyond its limit ends here. Requires: no lock is held.
     void look_at_sessions() noexcept { sessions_.look(env_.runtime.now()); }
     // The newest durable checkpoint.
@@ -354,6 +356,7 @@ private:
     std::array<bool, named_pins_max> claimed_{};
     std::atomic<bool> pins_broke_{false};
     copy_sessions<env> sessions_;
+    running_backups<env> backups_;
     instance_service service_;
     // The cleaner asks without a lock whether another one is due; anybody may take one meanwhile.
     typename env::template atomic<std::uint64_t> last_checkpoint_tail_{0};

@@ -256,6 +256,7 @@ result<void> instance<Traits>::begin_close() noexcept {
     auto const held = holding{databases_lock_};
     if (is_pinned_locked()) return error{.code = errc::backup_in_progress};
     if (writes_.is_closed()) return error{.code = errc::freeze_sequence};
+    if (!backups_.close()) return error{.code = errc::backup_in_progress}; // it begins, or ends
     closing_ = true;
     return ok();
 }
