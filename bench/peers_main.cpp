@@ -493,6 +493,7 @@ private:
             auto& db = open_store(engine);
             db.settle();
             db.promise(survives::process_end);
+            (void)db.connect()->scan({}, ~std::uint64_t{0} >> 1); // from a warm cache
             auto foreground = operations{*rows_, db, round};
             foreground.count_from_now();
             std::this_thread::sleep_for(commit_time);

@@ -295,7 +295,6 @@ void restore(restore_request const& request) {
         std::fprintf(
             stderr, "%s: left out: it was exempt from backups\n", jetpp_tool::escaped(name).c_str()
         );
-    if (r.gone_on) std::fputs("an interrupted restore was gone on with\n", stderr);
     if (!r.moved_aside.empty())
         std::fprintf(
             stderr, "%s: what was there is in it now\n", below(directory, r.moved_aside).c_str()
@@ -308,6 +307,15 @@ void restore(restore_request const& request) {
     for (auto i = pool.size(); i-- > 0;)
         if (pool[i].read && pool.manifest(i).set == r.set) named = i;
     if (request.json) return print_json(r, pool.manifest(named), !request.dry_run);
+    if (r.gone_on)
+        return void(std::printf(
+            "%s: restored %llu %s to LSN %llu; an interrupted restore had verified and laid them "
+            "down\n",
+            pool[named].name.c_str(),
+            number(r.databases),
+            r.databases == 1 ? "database" : "databases",
+            number(r.reached.value)
+        ));
     std::printf(
         "%s: %s %llu %s to LSN %llu; %llu pages and %llu log records verified%s\n",
         pool[named].name.c_str(),

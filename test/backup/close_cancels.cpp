@@ -21,9 +21,8 @@ namespace asio = boost::asio;
 
 template <class Policies>
 std::pair<std::size_t, std::size_t> sets_in(typename engine<Policies>::environment_type env) {
-    auto sets = good(
-        repository<typename engine<Policies>::environment_type>::open_or_create(env, "/repo")
-    );
+    auto sets =
+        good(repository<typename engine<Policies>::environment_type>::open_or_create(env, "/repo"));
     auto found = std::pair<std::size_t, std::size_t>{};
     for (auto const& one : good(sets.list())) ++(one.has_manifest ? found.first : found.second);
     return found;
@@ -76,9 +75,8 @@ TEST_CASE("an engine that closes ends its backups wherever they are", "[backup][
             // A slow one would take minutes.
             auto const speed = seed % 3 == 0 ? 0U : 10'000U;
             auto first = backing_up<task_policies>{b.get(), seed % 2 == 0, speed};
-            auto task = good(
-                simulated_runtime{}.spawn("backup", &backing_up<task_policies>::run, &first)
-            );
+            auto task =
+                good(simulated_runtime{}.spawn("backup", &backing_up<task_policies>::run, &first));
             while (!b->store().is_pinned() && first.heard == errc::none)
                 simulated_runtime{}.relax(40);
             auto const wait = tape.pick(400);
@@ -111,7 +109,8 @@ TEST_CASE("whoever drives a backup himself is not made to wait for it", "[backup
         using P = decltype(policies);
         auto b = bed<P>{};
         b.work(200, 3);
-        auto sets = good(repository<typename bed<P>::environment_type>::open_or_create(b.env, "/repo"));
+        auto sets =
+            good(repository<typename bed<P>::environment_type>::open_or_create(b.env, "/repo"));
         auto sink = good(directory_sink<typename bed<P>::environment_type>::create(b.env, sets));
         auto context = asio::io_context{};
         auto outcome = std::optional<result<backup_report>>{};

@@ -78,7 +78,7 @@ TEST_CASE("chunks leave the window as they came, each run encoded", "[backup][co
         world.run([&] {
             auto const encoders = 1 + seed % 5;
             auto const kind = &short_kind<sim_env::runtime_type>;
-            auto window = encode_window<sim_env>::create({kind}, encoders).value();
+            auto window = encode_window<sim_env>::create({}, {kind}, encoders).value();
             auto chunk = backup_chunk::create().value();
             auto left = std::uint64_t{1};
             auto const leave = [&] {

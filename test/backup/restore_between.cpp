@@ -235,4 +235,32 @@ TEST_CASE("nothing is rolled forward beside a file that is half laid", "[backup]
     (void)good(run_restore<plain_traits>(b.env, {"/repo"}, "/db", force));
 }
 
+TEST_CASE(
+    "of two that go on with one restore neither takes away what the other has", "[backup][restore]"
+) {
+    auto b = bed{};
+    using target = restore_target<bed<>::environment_type>;
+    auto plan = restore_journal{.timeline = {77}};
+    plan.plan[0] = std::byte{1};
+    auto const laid = file_name{"jet.dw"};
+    {
+        auto first = good(target::open(b.env, "/new", plan, true));
+        REQUIRE_FALSE(first.goes_on());
+        (void)good(first.where().open(laid, {.mode = open_mode::create_new}));
+        good(first.begin_recovery(plan)); // and no further
+    }
+    auto one = good(target::open(b.env, "/new", plan, true));
+    REQUIRE(one.goes_on());
+    good(one.repeat_recovery());
+    auto other = good(target::open(b.env, "/new", plan, true));
+    REQUIRE(other.goes_on());
+    good(other.repeat_recovery());
+    one.give_up();
+    CHECK(other.where().open(laid, {.mode = open_mode::read_only}));
+    CHECK(code_of(one.publish()) == errc::in_use);
+    good(other.publish());
+    CHECK(other.where().open(laid, {.mode = open_mode::read_only}));
+    CHECK_FALSE(good(read_restore_journal<bed<>::environment_type>(other.where())));
+}
+
 } // namespace jetpp_test::restore_between_cases

@@ -252,6 +252,32 @@ TEST_CASE(
         INFO("call " << n);
         if (!problem.empty()) FAIL(problem);
     }
+    // What was laid down was harmed meanwhile: it is laid down anew, and no set is blamed.
+    for (auto const* harmed : {"main", "young", "jet.ckp"}) {
+        world.machine().restore(before);
+        world.machine().crash_at(calls - 20);
+        world.run([&] { (void)chain->restore(env); });
+        world.machine().thaw(crash_policies[0]);
+        auto problem = std::string{};
+        world.run([&] {
+            auto storage = env.storage;
+            auto where = good(storage.open_dir("/new", directory_how::must_exist));
+            auto name = file_name{};
+            name.add(harmed);
+            if (std::string_view{harmed} == "jet.ckp") {
+                good(where.remove(name));
+            } else {
+                auto file = good(where.open(name, {.mode = open_mode::read_write}));
+                good(file.truncate(file.layout().alignment));
+            }
+            auto const again = chain->restore(env);
+            problem = again ? chain->look(env) : text_of_error(again.error());
+            if (again && !again.value().passed_over.empty()) problem = "a good set is blamed";
+            if (again && again.value().read.bytes == 0) problem += "nothing was laid down";
+        });
+        CAPTURE(harmed);
+        if (!problem.empty()) FAIL(problem);
+    }
     // The same, cut while it takes away what was there; then the first plan again.
     auto emptied = 0;
     for (auto m = std::uint64_t{1}; m < 90; ++m) {

@@ -78,9 +78,10 @@ public:
             );
             writer_.emplace(std::move(writer));
             if (options_.codec.kind != nullptr && options_.encoders != 0) {
-                BOOST_OUTCOME_TRY(
-                    window_, encode_window<env>::create(options_.codec, options_.encoders)
+                auto made = encode_window<env>::create(
+                    in_->environment(), options_.codec, options_.encoders
                 );
+                if (made) window_ = std::move(made).assume_value();
             }
             auto& random = clock();
             auto const promised = writer_->promised();
@@ -107,7 +108,7 @@ public:
         }));
         if (options_.resume) plan_.resume_at(resumed_file_, resumed_page_);
         // At a rate, each read waits for its turn.
-        if (options_.bytes_per_second == 0) source_.read_ahead(plan_, ahead_);
+        if (options_.bytes_per_second == 0) source_.read_ahead(plan_, ahead_, options_.readers);
         return ok();
     }
 
@@ -127,11 +128,11 @@ public:
         return true;
     }
 
-    // Writes what read() filled, in its order, or keeps it while it is compressed; of the chunk,
-    // all but the memory stays.
+    // Writes what read() filled, in its order, or keeps its memory while it is compressed.
     [[nodiscard]] result<void> write(backup_chunk& chunk) noexcept {
         if (window_ == nullptr) return writer_->write(chunk, file_name_of(chunk.step));
         if (window_->is_full()) {
+            written_ = window_->oldest().step;
             BOOST_OUTCOME_TRY(write_oldest());
         }
         window_->push(chunk);
@@ -145,8 +146,12 @@ public:
         if (runtime::sabotaged(sabotage::stamp_before_publish)) (void)source_.complete(0);
         auto published = kept([&]() -> result<void> {
             while (window_ != nullptr && !window_->is_empty()) {
+                BOOST_OUTCOME_TRY(check_interrupted());
+                auto const step = window_->oldest().step;
                 BOOST_OUTCOME_TRY(write_oldest());
+                BOOST_OUTCOME_TRY(report_written(step));
             }
+            window_.reset();
             return publish(report);
         });
         if (!published) return published.error();
@@ -189,25 +194,19 @@ public:
         if (plan_.cancel()) end_badly();
     }
 
-    // From any thread, at any time: a read that waits for its rate ends with errc::cancelled, as do
-    // later ones. Whoever drives the job still has to cancel() it.
+    // From any thread, at any time: reads end with errc::cancelled, also one that waits for its rate.
+    // Whoever drives the job still has to cancel() it.
     void interrupt() noexcept {
         interrupted_.store(1, std::memory_order_release);
         wake_.set_all();
     }
 
-    // Tells the caller how far the chunk that was just written brought it.
+    // Behind write(): how far did what it wrote bring it, this chunk or an older one?
     // Errors: what the callback returned; what it throws: io, or out_of_memory.
     [[nodiscard]] result<void> report_progress(backup_chunk const& chunk) noexcept {
-        done_bytes_ += bytes_of(chunk.step);
-        auto const log_meanwhile = chunk.step.stage == backup_stage::pages
-                                       ? in_->log().tail() - source_.bounds().log_start
-                                       : 0;
-        return tell_progress(
-            {.stage = chunk.step.stage,
-             .bytes_total = plan_total() + log_meanwhile,
-             .file = file_name_of(chunk.step)}
-        );
+        if (window_ == nullptr) return report_written(chunk.step);
+        auto const step = std::exchange(written_, std::nullopt);
+        return step ? report_written(*step) : result<void>{ok()};
     }
 
 private:
@@ -299,6 +298,13 @@ private:
         return ok();
     }
 
+    [[nodiscard]] result<void> report_written(backup_step const& step) noexcept {
+        done_bytes_ += bytes_of(step);
+        auto all = plan_total();
+        if (step.stage == backup_stage::pages) // and the log that is written meanwhile
+            all += in_->log().tail() - source_.bounds().log_start;
+        return tell_progress({.stage = step.stage, .bytes_total = all, .file = file_name_of(step)});
+    }
     // Fills in how far it came and how fast. Errors: as report_progress().
     [[nodiscard]] result<void> tell_progress(backup_progress progress) noexcept {
         if (!options_.on_progress) return ok();
@@ -523,7 +529,6 @@ private:
         return ok();
     }
 
-    // By now known; read from the reader's side only after it told so.
     [[nodiscard]] std::uint64_t plan_total() const noexcept {
         return total_.load(std::memory_order_relaxed);
     }
@@ -546,6 +551,7 @@ private:
     live_backup<Traits> source_;
     backup_planner plan_;
     std::optional<set_writer<Sink>> writer_;
+    std::optional<backup_step> written_;         // by write(), and not yet told
     std::unique_ptr<encode_window<env>> window_; // null: nothing is compressed, or by the writer
     set_name name_{};
     mono_time began_{};
@@ -563,12 +569,11 @@ private:
     std::uint64_t resumed_page_ = 0;
     std::size_t told_ = 0;         // of the levels of the cap
     std::uint64_t done_bytes_ = 0; // read and written; what a delta left out counts
-    typename Traits::template atomic<std::uint64_t> total_{0};
+    typename Traits::template atomic<std::uint64_t> total_{0}; // by now known
 };
 
-// The whole backup in the calling thread: looking at what was read and writing it in turn, while the
-// next chunks are read. Where no task can be had for that, the simplest thing that can be right;
-// async_backup looks and writes at once.
+// The whole backup in the calling thread: looking at chunks and writing them in turn, while the next
+// are read. async_backup looks and writes at once.
 // Errors: see async_backup.
 template <class Traits, backup_sink Sink>
 [[nodiscard]] result<backup_report> run_in_place(

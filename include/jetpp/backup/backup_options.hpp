@@ -61,10 +61,15 @@ struct backup_options {
     // Called between chunks, and as a drill reads, outside every lock. An error ends the backup with
     // that error, and there is no set.
     std::function<result<void>(backup_progress const&)> on_progress{};
-    // Tasks that compress, where a codec is named, each with a codec and about 3 MiB of its own; at
-    // most 16. 0: who writes compresses as well.
+    // Tasks that compress, where a codec is named, each with a codec and up to 4 MiB besides; at most
+    // 16. 0, or without memory for them: who writes compresses as well.
     std::uint32_t encoders = 2;
-    std::uint32_t queue_buffers = 4;    // of 1 MiB; all the memory a backup takes, but fixed state
+    // Tasks that read pages ahead of who looks at them, into the buffers below. One keeps a disk busy;
+    // more are faster where the device likes that, and what others read meanwhile waits longer. 0, and
+    // at a rate: none.
+    std::uint32_t readers = 1;
+    // Of 1 MiB; all the memory a backup takes, but for encoders and fixed state.
+    std::uint32_t queue_buffers = 4;
     std::uint64_t bytes_per_second = 0; // of pages and log read; 0: as fast as it goes
     bool checkpoint_first = true;       // a shorter log in the set, for the price of one sync
     bool trust_receiver = false;        // take `handed_over` for `durable`

@@ -42,9 +42,9 @@ public:
     // Requires: codec.kind is not null; at least one encoder; more than encoders_max count as that.
     // Errors: out_of_memory, unsupported (the level).
     [[nodiscard]] static result<std::unique_ptr<encode_window>> create(
-        codec_choice const& codec, std::size_t encoders
+        Env env, codec_choice const& codec, std::size_t encoders
     ) noexcept {
-        auto made = std::unique_ptr<encode_window>{new (std::nothrow) encode_window};
+        auto made = std::unique_ptr<encode_window>{new (std::nothrow) encode_window{env}};
         if (made == nullptr) return error{.code = errc::out_of_memory};
         encoders = std::min(encoders, encoders_max);
         // While one chunk is written, the others keep every task busy.
@@ -112,7 +112,7 @@ private:
         }
     };
 
-    encode_window() noexcept : units_{encode{this}} {}
+    explicit encode_window(Env env) noexcept : units_{encode{this}, env.runtime} {}
 
     std::array<backup_chunk, encoders_max / runs_a_chunk + 2> chunks_{};
     std::size_t chunk_count_ = 0;

@@ -398,12 +398,18 @@ private:
     file_input() noexcept = default;
 
     [[nodiscard]] result<std::size_t> next_block() noexcept {
+        in_sequence_ = at_ == last_end_;
+        last_end_ = at_ + block_bytes;
+        while (!ahead_->is_empty() && ahead_->next() < at_ && at_ < ordered_)
+            (void)ahead_->take(buffer_); // left out by a go_to()
         if (!ahead_->is_empty() && ahead_->next() == at_) return ahead_->take(buffer_);
         ahead_->forget();
         return read_up_to(*file_, buffer_.all(), at_);
     }
-    // A whole block was read, so there may be more behind it. Without memory for it there is none.
+    // A whole block was read, so there may be more behind it; but who reads here and there wants none
+    // of that. Without memory for it nothing is read ahead.
     void read_ahead() noexcept {
+        if (!in_sequence_) return;
         if (!has_blocks_) has_blocks_ = ahead_->create(blocks_ahead_max, block_bytes).has_value();
         if (!has_blocks_) return;
         if (ahead_->is_empty()) ordered_ = at_;
@@ -413,7 +419,9 @@ private:
     std::unique_ptr<typename Env::file> file_;
     std::unique_ptr<ahead_type> ahead_; // goes before the file
     bool has_blocks_ = false;
-    std::uint64_t ordered_ = 0; // where the next block begins that is to be ordered
+    bool in_sequence_ = true;
+    std::uint64_t last_end_ = 0; // of the block that was read last
+    std::uint64_t ordered_ = 0;  // where the next block begins that is to be ordered
     aligned_buffer buffer_;
     std::uint64_t at_ = 0; // of what is read next, in the file
     std::size_t from_ = 0; // of what is given out next, in the buffer

@@ -125,7 +125,8 @@ public:
     // From now on up to `blocks` of the pages steps to come, of `plan` as it stands, are read before
     // they are asked for; all of them then have to be asked for, in turn. 0: none, and without memory
     // for it as well. Once, behind begin() or freeze_rest().
-    void read_ahead(backup_planner const& plan, std::size_t blocks) noexcept;
+    // `readers`: so many at once.
+    void read_ahead(backup_planner const& plan, std::size_t blocks, std::size_t readers) noexcept;
 
     // Carries out one pages or log step. Errors: page_damaged (database, page, reason), log_damaged
     // (LSN), log_gap, history_break (database, LSN: the attach of another copy of it), those of
@@ -187,18 +188,26 @@ private:
             std::min<std::uint64_t>(step.end, frozen_[step.file].pages)
         };
     }
-    // The tasks that read ahead know of nothing else: what they read was frozen before.
+    // The tasks that read ahead know of nothing else: what they read was frozen before. Short reads are
+    // no slower for a device, and who waits for one page of his own waits behind one of them.
     struct fetch_pages {
+        static constexpr std::size_t read_bytes = std::size_t{256} << 10;
+        static constexpr std::uint64_t pages_a_read = read_bytes / page_size;
         live_backup const* of;
         [[nodiscard]] result<std::size_t> operator()(backup_step const& step, bytes into)
             const noexcept {
             auto const [first, end] = of->pages_of(step);
             if (first >= end) return std::size_t{0};
             auto const size = static_cast<std::size_t>((end - first) * page_size);
-            BOOST_OUTCOME_TRY(of->files_[step.file]->read_pages(
-                page_number{static_cast<std::uint32_t>(first)},
-                into.subspan(static_cast<std::size_t>((first - step.first) * page_size), size)
-            ));
+            auto left =
+                into.subspan(static_cast<std::size_t>((first - step.first) * page_size), size);
+            for (auto page = first; page < end; page += pages_a_read) {
+                auto const piece = left.first(std::min(left.size(), read_bytes));
+                left = left.subspan(piece.size());
+                BOOST_OUTCOME_TRY(of->files_[step.file]->read_pages(
+                    page_number{static_cast<std::uint32_t>(page)}, piece
+                ));
+            }
             return size;
         }
     };

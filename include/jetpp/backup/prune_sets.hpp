@@ -140,6 +140,8 @@ private:
         if (plan_restore(left, i, at(i).end_lsn, trouble)) return;
         auto const plan = plan_restore(sets_, i, at(i).end_lsn, trouble);
         if (!plan) { // it restores together with sets that lie elsewhere, or somebody lies
+            for (auto const known : unplanned_)
+                if (known == i) return;
             unplanned_.push_back(i);
             keep_all_of(lineage::of(at(i)));
             return;

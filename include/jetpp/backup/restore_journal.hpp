@@ -196,9 +196,11 @@ public:
         auto opened = directory.open(restore_journal_name, {.mode = open_mode::open_or_create});
         if (!opened) return here(opened.error());
         made->file_.emplace(std::move(opened).assume_value());
-        // What is written next must be newer than what is there.
-        if (auto const old = read_restore_journal<Env>(directory); old && old.assume_value())
-            made->sequence_ = old.assume_value()->sequence;
+        // What is written next must be newer than what is there; of one that cannot be believed
+        // neither slot counts.
+        auto const old = read_restore_journal<Env>(directory);
+        if (!old && old.error().code != errc::bad_header) return old.error();
+        if (old && old.assume_value()) made->sequence_ = old.assume_value()->sequence;
         return made;
     }
     // The same where a journal that cannot be read would hide what is in the directory: it is there
@@ -215,6 +217,8 @@ public:
         if (!done) return here(done.error());
         return create(directory);
     }
+    // Of what was written last, or is there.
+    [[nodiscard]] std::uint64_t sequence() const noexcept { return sequence_; }
     // Durable on return, but for the name of a new file. Errors: of storage.
     [[nodiscard]] result<void> write(restore_journal journal) noexcept {
         journal.sequence = ++sequence_;

@@ -103,7 +103,8 @@ struct restore_report {
     std::uint64_t written_pages{};    // of databases that were laid over,
     std::uint64_t equal_pages{};      // and those that were as they should be
     // An earlier try was interrupted behind its laying down, and this one repeated the recovery: it
-    // read nothing of the sets.
+    // read nothing of the sets, and what that one told (passed_over, replaced) is not told again.
+    // last_commit may be 0 then: not known. Never with force or delta, which begin anew.
     bool gone_on{};
     std::string moved_aside{};         // where the files are that the target held; empty: none
     std::chrono::nanoseconds laying{}; // until recovery began

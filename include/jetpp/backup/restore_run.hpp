@@ -27,7 +27,6 @@
 #include <jetpp/recovery/check_trees.hpp>
 #include <jetpp/recovery/instance.hpp>
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -156,29 +155,46 @@ public:
         // Whoever verifies a set wants to hear of this one.
         is_proof_ = ending == restore_ending::discard;
         return with_what_is_sound([&]() -> result<restore_report> {
-            auto const began = env_.runtime.now();
-            auto report = begin_report();
-            auto const& head = pool_->manifest(head_);
-            auto journal = restore_journal{
-                .instance = head.instance,
-                .parent = head.timeline,
-                .staging = source_set(),
-            };
+            auto const may_go_on = ending == restore_ending::publish && !options_->force &&
+                                   !options_->delta && !may_leave_out();
+            auto gone_on = false;
+            auto done = restore_once(target, ending, may_go_on, gone_on);
+            if (done || !gone_on || is_stopped_ || !is_of_a_set(done.error())) return done;
+            // Something came over what had been laid down: no set is to blame, for none was read.
+            trouble_.set.reset();
+            return restore_once(target, ending, false, gone_on);
+        });
+    }
+
+private:
+    // `gone_on`: was there something to go on with?
+    [[nodiscard]] result<restore_report> restore_once(
+        path_view target, restore_ending ending, bool may_go_on, bool& gone_on
+    ) {
+        auto const began = env_.runtime.now();
+        auto report = begin_report();
+        auto const& head = pool_->manifest(head_);
+        auto journal = restore_journal{
+            .instance = head.instance,
+            .parent = head.timeline,
+            .staging = source_set(),
+        };
+        // With what is only proved nobody goes on.
+        if (ending == restore_ending::publish) {
             BOOST_OUTCOME_TRY(journal.plan, plan_digest());
-            auto const may_go_on = ending == restore_ending::publish && !may_leave_out();
-            BOOST_OUTCOME_TRY(
-                auto place, restore_target<env>::open(env_, target, journal, may_go_on)
-            );
-            auto const done = guarded([&]() -> result<void> {
-                if (place.goes_on()) {
-                    report.gone_on = true;
-                    report.timeline = place.plan().timeline;
-                    report.fork_lsn = place.plan().fork_lsn;
-                    place.repeat_recovery();
-                    BOOST_OUTCOME_TRY(recover(target, place.plan().first_generation, report, ending)
-                    );
-                    return place.publish();
-                }
+        }
+        BOOST_OUTCOME_TRY(auto place, restore_target<env>::open(env_, target, journal, may_go_on));
+        gone_on = report.gone_on = place.goes_on();
+        auto const done = guarded([&]() -> result<void> {
+            if (gone_on) {
+                journal = place.plan();
+                report.timeline = journal.timeline;
+                report.fork_lsn = journal.fork_lsn;
+                for (auto const set : sets_of(plan_)) // not read, but it is known who wrote them
+                    if (!(*pool_)[set].live) (void)pool_->access_of(set, options_->access);
+                pool_->count_authors(plan_, report.sets, report.authenticated);
+                BOOST_OUTCOME_TRY(place.repeat_recovery());
+            } else {
                 BOOST_OUTCOME_TRY(auto const fork, lay_down(&place.where(), report));
                 journal.timeline = fork.timeline;
                 journal.parent = fork.parent;
@@ -186,17 +202,18 @@ public:
                 journal.first_generation = fork.first_generation;
                 BOOST_OUTCOME_TRY(place.begin_recovery(journal));
                 report.laying = env_.runtime.now() - began;
-                BOOST_OUTCOME_TRY(recover(target, fork.first_generation, report, ending));
-                return ending == restore_ending::publish ? place.publish() : result<void>{ok()};
-            });
-            if (!done || ending == restore_ending::discard) place.give_up();
-            if (!done) return done.error();
-            report.took = env_.runtime.now() - began;
-            return report;
+            }
+            BOOST_OUTCOME_TRY(recover(target, journal.first_generation, report, ending));
+            return ending == restore_ending::publish ? place.publish() : result<void>{ok()};
         });
+        // Whoever else goes on with it has it now.
+        auto const is_taken = !done && gone_on && done.error().code == errc::in_use;
+        if (!is_taken && (!done || ending == restore_ending::discard)) place.give_up();
+        if (!done) return done.error();
+        report.took = env_.runtime.now() - began;
+        return report;
     }
 
-private:
     [[nodiscard]] result<lsn> find_limit() {
         auto const& head = pool_->manifest(head_);
         auto search = log_search<env>{*pool_, head_, on_read_, options_->access, &bad_};
@@ -347,7 +364,7 @@ private:
             restored_log<env>::create(env_, into, pages.log_start, limit_, awaited(sets), on_read_)
         );
         for (std::size_t i = 0; i < pool_->size(); ++i)
-            if (auto const& one = (*pool_)[i]; one.live && !one.problem && may_contradict(i))
+            if (auto const& one = (*pool_)[i]; one.live && !one.problem)
                 log.compare_with(one.live->headers());
         BOOST_OUTCOME_TRY(lay_log(log, report));
         trouble_.set = plan_.last_pages();
@@ -394,14 +411,6 @@ private:
         return fork;
     }
 
-    // Where nobody named a set there must be one history, or nothing says which is meant. One that
-    // was named is that of its set: of others only what the plan reads must agree with it.
-    [[nodiscard]] bool may_contradict(std::size_t i) const {
-        if (options_->set.empty() || i == head_) return true;
-        auto const read = sets_of(plan_);
-        return std::find(read.begin(), read.end(), i) != read.end();
-    }
-
     // Sets whose backup began in the log that is replayed.
     [[nodiscard]] std::vector<awaited_begin> awaited(std::span<planned_set const> sets) const {
         auto found = std::vector<awaited_begin>{};
@@ -411,9 +420,7 @@ private:
         for (auto const& slice : plan_.log) from_sets = from_sets && !(*pool_)[slice.set].live;
         for (std::size_t i = 0; i < sets.size(); ++i) {
             auto const& m = *sets[i].manifest;
-            if (!sets[i].usable || m.instance != head.instance || m.begin_lsn >= limit_ ||
-                !may_contradict(i))
-                continue;
+            if (!sets[i].usable || m.instance != head.instance || m.begin_lsn >= limit_) continue;
             for (auto const& slice : plan_.log) {
                 auto const here = slice.timeline == m.timeline && slice.from <= m.begin_lsn &&
                                   m.begin_lsn < slice.to;

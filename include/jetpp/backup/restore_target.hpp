@@ -61,6 +61,8 @@ public:
         BOOST_OUTCOME_TRY(auto const interrupted, is_interrupted(where));
         auto const was = interrupted ? read_restore_journal<Env>(where)
                                      : result<std::optional<restore_journal>>{std::nullopt};
+        // Hours of work are not thrown away for a read that failed.
+        if (!was && was.error().code != errc::bad_header) return was.error();
         made.goes_on_ =
             goes_on && was && was.assume_value() && is_laid_down(*was.assume_value(), plan);
         if (interrupted && !made.goes_on_) {
@@ -82,8 +84,12 @@ public:
     // Everything is laid down already: recovery comes next, of that fork.
     [[nodiscard]] bool goes_on() const noexcept { return goes_on_; }
     [[nodiscard]] restore_journal const& plan() const noexcept { return plan_; }
-    // Instead of begin_recovery().
-    void repeat_recovery() noexcept { lock_.reset(); }
+    // Instead of begin_recovery(): the journal is this try's from here on. Errors: of storage.
+    [[nodiscard]] result<void> repeat_recovery() noexcept {
+        BOOST_OUTCOME_TRY(journal_->write(plan_));
+        lock_.reset();
+        return ok();
+    }
 
     [[nodiscard]] directory& where() noexcept { return *directory_; }
 
@@ -146,8 +152,10 @@ private:
         auto const journal = read_restore_journal<Env>(*directory_);
         if (!journal) return journal.error();
         auto const& there = journal.assume_value();
-        if (!there || there->timeline != plan_.timeline)
-            return error{.code = errc::in_use, .file = file_kind::restore_journal};
+        // Somebody else may go on with the same plan, on the same timeline.
+        auto const is_mine = there && there->timeline == plan_.timeline &&
+                             (journal_ == nullptr || there->sequence == journal_->sequence());
+        if (!is_mine) return error{.code = errc::in_use, .file = file_kind::restore_journal};
         lock_.emplace(std::move(locked).assume_value());
         return ok();
     }

@@ -115,15 +115,12 @@ public:
     void add_unpublished(
         std::string name, typename Env::directory directory, read_manifest manifest
     ) {
-        members_.push_back(
-            {name,
-             std::move(name),
-             std::move(directory),
-             std::make_unique<read_manifest>(std::move(manifest)),
-             {},
-             {},
-             {}}
-        );
+        auto& one = members_.emplace_back();
+        one.where = name;
+        one.name = std::move(name);
+        one.directory = std::move(directory);
+        one.told = manifest.manifest.ancestry;
+        one.read = std::make_unique<read_manifest>(std::move(manifest));
     }
     [[nodiscard]] result<void> add_set(
         std::string where, std::string name, typename Env::directory directory

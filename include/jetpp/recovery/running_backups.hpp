@@ -33,7 +33,8 @@ public:
         {
             auto const held = holding{lock_};
             stopping_ = true;
-            for (auto* one = first_; one != nullptr; one = one->next_) one->interrupt_(one->backup_);
+            for (auto* one = first_; one != nullptr; one = one->next_)
+                one->interrupt_(one->backup_);
         }
         for (;;) {
             auto const ticket = left_.ticket();
@@ -74,9 +75,8 @@ public:
     // backup.interrupt() is called from any thread, from join() to leave().
     template <class Backup>
     running_backup(list& in, Backup& backup) noexcept
-        : in_{&in}, backup_{&backup}, interrupt_{[](void* it) noexcept {
-              static_cast<Backup*>(it)->interrupt();
-          }} {}
+        : in_{&in}, backup_{&backup},
+          interrupt_{[](void* it) noexcept { static_cast<Backup*>(it)->interrupt(); }} {}
     running_backup(running_backup const&) = delete;
     running_backup& operator=(running_backup const&) = delete;
     ~running_backup() { leave(); }

@@ -118,13 +118,15 @@ result<void> live_backup<Traits>::read_pages(backup_step const& step, backup_chu
 }
 
 template <class Traits>
-void live_backup<Traits>::read_ahead(backup_planner const& plan, std::size_t blocks) noexcept {
+void live_backup<Traits>::read_ahead(
+    backup_planner const& plan, std::size_t blocks, std::size_t readers
+) noexcept {
     ahead_plan_ = plan;
-    if (blocks == 0 || plan.step().stage != backup_stage::pages) return;
-    ahead_.reset(new (std::nothrow) ahead_type{fetch_pages{this}});
+    if (blocks == 0 || readers == 0 || plan.step().stage != backup_stage::pages) return;
+    ahead_.reset(new (std::nothrow) ahead_type{fetch_pages{this}, in_->environment().runtime});
     if (ahead_ == nullptr) return;
     auto const room = static_cast<std::size_t>(chunk_bytes_max);
-    if (!ahead_->create(std::min(blocks, ahead_type::blocks_max), room)) ahead_.reset();
+    if (!ahead_->create(std::min(blocks, ahead_type::blocks_max), room, readers)) ahead_.reset();
 }
 
 template <class Traits>
@@ -194,6 +196,7 @@ result<bool> live_backup<Traits>::read_run(
 
 template <class Traits>
 result<void> live_backup<Traits>::switch_log(backup_planner& plan) noexcept {
+    ahead_.reset(); // there are no pages left
     BOOST_OUTCOME_TRY(bounds_.end_lsn, seal_log(*in_));
     BOOST_OUTCOME_TRY(chain_, segments_of_copy(*in_, wanted_start_, bounds_));
     BOOST_OUTCOME_TRY(auto source, segment_source<env>::create(page_size));
