@@ -20,6 +20,7 @@
 #include <jetpp/backup/frame.hpp>
 #include <jetpp/backup/manifest_text.hpp>
 #include <jetpp/backup/part_reader.hpp>
+#include <jetpp/backup/repository.hpp>
 #include <jetpp/backup/sha256.hpp>
 #include <jetpp/backup/sink.hpp>
 #include <jetpp/backup/stored_unit.hpp>
