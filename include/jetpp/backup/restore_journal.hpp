@@ -200,7 +200,10 @@ public:
         // neither slot counts.
         auto const old = read_restore_journal<Env>(directory);
         if (!old && old.error().code != errc::bad_header) return old.error();
-        if (old && old.assume_value()) made->sequence_ = old.assume_value()->sequence;
+        if (!old || !old.assume_value()) return made;
+        made->sequence_ = old.assume_value()->sequence;
+        // A process that was killed may have written and not synced what is relied on from here on.
+        if (auto done = made->file_->sync(sync_how::full); !done) return here(done.error());
         return made;
     }
     // The same where a journal that cannot be read would hide what is in the directory: it is there
