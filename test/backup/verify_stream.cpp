@@ -171,7 +171,7 @@ TEST_CASE("what every hash covers and is still no page or record is named", "[ba
 backup_manifest manifest_in(const_bytes content) {
     auto from = bytes_input{content, std::size_t{1} << 20};
     auto into = no_store{};
-    return good(read_stream(from, into)).manifest.manifest;
+    return good(jetpp::read_stream(from, into)).manifest.manifest;
 }
 
 // The stream with its manifest as `change` leaves it, sealed anew: a hash is no author.
