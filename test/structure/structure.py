@@ -277,7 +277,8 @@ def check_together(house, arguments):
 def check_sources(house, arguments):
     compiler = Compiler(house, arguments)
     everything = "".join(house.text[h] for h in house.headers)
-    everything += "".join(p.read_text() for p in sorted((house.root / "test").rglob("*.hpp")))
+    for room in ("test", "tools"):
+        everything += "".join(p.read_text() for p in sorted((house.root / room).rglob("*.hpp")))
     listed = [house.root / f"test/{name}.cpp" for name in listed_sources(house)]
     # Those of these rooms can be read as one file (see test/meson.build), in a tenth of the time.
     together = ("backup", "btree")
