@@ -5,9 +5,7 @@
 
 #include "bed.hpp"
 
-using namespace jetpp_test;
-
-namespace {
+namespace jetpp_test::buffer_pool_cases {
 
 using traits = memory_traits;
 constexpr auto first = memory_bed::first;
@@ -18,8 +16,6 @@ page_image home_of(memory_bed& bed, std::uint32_t page) {
     must(bed.file->read_pages({page}, image));
     return image;
 }
-
-} // namespace
 
 TEST_CASE("eight frames serve two hundred pages", "[buffer]") {
     auto const seed = GENERATE(1u, 2u, 3u);
@@ -363,3 +359,5 @@ TEST_CASE("threads that make and free pages never run a small pool dry", "[buffe
     must(bed.pool->flush());
     CHECK(bed.pool->statistics().dirty == 0);
 }
+
+} // namespace jetpp_test::buffer_pool_cases

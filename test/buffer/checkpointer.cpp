@@ -3,9 +3,7 @@
 #include "../budget.hpp"
 #include "crash_bed.hpp"
 
-using namespace jetpp_test;
-
-namespace {
+namespace jetpp_test::checkpointer_cases {
 
 struct work_done {
     std::uint64_t repaired = 0;
@@ -28,8 +26,6 @@ std::string lives_of(
     }
     return {};
 }
-
-} // namespace
 
 TEST_CASE("after any crash, redo from the checkpoint finds every page", "[buffer][crash]") {
     auto sum = work_done{};
@@ -71,3 +67,5 @@ TEST_CASE("planted bugs on the way home are found", "[buffer][crash][sabotage]")
     simulation::planted = sabotage::none;
     CHECK(found != "");
 }
+
+} // namespace jetpp_test::checkpointer_cases

@@ -2,9 +2,7 @@
 
 #include "bed.hpp"
 
-using namespace jetpp_test;
-
-namespace {
+namespace jetpp_test::double_write_cases {
 
 using traits = memory_traits;
 constexpr auto first = memory_bed::first;
@@ -57,8 +55,6 @@ double_write_repair repair(memory_bed& bed, double_write_range range) {
     return done.value();
 }
 constexpr auto bad = ~std::uint64_t{0};
-
-} // namespace
 
 TEST_CASE("an index and its entries read back as written", "[buffer][double_write]") {
     auto block = std::array<std::byte, double_write_index::size>{};
@@ -178,3 +174,5 @@ TEST_CASE(
     spoil(bed, first);
     CHECK(repair(bed, {.redo_lsn = {4500}, .end = {6000}}).repaired == 1);
 }
+
+} // namespace jetpp_test::double_write_cases

@@ -5,9 +5,7 @@
 
 #include "bed.hpp"
 
-using namespace jetpp_test;
-
-namespace {
+namespace jetpp_test::page_word_cases {
 
 using word_type = page_word<memory_traits>;
 using bits = jetpp::detail::word_bits;
@@ -20,8 +18,6 @@ void bring_in(word_type& word, native_runtime& rt) {
 
 static_assert(bits{}.state() == bits::absent && bits{}.frame() == 0);
 static_assert(bits::make(1, 2, 3).low() == (2u << 7 | 3u));
-
-} // namespace
 
 TEST_CASE("versions grow with load, change, eviction, and with nothing else", "[buffer][word]") {
     auto rt = native_runtime{};
@@ -160,3 +156,5 @@ TEST_CASE("in no interleaving is a waiter forgotten", "[buffer][word][interleave
         REQUIRE(state.word.peek().version() == 7);
     }
 }
+
+} // namespace jetpp_test::page_word_cases

@@ -5,9 +5,7 @@
 #include "../budget.hpp"
 #include "crash_bed.hpp"
 
-using namespace jetpp_test;
-
-namespace {
+namespace jetpp_test::paged_file_cases {
 
 using traits = memory_traits;
 using sim = simulated_environment;
@@ -81,8 +79,6 @@ std::optional<std::string> header_lives(std::uint64_t seed) {
         if (!bed.live()) return bed.problem;
     return std::nullopt;
 }
-
-} // namespace
 
 TEST_CASE("a new database has a map and two empty roots, and opens again", "[buffer][file]") {
     auto at = place{};
@@ -192,3 +188,5 @@ TEST_CASE("a header whose copy A is always written first is found out", "[buffer
     simulation::planted = sabotage::none;
     CHECK(found.has_value());
 }
+
+} // namespace jetpp_test::paged_file_cases

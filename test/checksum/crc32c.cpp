@@ -10,9 +10,9 @@
 
 #include "../catch.hpp"
 
-using namespace jetpp;
+namespace jetpp_test::crc32c_cases {
 
-namespace {
+using namespace jetpp;
 
 template <std::size_t N, class F>
 consteval auto filled(F byte_at) {
@@ -58,8 +58,6 @@ std::vector<std::byte> random_bytes(std::mt19937& random, std::size_t size) {
     for (auto& b : made) b = static_cast<std::byte>(random() & 0xFF);
     return made;
 }
-
-} // namespace
 
 TEST_CASE("the published vectors of CRC-32C come out at run time", "[checksum]") {
     CHECK(crc32c_of(as_bytes("123456789")) == 0xE3069283);
@@ -171,3 +169,5 @@ TEST_CASE("any flipped bit of a page changes its sum", "[checksum]") {
     }
     CHECK(sum_of() == sound);
 }
+
+} // namespace jetpp_test::crc32c_cases

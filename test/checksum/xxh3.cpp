@@ -6,6 +6,8 @@
 
 #include "../catch.hpp"
 
+namespace jetpp_test::xxh3_cases {
+
 using namespace jetpp;
 
 TEST_CASE("XXH3-64 without seed is the published function", "[checksum]") {
@@ -34,3 +36,5 @@ TEST_CASE("any flipped byte of a page changes its XXH3 sum", "[checksum]") {
     }
     CHECK(xxh3_64::page_sum(page, 1, page_number{2}) == sound);
 }
+
+} // namespace jetpp_test::xxh3_cases

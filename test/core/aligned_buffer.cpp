@@ -6,6 +6,8 @@
 
 #include "../catch.hpp"
 
+namespace jetpp_test::aligned_buffer_cases {
+
 using namespace jetpp;
 
 TEST_CASE("an aligned_buffer is zero and lies on a 4096 byte boundary", "[core]") {
@@ -36,3 +38,5 @@ TEST_CASE("an aligned_buffer moves its memory along", "[core]") {
     CHECK(third.data() == memory);
     CHECK(third.size() == 4096);
 }
+
+} // namespace jetpp_test::aligned_buffer_cases

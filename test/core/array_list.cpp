@@ -7,6 +7,8 @@
 
 #include "../catch.hpp"
 
+namespace jetpp_test::array_list_cases {
+
 using namespace jetpp;
 
 TEST_CASE("an array_list behaves as a vector does", "[core]") {
@@ -88,3 +90,5 @@ TEST_CASE("a moved-from array_list is empty", "[core]") {
     CHECK(list.empty()); // NOLINT: the moved-from state is part of the contract
     CHECK(list.data() == nullptr);
 }
+
+} // namespace jetpp_test::array_list_cases

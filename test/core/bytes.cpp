@@ -7,6 +7,8 @@
 
 #include "../catch.hpp"
 
+namespace jetpp_test::bytes_cases {
+
 using namespace jetpp;
 
 static_assert(swap_bytes(std::uint8_t{0x12}) == 0x12);
@@ -74,3 +76,5 @@ TEST_CASE("all_zero finds a single set bit", "[core]") {
         b = std::byte{0};
     }
 }
+
+} // namespace jetpp_test::bytes_cases

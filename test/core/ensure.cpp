@@ -8,6 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+namespace jetpp_test::ensure_cases {
+
 using namespace jetpp;
 
 static_assert((ensure(1 + 1 == 2, "arithmetic holds in constant expressions"), true));
@@ -44,3 +46,5 @@ TEST_CASE("ensure ends the process and says the sentence and the place", "[core]
     CHECK(said.find("this page is sealed") != std::string::npos);
     CHECK(said.find("ensure.cpp") != std::string::npos);
 }
+
+} // namespace jetpp_test::ensure_cases

@@ -11,9 +11,9 @@
 
 #include "../catch.hpp"
 
-using namespace jetpp;
+namespace jetpp_test::error_cases {
 
-namespace {
+using namespace jetpp;
 
 result<int> half(int n) noexcept {
     if (n % 2 != 0) return error{.code = errc::invalid_argument};
@@ -29,8 +29,6 @@ result<void> must_be_even(int n) noexcept {
     BOOST_OUTCOME_TRY(half(n));
     return ok();
 }
-
-} // namespace
 
 TEST_CASE("every errc has a name and a meaning of its own", "[core]") {
     auto names = std::set<std::string_view>{};
@@ -119,3 +117,5 @@ TEST_CASE("a text too long for its line is cut, not overrun", "[core]") {
     CHECK(text.view().size() == 319);
     CHECK(text.c_str()[319] == '\0');
 }
+
+} // namespace jetpp_test::error_cases

@@ -6,6 +6,8 @@
 
 #include "../catch.hpp"
 
+namespace jetpp_test::ids_cases {
+
 using namespace jetpp;
 
 static_assert(!std::is_convertible_v<std::uint32_t, page_number>);
@@ -31,3 +33,5 @@ TEST_CASE(
     CHECK(make_uuid(1, 2) == make_uuid(1, 2));
     CHECK_FALSE(make_uuid(1, 2) == make_uuid(1, 3));
 }
+
+} // namespace jetpp_test::ids_cases

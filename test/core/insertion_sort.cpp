@@ -7,6 +7,8 @@
 
 #include "../catch.hpp"
 
+namespace jetpp_test::insertion_sort_cases {
+
 using namespace jetpp;
 
 TEST_CASE("a short list is sorted, equals keep their order", "[core]") {
@@ -24,3 +26,5 @@ TEST_CASE("a short list is sorted, equals keep their order", "[core]") {
         CHECK(list == expected);
     }
 }
+
+} // namespace jetpp_test::insertion_sort_cases

@@ -3,6 +3,8 @@
 
 #include "../catch.hpp"
 
+namespace jetpp_test::utf8_cases {
+
 using jetpp::is_utf8;
 
 TEST_CASE("UTF-8 is what RFC 3629 says, and nothing near it", "[core][utf8]") {
@@ -29,3 +31,5 @@ TEST_CASE("UTF-8 is what RFC 3629 says, and nothing near it", "[core][utf8]") {
           "\xFF"})
         CHECK_FALSE(is_utf8(bad));
 }
+
+} // namespace jetpp_test::utf8_cases

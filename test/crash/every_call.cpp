@@ -21,7 +21,7 @@
 #include "../budget.hpp"
 #include "../catch.hpp"
 
-namespace {
+namespace jetpp_test::every_call_cases {
 
 using namespace jetpp;
 
@@ -227,8 +227,6 @@ private:
     std::string problem_;
 };
 
-} // namespace
-
 TEST_CASE("a life stopped at any storage call recovers to a prefix with every ack", "[crash]") {
     auto const* text = std::getenv("JETPP_SEED");
     auto const seed = text != nullptr ? std::strtoull(text, nullptr, 10) : 1;
@@ -269,3 +267,5 @@ TEST_CASE("a life stopped at any storage call recovers to a prefix with every ac
     );
     CHECK(bad == 0);
 }
+
+} // namespace jetpp_test::every_call_cases

@@ -12,10 +12,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+namespace jetpp_test::power_loss_cases {
+
 using crash::lab;
 using crash::lab_options;
-
-namespace {
 
 using circular = crash::policies<4096, jetpp::circular_logging>;
 
@@ -58,8 +58,6 @@ constexpr jetpp::sabotage found_always[] = {
     jetpp::sabotage::skip_dir_sync,
     jetpp::sabotage::checkpoint_ahead_of_data,
 };
-
-} // namespace
 
 TEST_CASE("after every power loss the database is a prefix of its commits", "[crash]") {
     auto cycles = std::uint64_t{0};
@@ -117,3 +115,5 @@ TEST_CASE("bugs planted in the order of durable steps are found", "[crash][sabot
         if (must) CHECK(found != "");
     }
 }
+
+} // namespace jetpp_test::power_loss_cases

@@ -9,7 +9,7 @@
 #include "../budget.hpp"
 #include "../catch.hpp"
 
-namespace {
+namespace jetpp_test::detach_cases {
 
 using namespace jetpp;
 
@@ -49,8 +49,6 @@ void read_rows(void* raw) {
         }
     }
 }
-
-} // namespace
 
 // It once read from a file that had been closed beneath it.
 TEST_CASE(
@@ -108,3 +106,5 @@ TEST_CASE(
         CHECK(all.found > 0);
     }
 }
+
+} // namespace jetpp_test::detach_cases

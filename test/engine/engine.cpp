@@ -9,9 +9,9 @@
 
 #include "../catch.hpp"
 
-using namespace jetpp;
+namespace jetpp_test::engine_cases {
 
-namespace {
+using namespace jetpp;
 
 struct small : default_policies {
     static constexpr std::size_t page_size = 4096;
@@ -65,8 +65,6 @@ std::map<std::string, std::string> rows_of(Reads const& view, tree from, range w
     }));
     return rows;
 }
-
-} // namespace
 
 TEST_CASE("a snapshot does not move while others commit", "[engine]") {
     auto b = bed{};
@@ -520,3 +518,5 @@ TEST_CASE("cursors and savepoints that outlive their transaction say misuse", "[
     CHECK(undone.error().code == errc::misuse);
     CHECK(rows_of(need(db.read()), t).size() == 2);
 }
+
+} // namespace jetpp_test::engine_cases

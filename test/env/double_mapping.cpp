@@ -6,8 +6,9 @@
 
 #include "world.hpp"
 
+namespace jetpp_test::double_mapping_cases {
+
 using namespace jetpp;
-using namespace jetpp_test;
 
 static_assert(!std::is_copy_constructible_v<double_mapping>);
 
@@ -50,3 +51,5 @@ TEST_CASE("sizes that cannot be mapped are refused", "[env]") {
     CHECK(code_of(ring_backing::create(4096, 0)) == errc::invalid_argument);
     CHECK(code_of(ring_backing::create(4096, std::uint64_t{1} << 63)) == errc::invalid_argument);
 }
+
+} // namespace jetpp_test::double_mapping_cases

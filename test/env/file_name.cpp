@@ -5,8 +5,9 @@
 
 #include "world.hpp"
 
+namespace jetpp_test::file_name_cases {
+
 using namespace jetpp;
-using namespace jetpp_test;
 
 static_assert(file_name{"jet.log"}.view() == "jet.log");
 static_assert(file_name{}.empty());
@@ -37,3 +38,5 @@ TEST_CASE("whatever could leave a directory or confuse a person is no file name"
     CHECK(good(file_name::make(longest)).view() == longest);
     CHECK(std::string_view{good(file_name::make(longest)).c_str()} == longest);
 }
+
+} // namespace jetpp_test::file_name_cases

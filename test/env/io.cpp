@@ -9,10 +9,9 @@
 
 #include "world.hpp"
 
-using namespace jetpp;
-using namespace jetpp_test;
+namespace jetpp_test::io_cases {
 
-namespace {
+using namespace jetpp;
 
 // A device that answers as its script says: each number is how many bytes the next call moves.
 struct scripted_file {
@@ -49,8 +48,6 @@ struct scripted_file {
 };
 static_assert(storage_file<scripted_file>);
 
-} // namespace
-
 TEST_CASE("short reads are continued to the end of the range or the file", "[env][io]") {
     auto f = scripted_file{.content = "0123456789", .script = {1, 2, 3, 1}};
     auto in = std::array<std::byte, 8>{};
@@ -83,3 +80,5 @@ TEST_CASE("a device without progress three times in a row is an error", "[env][i
     CHECK(code_of(write_full(f, as_bytes("abcdefgh"), 0)) == errc::io);
     CHECK(f.asked.size() == 4);
 }
+
+} // namespace jetpp_test::io_cases

@@ -8,17 +8,16 @@
 
 #include "world.hpp"
 
+namespace jetpp_test::memory_storage_cases {
+
 using namespace jetpp;
-using namespace jetpp_test;
 
 static_assert(!std::is_copy_constructible_v<memory_storage::directory>);
 static_assert(!std::is_copy_constructible_v<memory_storage::directory::file>);
 static_assert(!std::is_copy_constructible_v<memory_storage::directory::lock>);
 
-namespace {
 constexpr auto chunk = std::size_t{64 * 1024};
 constexpr auto make_new = open_how{.mode = open_mode::create_new};
-} // namespace
 
 TEST_CASE("copies of a memory storage share their files, others do not", "[env][memory]") {
     auto one = memory_storage{};
@@ -102,3 +101,5 @@ TEST_CASE("threads create, rename, list and remove in one directory", "[env][mem
     good(dir.list(entries));
     CHECK(entries.size() == 400);
 }
+
+} // namespace jetpp_test::memory_storage_cases

@@ -10,8 +10,9 @@
 #include "world.hpp"
 #include <signal.h>
 
+namespace jetpp_test::native_runtime_cases {
+
 using namespace jetpp;
-using namespace jetpp_test;
 using namespace std::chrono_literals;
 
 static_assert(std::is_empty_v<native_runtime>);
@@ -84,3 +85,5 @@ TEST_CASE("every stage of relax comes back", "[env]") {
     for (auto const turn : {0u, 31u, 32u, 33u, 4095u, 4096u, ~0u}) native_runtime{}.relax(turn);
     CHECK(true);
 }
+
+} // namespace jetpp_test::native_runtime_cases

@@ -21,8 +21,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+namespace jetpp_test::posix_storage_cases {
+
 using namespace jetpp;
-using namespace jetpp_test;
 
 static_assert(std::is_empty_v<posix_storage>);
 static_assert(!std::is_copy_constructible_v<posix_file>);
@@ -32,8 +33,6 @@ static_assert(detail::errc_of(EDQUOT) == errc::disk_full);
 static_assert(detail::errc_of(EROFS) == errc::permission_denied);
 static_assert(detail::errc_of(EIO) == errc::io);
 static_assert(detail::errc_of(ENOMEM) == errc::out_of_memory);
-
-namespace {
 
 constexpr auto block = std::size_t{4096};
 constexpr auto make_new = open_how{.mode = open_mode::create_new, .io = io_mode::buffered};
@@ -80,8 +79,6 @@ bool refuse_call(unsigned number, unsigned os_errno, unsigned third_has = 0) {
     return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
            ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
-
-} // namespace
 
 TEST_CASE("what is created is ours alone, whatever the umask", "[env][posix]") {
     auto world = posix_world{};
@@ -451,3 +448,5 @@ TEST_CASE("a path that cannot be opened says why", "[env][posix]") {
     CHECK(code_of(at("", directory_how::must_exist)) == errc::not_found);
     CHECK(at(world.root + "/new/", directory_how::create_if_missing));
 }
+
+} // namespace jetpp_test::posix_storage_cases

@@ -14,10 +14,9 @@
 
 #include "world.hpp"
 
-using namespace jetpp;
-using namespace jetpp_test;
+namespace jetpp_test::storage_cases {
 
-namespace {
+using namespace jetpp;
 
 constexpr auto block = std::size_t{4096};
 
@@ -51,8 +50,6 @@ std::map<std::string, entry_kind> listing(auto& dir) {
     CHECK(found.size() == raw.size());
     return found;
 }
-
-} // namespace
 
 TEMPLATE_TEST_CASE(
     "what was written is read back, through both I/O modes",
@@ -465,3 +462,5 @@ TEMPLATE_TEST_CASE(
     CHECK(wrong == 0);
     CHECK(good(f.size()) == 200 * block);
 }
+
+} // namespace jetpp_test::storage_cases

@@ -10,11 +10,10 @@
 
 #include "world.hpp"
 
-using namespace jetpp;
-using namespace jetpp_test;
-using namespace std::chrono_literals;
+namespace jetpp_test::sync_cases {
 
-namespace {
+using namespace jetpp;
+using namespace std::chrono_literals;
 
 // Runs body(i) on `Count` threads at once.
 template <std::size_t Count, class Body>
@@ -38,8 +37,6 @@ void on_threads(Body& body) {
     }
     for (auto& task : tasks) task.join();
 }
-
-} // namespace
 
 TEST_CASE("a mutex lets one of four threads in at a time", "[env][sync]") {
     constexpr auto turns = 50'000;
@@ -160,3 +157,5 @@ TEST_CASE("holding releases once, also when it was released early", "[env][sync]
     CHECK(mutex.try_lock());
     mutex.unlock();
 }
+
+} // namespace jetpp_test::sync_cases

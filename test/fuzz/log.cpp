@@ -8,7 +8,7 @@
 #include "log_targets.hpp"
 #include "mutations.hpp"
 
-using namespace jetpp_test;
+namespace jetpp_test::log_cases {
 
 TEST_CASE("any bytes as a segment end in records or an error", "[fuzz]") {
     auto log = hand_log{};
@@ -99,3 +99,5 @@ TEST_CASE("any manifests are planned with, or not", "[fuzz]") {
         rounds(2000),
         false);
 }
+
+} // namespace jetpp_test::log_cases

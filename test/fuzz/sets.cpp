@@ -11,9 +11,7 @@
 #include "mutations.hpp"
 #include "targets.hpp"
 
-using namespace jetpp_test;
-
-namespace {
+namespace jetpp_test::sets_cases {
 
 // An encrypted and a compressed part of the set the targets know.
 std::vector<buffer> parts() {
@@ -46,8 +44,6 @@ std::vector<buffer> parts() {
         }
     return made;
 }
-
-} // namespace
 
 TEST_CASE("any bytes as a part end in a value or an error", "[fuzz]") {
     run("part", &fuzz_part, parts(), rounds(500), true);
@@ -116,3 +112,5 @@ TEST_CASE("any key slots open or are refused, at a bounded cost", "[fuzz]") {
     corpus.push_back(with_first(1, as_bytes(swapped.to_json())));
     run("keys", &fuzz_keys, corpus, rounds(3000), false);
 }
+
+} // namespace jetpp_test::sets_cases

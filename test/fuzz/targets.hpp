@@ -177,13 +177,13 @@ inline void fuzz_unit(const_bytes input) {
     static auto const zstd = zstd_codec.create(3).value();
     static auto const lz4 = lz4_codec.create(0).value();
     static auto memory = std::vector<std::byte>(std::size_t{frame_raw_max} + fuzz_guard_bytes);
-    auto const raw = bytes{memory}.first(size);
+    auto const content = bytes{memory}.first(size);
     auto const guard = bytes{memory}.subspan(size, fuzz_guard_bytes);
     std::fill(guard.begin(), guard.end(), std::byte{0xAB});
     switch (word & 3) {
-    case 0: (void)decode_raw_unit(unit, raw); break;
-    case 1: (void)zstd->decode(unit, raw); break;
-    case 2: (void)lz4->decode(unit, raw); break;
+    case 0: (void)decode_raw_unit(unit, content); break;
+    case 1: (void)zstd->decode(unit, content); break;
+    case 2: (void)lz4->decode(unit, content); break;
     default: (void)decode_wrapped_unit(unit); break;
     }
     for (auto const one : guard)

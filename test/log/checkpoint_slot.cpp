@@ -5,9 +5,9 @@
 
 #include "../catch.hpp"
 
-using namespace jetpp;
+namespace jetpp_test::checkpoint_slot_cases {
 
-namespace {
+using namespace jetpp;
 
 using env_type = memory_environment;
 
@@ -54,8 +54,6 @@ struct bed {
         REQUIRE(write_full(file, with, offset));
     }
 };
-
-} // namespace
 
 TEST_CASE("a checkpoint slot reads as it was written", "[log][checkpoint]") {
     auto raw = block{};
@@ -186,3 +184,5 @@ TEST_CASE("a slot of a later format stops the open", "[log][checkpoint]") {
     b.overwrite(4096, raw);
     CHECK(b.open().error().code == errc::unsupported_feature);
 }
+
+} // namespace jetpp_test::checkpoint_slot_cases

@@ -11,10 +11,9 @@
 #include "../catch.hpp"
 #include "log_by_hand.hpp"
 
-using namespace jetpp;
-using namespace jetpp_test;
+namespace jetpp_test::end_of_log_cases {
 
-namespace {
+using namespace jetpp;
 
 // Two sealed segments and a last one with hints, a commit built while the one before was durable.
 hand_log small_log() {
@@ -59,8 +58,6 @@ std::size_t index_at(hand_file const& file, std::size_t offset) {
     }
     return file.records.size();
 }
-
-} // namespace
 
 TEST_CASE("a flipped bit ends replay before it, as damage if anything proves it", "[log][end]") {
     auto const log = small_log();
@@ -287,8 +284,6 @@ TEST_CASE("a damaged header over live records is corruption, not an absent segme
     CHECK(got.failure.at == first_lsn(3, hand_segment));
 }
 
-namespace {
-
 // jet.ring as a process leaves it behind when it is killed: the log from ring position 0 on.
 class hand_ring {
 public:
@@ -316,8 +311,6 @@ void forget(hand_file& file, std::size_t first_record) {
         file.content.begin() + static_cast<std::ptrdiff_t>(from), file.content.end(), std::byte{0}
     );
 }
-
-} // namespace
 
 TEST_CASE("the ring carries the tail over the end of a process", "[log][end][ring]") {
     auto log = small_log();
@@ -412,3 +405,5 @@ TEST_CASE("any bytes in jet.ring yield records of the log or none", "[log][end][
         REQUIRE(got.records.size() >= history.size() - 4);
     }
 }
+
+} // namespace jetpp_test::end_of_log_cases

@@ -5,10 +5,9 @@
 
 #include "writer_bed.hpp"
 
-using namespace jetpp;
-using namespace jetpp_test;
+namespace jetpp_test::log_writer_cases {
 
-namespace {
+using namespace jetpp;
 
 using env_type = memory_environment;
 using writer = log_writer<env_type>;
@@ -49,8 +48,6 @@ std::map<std::uint64_t, written_record> write_some(
     log.give_back(credit);
     return model;
 }
-
-} // namespace
 
 TEST_CASE(
     "a new log is one segment with an attach list, and one prepared behind it", "[log][writer]"
@@ -657,3 +654,5 @@ TEST_CASE("a log that follows a torn one begins behind the cut", "[log][writer]"
     CHECK(raw.chain.front().nonce != old.nonce);
     CHECK(raw.chain.size() > 2);
 }
+
+} // namespace jetpp_test::log_writer_cases

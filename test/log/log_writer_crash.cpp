@@ -9,10 +9,9 @@
 #include "../simulation/tasks.hpp"
 #include "writer_bed.hpp"
 
-using namespace jetpp;
-using namespace jetpp_test;
+namespace jetpp_test::log_writer_crash_cases {
 
-namespace {
+using namespace jetpp;
 
 using env_type = simulated_environment;
 using writer = log_writer<env_type>;
@@ -247,8 +246,6 @@ std::string many_lives(std::uint64_t seed, bool process_level) {
     return outside.trouble;
 }
 
-} // namespace
-
 TEST_CASE(
     "no crash loses what was acknowledged, or shows what was not written", "[log][writer][crash]"
 ) {
@@ -284,8 +281,6 @@ TEST_CASE("each bug that can be planted in the writer is found", "[log][writer][
     CHECK(trouble != "");
 }
 
-namespace {
-
 // One task builds records, another writes what is published: what reaches the disk behind the last
 // whole record is zero, whatever stood in the ring at that moment.
 bool only_whole_records_reach_the_disk(std::uint64_t seed) {
@@ -314,8 +309,6 @@ bool only_whole_records_reach_the_disk(std::uint64_t seed) {
     return clean;
 }
 
-} // namespace
-
 TEST_CASE("live memory of the ring never reaches the disk", "[log][writer][sabotage]") {
     auto dirty = 0;
     for (std::uint64_t seed = 1; seed <= rounds(50); ++seed) {
@@ -327,3 +320,5 @@ TEST_CASE("live memory of the ring never reaches the disk", "[log][writer][sabot
     }
     CHECK(dirty > 0);
 }
+
+} // namespace jetpp_test::log_writer_crash_cases

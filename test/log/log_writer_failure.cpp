@@ -4,10 +4,9 @@
 
 #include "writer_bed.hpp"
 
-using namespace jetpp;
-using namespace jetpp_test;
+namespace jetpp_test::log_writer_failure_cases {
 
-namespace {
+using namespace jetpp;
 
 using env_type = simulated_environment;
 using writer = log_writer<env_type>;
@@ -107,8 +106,6 @@ void check_disk(simulated_world& world, script const& told) {
     });
 }
 
-} // namespace
-
 TEST_CASE(
     "after the n-th storage call failed the log fails for good and keeps its promises",
     "[log][writer][failure]"
@@ -152,3 +149,5 @@ TEST_CASE("a disk that is full at the n-th call only shrinks credits", "[log][wr
     }
     CHECK(n > 4);
 }
+
+} // namespace jetpp_test::log_writer_failure_cases

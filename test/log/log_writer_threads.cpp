@@ -9,10 +9,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-using namespace jetpp;
-using namespace jetpp_test;
+namespace jetpp_test::log_writer_threads_cases {
 
-namespace {
+using namespace jetpp;
 
 using env_type = memory_environment;
 using writer = log_writer<env_type>;
@@ -53,8 +52,6 @@ struct crew {
 
     std::unique_ptr<writer> log;
 };
-
-} // namespace
 
 TEST_CASE("what many threads append is read back byte for byte", "[log][writer][threads]") {
     auto const process_level = GENERATE(false, true);
@@ -138,3 +135,5 @@ TEST_CASE("committers on real files share their rounds", "[log][writer][threads]
     for (auto const& name : names_in(where)) REQUIRE(where.remove(file_name::make(name).value()));
     CHECK(::rmdir(scratch.c_str()) == 0);
 }
+
+} // namespace jetpp_test::log_writer_threads_cases

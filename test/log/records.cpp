@@ -16,9 +16,9 @@
 #include "../budget.hpp"
 #include "../catch.hpp"
 
-using namespace jetpp;
+namespace jetpp_test::records_cases {
 
-namespace {
+using namespace jetpp;
 
 using raw = std::vector<std::byte>;
 
@@ -91,8 +91,6 @@ void check_golden(Body const& body, spelled const& payload) {
     });
     CHECK(raw(again.begin() + 24, again.end()) == payload.all);
 }
-
-} // namespace
 
 TEST_CASE("a record header stands at its offsets", "[log]") {
     auto block = raw(24);
@@ -423,8 +421,6 @@ TEST_CASE("records of the instance stand on disk byte by byte", "[log]") {
     );
 }
 
-namespace {
-
 // One random body of every type, each written as a record.
 class random_records {
 public:
@@ -703,8 +699,6 @@ struct toucher {
     }
 };
 
-} // namespace
-
 TEST_CASE("every record type survives a round trip with any content", "[log]") {
     for (std::uint64_t seed = 0; seed < jetpp_test::rounds(200); ++seed) {
         CAPTURE(seed);
@@ -849,3 +843,5 @@ TEST_CASE("changed ranges rebuild the new value and undo it", "[log]") {
         }
     }
 }
+
+} // namespace jetpp_test::records_cases

@@ -11,15 +11,14 @@
 #include "../catch.hpp"
 #include "log_by_hand.hpp"
 
+namespace jetpp_test::replay_cases {
+
 using namespace jetpp;
-using namespace jetpp_test;
 
 static_assert(std::ranges::input_range<replay<memory_environment>>);
 static_assert(!std::ranges::forward_range<replay<memory_environment>>);
 static_assert(!std::copyable<replay<memory_environment>>);
 static_assert(std::movable<replay<memory_environment>>);
-
-namespace {
 
 // Three segments; hints tell that each commit was durable when the next was built.
 hand_log three_segments() {
@@ -40,8 +39,6 @@ hand_log three_segments() {
     log.files[2].insert("e", "epsilon");
     return log;
 }
-
-} // namespace
 
 TEST_CASE("replay follows the chain over a jump of generations", "[log][replay]") {
     auto const log = three_segments();
@@ -353,3 +350,5 @@ TEST_CASE("an unknown critical record stops replay, an ignorable one does not", 
     CHECK(got.failure.at == file.records.back().at);
     CHECK(got.records.size() == 3);
 }
+
+} // namespace jetpp_test::replay_cases

@@ -5,9 +5,9 @@
 
 #include "../catch.hpp"
 
-using namespace jetpp;
+namespace jetpp_test::segment_cases {
 
-namespace {
+using namespace jetpp;
 
 constexpr auto size = segment_bytes_default;
 
@@ -67,8 +67,6 @@ errc refusal_of(block const& raw) {
 void reseal(block& raw) {
     detail::seal_block(raw);
 }
-
-} // namespace
 
 TEST_CASE("a segment header reads as it was written", "[log][segment]") {
     auto const decoded = segment_header::decode(encoded(sample()));
@@ -155,3 +153,5 @@ TEST_CASE("a cut may stand at the very end of the previous segment", "[log][segm
     h.cut = segment_limit(8, size);
     CHECK(segment_header::decode(encoded(h)).value().cut == h.cut);
 }
+
+} // namespace jetpp_test::segment_cases

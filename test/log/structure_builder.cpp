@@ -9,9 +9,9 @@
 
 #include "../catch.hpp"
 
-using namespace jetpp;
+namespace jetpp_test::structure_builder_cases {
 
-namespace {
+using namespace jetpp;
 
 using raw = std::vector<std::byte>;
 
@@ -22,8 +22,6 @@ raw bytes_of(record::structure const& body) {
     store_le<std::uint32_t>(made.data(), static_cast<std::uint32_t>(made.size()));
     return made;
 }
-
-} // namespace
 
 TEST_CASE("a split written by the builder reads back as it was meant", "[log]") {
     auto buffer = raw(4096);
@@ -150,3 +148,5 @@ TEST_CASE("a callback's error ends a walk over parts", "[log]") {
     CHECK(seen == 1);
     CHECK(walked.error().code == errc::page_damaged);
 }
+
+} // namespace jetpp_test::structure_builder_cases

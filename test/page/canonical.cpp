@@ -8,10 +8,10 @@
 #include "../catch.hpp"
 #include "model.hpp"
 
+namespace jetpp_test::canonical_cases {
+
 using namespace jetpp;
 using namespace page_test;
-
-namespace {
 
 template <std::size_t PageSize>
 std::string stream_of(page_view<PageSize> page) {
@@ -19,8 +19,6 @@ std::string stream_of(page_view<PageSize> page) {
     feed_canonical(page, [&](const_bytes raw) { made += as_text(raw); });
     return made;
 }
-
-} // namespace
 
 TEST_CASE("equal history gives equal content, whoever compacted when", "[page]") {
     auto const seed = GENERATE(take(20, random(0u, ~0u)));
@@ -115,3 +113,5 @@ TEST_CASE("every part of the canonical content makes a difference", "[page]") {
         CHECK(differ());
     }
 }
+
+} // namespace jetpp_test::canonical_cases

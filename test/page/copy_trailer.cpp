@@ -8,10 +8,10 @@
 #include "../catch.hpp"
 #include "model.hpp"
 
+namespace jetpp_test::copy_trailer_cases {
+
 using namespace jetpp;
 using namespace page_test;
-
-namespace {
 
 copy_trailer full_trailer() {
     return {
@@ -38,8 +38,6 @@ database_header header_of(copy_trailer const& t) {
     h.min_required_lsn = t.log_start;
     return h;
 }
-
-} // namespace
 
 TEST_CASE("a copy trailer is a page that verifies and reads back", "[page]") {
     using codec = page_codec<4096, crc32c>;
@@ -105,3 +103,5 @@ TEST_CASE("header and trailer of different copies do not pass for one", "[page]"
     CHECK(mixed([](auto& h) { h.min_required_lsn = {601}; }));
     CHECK(mixed([](auto& h) { h.state = database_state::clean; }));
 }
+
+} // namespace jetpp_test::copy_trailer_cases

@@ -11,9 +11,9 @@
 
 #include "../catch.hpp"
 
-using namespace jetpp;
+namespace jetpp_test::database_header_cases {
 
-namespace {
+using namespace jetpp;
 
 using block = std::array<std::byte, database_header::size>;
 
@@ -87,8 +87,6 @@ errc code_of(const_bytes raw, reserved_bytes reserved = reserved_bytes::ignored)
     auto const read = database_header::decode(raw, reserved);
     return read ? errc::none : read.error().code;
 }
-
-} // namespace
 
 TEST_CASE("a database header reads back as it was written", "[page]") {
     auto const h = full_header();
@@ -358,3 +356,5 @@ TEST_CASE("a fork makes the present timeline the newest ancestor", "[page]") {
     CHECK(h.ancestry().back().fork_lsn.value == 10 * 8);
     CHECK(h.is_plausible());
 }
+
+} // namespace jetpp_test::database_header_cases

@@ -7,10 +7,10 @@
 #include "../catch.hpp"
 #include "model.hpp"
 
+namespace jetpp_test::page_check_cases {
+
 using namespace jetpp;
 using namespace page_test;
-
-namespace {
 
 // Three rows, one of them a ghost, between two fences.
 page_memory_block<4096> sound_leaf() {
@@ -41,8 +41,6 @@ page_memory_block<4096> sound_inner() {
 void put16(std::byte* page, std::size_t at, unsigned value) {
     store_le<std::uint16_t>(page + at, static_cast<std::uint16_t>(value));
 }
-
-} // namespace
 
 TEST_CASE("the layout check finds what would lead an editor astray", "[page]") {
     auto const page = sound_leaf();
@@ -203,3 +201,5 @@ TEST_CASE("the page check finds children that cannot be", "[page]") {
         CHECK(check_page(page.view()) == damage::kind);
     }
 }
+
+} // namespace jetpp_test::page_check_cases

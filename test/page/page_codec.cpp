@@ -8,10 +8,10 @@
 #include "../catch.hpp"
 #include "model.hpp"
 
+namespace jetpp_test::page_codec_cases {
+
 using namespace jetpp;
 using namespace page_test;
-
-namespace {
 
 constexpr auto nonce = std::uint64_t{0x1122334455667788};
 constexpr auto number = page_number{40};
@@ -22,8 +22,6 @@ page_memory_block<4096> leaf() {
     REQUIRE(page.edit().insert(0, as_bytes("key"), as_bytes("value")));
     return page;
 }
-
-} // namespace
 
 TEMPLATE_TEST_CASE("a sealed page verifies as itself only", "[page]", crc32c, xxh3_64) {
     using codec = page_codec<4096, TestType>;
@@ -82,3 +80,5 @@ TEST_CASE("without a checksum the page number still must fit", "[page]") {
     auto zero = page_memory_block<4096>{};
     CHECK(codec::verify(zero.data(), nonce, number) == damage::zero);
 }
+
+} // namespace jetpp_test::page_codec_cases

@@ -14,10 +14,10 @@
 #include "../catch.hpp"
 #include "model.hpp"
 
+namespace jetpp_test::page_editor_cases {
+
 using namespace jetpp;
 using namespace page_test;
-
-namespace {
 
 template <std::size_t N>
 using size_of_page = std::integral_constant<std::size_t, N>;
@@ -134,8 +134,6 @@ struct rig {
         REQUIRE(view.bytes_used() == heap_bytes_of(view));
     }
 };
-
-} // namespace
 
 TEMPLATE_TEST_CASE("a page and a map agree after any sequence of changes", "[page]", size_of_page<4096>, size_of_page<8192>, size_of_page<16384>, size_of_page<32768>, size_of_page<65536>) {
     constexpr auto page_size = std::size_t{TestType::value};
@@ -558,3 +556,5 @@ TEST_CASE("format keeps nothing of the former page but its flush counter", "[pag
     CHECK(all_zero(page.view().all().subspan(page_offset::content)));
     CHECK(check_page(page.view()) == damage::none);
 }
+
+} // namespace jetpp_test::page_editor_cases

@@ -9,6 +9,8 @@
 #include "../catch.hpp"
 #include "model.hpp"
 
+namespace jetpp_test::page_layout_cases {
+
 using namespace jetpp;
 using namespace page_test;
 
@@ -77,3 +79,5 @@ TEST_CASE("bytes moved within a page may overlap", "[page]") {
     page_memory::fill_zero(raw, 16);
     CHECK(page_memory::compare_bytes(raw, raw + 8, 8) == 0);
 }
+
+} // namespace jetpp_test::page_layout_cases

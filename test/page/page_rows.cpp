@@ -7,6 +7,8 @@
 #include "../catch.hpp"
 #include "model.hpp"
 
+namespace jetpp_test::page_rows_cases {
+
 using namespace jetpp;
 using namespace page_test;
 
@@ -45,3 +47,5 @@ TEST_CASE("a row list that ends too early or says too much is bad", "[page]") {
         raw[at] = kept;
     }
 }
+
+} // namespace jetpp_test::page_rows_cases

@@ -16,10 +16,10 @@
 #include "../catch.hpp"
 #include "model.hpp"
 
+namespace jetpp_test::page_view_cases {
+
 using namespace jetpp;
 using namespace page_test;
-
-namespace {
 
 template <std::size_t N>
 using size_of_page = std::integral_constant<std::size_t, N>;
@@ -80,8 +80,6 @@ std::uint64_t touch_all(page_view<PageSize> page, const_bytes key) {
     sum += map.count_free(~std::uint32_t{0}) + map.find_free(0, 9, 5000).value_or(0);
     return sum;
 }
-
-} // namespace
 
 TEMPLATE_TEST_CASE("a view of arbitrary bytes never leaves the page", "[page]", size_of_page<4096>, size_of_page<8192>, size_of_page<65536>) {
     constexpr auto page_size = std::size_t{TestType::value};
@@ -212,3 +210,5 @@ TEST_CASE("a copied key is cut at the end of a short buffer", "[page]") {
     CHECK(as_text(page.view().copy_key(0, bytes{out}.first(7))) == "prefix-");
     CHECK(as_text(page.view().copy_key(0, bytes{out}.first(3))) == "pre");
 }
+
+} // namespace jetpp_test::page_view_cases

@@ -9,6 +9,8 @@
 #include "../catch.hpp"
 #include "model.hpp"
 
+namespace jetpp_test::space_map_cases {
+
 using namespace jetpp;
 using namespace page_test;
 
@@ -104,3 +106,5 @@ TEST_CASE("a space map and a vector of bits agree", "[page]") {
         REQUIRE(map.view().count_free(end) == free);
     }
 }
+
+} // namespace jetpp_test::space_map_cases

@@ -6,9 +6,9 @@
 
 #include "../catch.hpp"
 
-using namespace jetpp;
+namespace jetpp_test::timeline_ancestry_cases {
 
-namespace {
+using namespace jetpp;
 
 using fork_list = std::vector<timeline_fork>;
 
@@ -39,8 +39,6 @@ bool is(fork_list const& found, fork_list const& expected) {
 bool learns(timeline_ancestry& line, timeline_id told, fork_list const& forks) {
     return line.learn(told, forks);
 }
-
-} // namespace
 
 TEST_CASE("what the log says of the newest fork is beyond doubt", "[page]") {
     auto line = timeline_ancestry::of_log(t3, {t2, {200}});
@@ -126,3 +124,5 @@ TEST_CASE("what an attach said of the own timelines is forgotten", "[page]") {
     CHECK(is(forks_of(h), {{t2, {200}}, {t1, {100}}, {guest, {300}}}));
     CHECK(forks_of_instance(h).size() == 2);
 }
+
+} // namespace jetpp_test::timeline_ancestry_cases

@@ -11,40 +11,37 @@
 #include <utility>
 
 namespace property {
-namespace {
 
 using namespace jetpp;
 
-struct policies : default_policies {
-    static constexpr std::size_t page_size = 4096;
-    using threading = single_thread;
-    using storage = simulated_storage;
-    using runtime = simulated_runtime;
-};
-using engine_type = engine<policies>;
-using traits = engine_type::traits;
-
-// The tree is the first character of the key.
-using model = std::map<std::string, std::string>;
-constexpr std::string_view tree_names[] = {"rows", "more"};
-
-struct state {
-    model rows;
-    lsn at{};
-    bool on_device{};
-};
-
-[[nodiscard]] world_options quiet_world() {
-    auto how = world_options{};
-    how.threads.spurious_num = 0;
-    how.threads.slow_num = 0;
-    how.threads.steps_max = 5'000'000;
-    return how;
-}
-
-} // namespace
-
 struct aged_instance::body {
+    struct policies : default_policies {
+        static constexpr std::size_t page_size = 4096;
+        using threading = single_thread;
+        using storage = simulated_storage;
+        using runtime = simulated_runtime;
+    };
+    using engine_type = engine<policies>;
+    using traits = engine_type::traits;
+
+    // The tree is the first character of the key.
+    using model = std::map<std::string, std::string>;
+    static constexpr std::string_view tree_names[] = {"rows", "more"};
+
+    struct state {
+        model rows;
+        lsn at{};
+        bool on_device{};
+    };
+
+    [[nodiscard]] static world_options quiet_world() {
+        auto how = world_options{};
+        how.threads.spurious_num = 0;
+        how.threads.slow_num = 0;
+        how.threads.steps_max = 5'000'000;
+        return how;
+    }
+
     body(past kind, std::uint64_t seed) : kind_{kind}, tape_{seed}, world_{tape_, quiet_world()} {
         world_.run([&] { live(); });
         require(live_error_ == "", live_error_);

@@ -3,9 +3,9 @@
 
 #include "sweep.hpp"
 
-using namespace property;
+namespace jetpp_test::flips_cases {
 
-namespace {
+using namespace property;
 
 // Every byte up to the used end of each file and a little beyond it, lowest and highest bit.
 void flip_bytes(past kind, char const* title) {
@@ -22,8 +22,6 @@ void flip_bytes(past kind, char const* title) {
     tell(title, subject, cases, sweep(subject, cases));
 }
 
-} // namespace
-
 TEST_CASE("a flipped byte of a cleanly closed instance is never believed", "[property]") {
     flip_bytes(past::closed, "flips, closed");
 }
@@ -33,3 +31,5 @@ TEST_CASE("a flipped byte of an instance that lost its power is never believed",
 TEST_CASE("a flipped byte of an instance whose process died is never believed", "[property]") {
     flip_bytes(past::killed, "flips, killed");
 }
+
+} // namespace jetpp_test::flips_cases

@@ -3,9 +3,9 @@
 
 #include "sweep.hpp"
 
-using namespace property;
+namespace jetpp_test::prefixes_cases {
 
-namespace {
+using namespace property;
 
 // Each segment cut or zeroed at every multiple of 8, and at odd lengths between them.
 void shorten(past kind, disk_change::kind_type how, char const* title) {
@@ -26,8 +26,6 @@ void shorten(past kind, disk_change::kind_type how, char const* title) {
     tell(title, subject, cases, sweep(subject, cases));
 }
 
-} // namespace
-
 TEST_CASE("each prefix of a log is a prefix of its commits or an exact error", "[property]") {
     shorten(past::crashed, disk_change::kind_type::cut, "cut, crashed");
     shorten(past::closed, disk_change::kind_type::cut, "cut, closed");
@@ -38,3 +36,5 @@ TEST_CASE("a log of zeros from any place on is a prefix or an exact error", "[pr
     shorten(past::closed, disk_change::kind_type::zero_from, "zeroed, closed");
     shorten(past::killed, disk_change::kind_type::zero_from, "zeroed, killed");
 }
+
+} // namespace jetpp_test::prefixes_cases

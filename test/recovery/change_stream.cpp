@@ -10,9 +10,7 @@
 #include "../catch.hpp"
 #include "changes_bed.hpp"
 
-using namespace jetpp_test;
-
-namespace {
+namespace jetpp_test::change_stream_cases {
 
 template <class Logging>
 struct policies : default_policies {
@@ -81,8 +79,6 @@ struct shop {
     ));
     tree rows{};
 };
-
-} // namespace
 
 TEST_CASE(
     "a commit shows what it did, under its names, and nothing that was undone",
@@ -341,3 +337,5 @@ TEST_CASE("a token is of one instance and one history", "[recovery][changes]") {
     CHECK(!change_token::parse(""));
     CHECK(good(change_token::parse({text.data(), text.size()})) == token);
 }
+
+} // namespace jetpp_test::change_stream_cases

@@ -10,7 +10,7 @@
 
 #include "../catch.hpp"
 
-namespace {
+namespace jetpp_test::exchanged_files_cases {
 
 using namespace jetpp;
 
@@ -98,8 +98,6 @@ struct bed {
     }
 };
 
-} // namespace
-
 TEMPLATE_TEST_CASE(
     "a clean file that was exchanged while the engine was down is refused",
     "[recovery][exchanged]",
@@ -175,3 +173,5 @@ TEMPLATE_TEST_CASE(
         CHECK(b.count(db, "main") == 310);
     }
 }
+
+} // namespace jetpp_test::exchanged_files_cases

@@ -12,9 +12,7 @@
 #include "../catch.hpp"
 #include "changes_bed.hpp"
 
-namespace {
-
-using namespace jetpp_test;
+namespace jetpp_test::followed_changes_cases {
 
 struct policies : default_policies {
     static constexpr std::size_t page_size = 4096;
@@ -355,8 +353,6 @@ private:
     return chosen != nullptr ? std::strtoull(chosen, nullptr, 10) : 1;
 }
 
-} // namespace
-
 TEST_CASE(
     "a reader of changes sees every commit that survives, whole, in order, once",
     "[recovery][changes]"
@@ -380,3 +376,5 @@ TEST_CASE(
         static_cast<unsigned long long>(followed)
     );
 }
+
+} // namespace jetpp_test::followed_changes_cases

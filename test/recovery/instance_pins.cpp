@@ -15,7 +15,7 @@
 #include "../budget.hpp"
 #include "../catch.hpp"
 
-namespace {
+namespace jetpp_test::instance_pins_cases {
 
 using namespace jetpp;
 
@@ -397,4 +397,4 @@ TEST_CASE("a crash at any call leaves pins as they were told, with their log", "
     CHECK(gone > 0);
 }
 
-} // namespace
+} // namespace jetpp_test::instance_pins_cases

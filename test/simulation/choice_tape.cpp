@@ -8,9 +8,9 @@
 
 #include "../catch.hpp"
 
-using namespace jetpp;
+namespace jetpp_test::choice_tape_cases {
 
-namespace {
+using namespace jetpp;
 
 std::vector<std::uint64_t> some_choices(choice_tape& tape) {
     auto made = std::vector<std::uint64_t>{};
@@ -19,8 +19,6 @@ std::vector<std::uint64_t> some_choices(choice_tape& tape) {
     made.push_back(tape.pick(std::uint64_t{1} << 40));
     return made;
 }
-
-} // namespace
 
 TEST_CASE("a recorded tape gives the same choices again", "[simulation]") {
     auto tape = choice_tape{42};
@@ -103,3 +101,5 @@ TEST_CASE("the seed alone fixes the choices on every platform", "[simulation]") 
     for (int i = 0; i < 8; ++i) first.push_back(tape.pick(100));
     CHECK(first == std::vector<std::uint64_t>{57, 22, 0, 83, 71, 62, 86, 29});
 }
+
+} // namespace jetpp_test::choice_tape_cases

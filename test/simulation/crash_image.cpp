@@ -8,9 +8,7 @@
 
 #include "disk.hpp"
 
-using namespace jetpp_test;
-
-namespace {
+namespace jetpp_test::crash_image_cases {
 
 // A file of four durable sectors "aaaa" and, not synced, in this order: sector 1 becomes b, the
 // file grows to six sectors, which become c; sector 1 becomes d.
@@ -43,8 +41,6 @@ std::set<std::string> outcomes(crash_policy policy, int draws = 400) {
 }
 
 using pictures = std::set<std::string>;
-
-} // namespace
 
 TEST_CASE(
     "the units of a crash are sectors, sizes and names in the order of their calls", "[simulation]"
@@ -284,3 +280,5 @@ TEST_CASE("a torn sector of a write in flight is neither old nor new", "[simulat
     }
     CHECK(torn == 50);
 }
+
+} // namespace jetpp_test::crash_image_cases

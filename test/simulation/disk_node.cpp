@@ -10,9 +10,7 @@
 #include "../budget.hpp"
 #include "disk.hpp"
 
-using namespace jetpp_test;
-
-namespace {
+namespace jetpp_test::disk_node_cases {
 
 // The same promises, without chunks: durable bytes and a list of operations with all their bytes.
 class plain_file {
@@ -166,8 +164,6 @@ void compare_one_life(std::uint64_t seed) {
     REQUIRE(runs_of(machine.contents("db/f")) == runs_of(model.seen_after_crash));
 }
 
-} // namespace
-
 TEST_CASE("a simulated file does what a model without sharing does", "[simulation][property]") {
     auto const rounds = jetpp_test::rounds(1000);
     for (std::uint64_t seed = 0; seed < rounds; ++seed) {
@@ -175,3 +171,5 @@ TEST_CASE("a simulated file does what a model without sharing does", "[simulatio
         compare_one_life(seed);
     }
 }
+
+} // namespace jetpp_test::disk_node_cases

@@ -6,7 +6,7 @@
 
 #include "tasks.hpp"
 
-using namespace jetpp_test;
+namespace jetpp_test::minimise_cases {
 
 TEST_CASE("a minimal tape holds the choices that matter and no other", "[simulation]") {
     // Fails once it has drawn a number of at least 40 and later one of at least 7.
@@ -50,3 +50,5 @@ TEST_CASE("a minimal schedule of a lost update is a handful of choices", "[simul
     auto again = shortest.rewound();
     CHECK(fails(again));
 }
+
+} // namespace jetpp_test::minimise_cases

@@ -8,9 +8,7 @@
 
 #include "disk.hpp"
 
-using namespace jetpp_test;
-
-namespace {
+namespace jetpp_test::simulated_machine_cases {
 
 struct one_file {
     choice_tape tape;
@@ -33,8 +31,6 @@ struct one_file {
 };
 
 constexpr auto io_error = error{.code = errc::io, .os_errno = 5};
-
-} // namespace
 
 TEST_CASE(
     "a sync keeps what was written before it and a durable write keeps itself alone", "[simulation]"
@@ -353,3 +349,5 @@ TEST_CASE("a removed file is forgotten once nothing leads to it", "[simulation]"
     }
     CHECK(disk.machine.save().nodes().size() < 100);
 }
+
+} // namespace jetpp_test::simulated_machine_cases

@@ -11,9 +11,7 @@
 
 #include "disk.hpp"
 
-using namespace jetpp_test;
-
-namespace {
+namespace jetpp_test::simulated_storage_cases {
 
 struct fresh {
     choice_tape tape{1};
@@ -29,8 +27,6 @@ std::vector<std::string> names_in(simulated_directory& db) {
     std::sort(names.begin(), names.end());
     return names;
 }
-
-} // namespace
 
 TEST_CASE("open modes decide about existence", "[simulation][storage]") {
     auto disk = fresh{};
@@ -289,3 +285,5 @@ TEST_CASE("a ring and reads of its file show the same bytes", "[simulation][stor
     disk.machine.options.has_rings = false;
     CHECK(disk.db.map_ring("other", 4096, 4096).error().code == errc::unsupported);
 }
+
+} // namespace jetpp_test::simulated_storage_cases

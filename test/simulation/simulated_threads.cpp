@@ -11,15 +11,12 @@
 
 #include "tasks.hpp"
 
-using namespace jetpp_test;
-using namespace std::chrono_literals;
+namespace jetpp_test::simulated_threads_cases {
 
-namespace {
+using namespace std::chrono_literals;
 
 using mutex = basic_mutex<simulated_runtime>;
 using event = basic_event<simulated_runtime>;
-
-} // namespace
 
 TEST_CASE("a mutex excludes tasks in every schedule", "[simulation][threads]") {
     for (std::uint64_t seed = 0; seed < 200; ++seed) {
@@ -367,3 +364,5 @@ TEST_CASE("a planted bug is seen by its name alone", "[simulation][threads]") {
     CHECK_FALSE(simulated_runtime::sabotaged(sabotage::retry_fsync));
     simulation::planted = sabotage::none;
 }
+
+} // namespace jetpp_test::simulated_threads_cases

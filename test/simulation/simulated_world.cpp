@@ -15,9 +15,7 @@
 #include "../budget.hpp"
 #include "tasks.hpp"
 
-using namespace jetpp_test;
-
-namespace {
+namespace jetpp_test::simulated_world_cases {
 
 // A log of 64-bit numbers, each with a checksum; append() returns when its number is durable. It is
 // the smallest thing that has a promise to break, written against Env as all of jetpp is.
@@ -138,8 +136,6 @@ std::uint64_t busy_run(choice_tape& tape) {
     }
     return world.trace_hash();
 }
-
-} // namespace
 
 TEST_CASE("a run is a function of its tape", "[simulation][world]") {
     auto hashes = std::vector<std::uint64_t>{};
@@ -312,3 +308,5 @@ TEST_CASE("the newest world that lives is the current one", "[simulation][world]
     CHECK(storage.open_dir("/x", directory_how::create_if_missing).has_value());
     CHECK(first.machine().exists("x"));
 }
+
+} // namespace jetpp_test::simulated_world_cases

@@ -22,8 +22,8 @@ void run_together(int count, Body&& body) {
     auto runtime = simulated_runtime{};
     auto starts = std::array<start, 8>{};
     std::array<simulated_task, 8> tasks; // with {} g++ 12 stops on an internal error
-    auto const call = [](void* raw) {
-        auto const& [told, number] = *static_cast<start*>(raw);
+    auto const call = [](void* given) {
+        auto const& [told, number] = *static_cast<start*>(given);
         (*told)(number);
     };
     for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
