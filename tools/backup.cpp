@@ -28,6 +28,7 @@
 namespace jetpp_tool {
 
 namespace {
+namespace backup_detail {
 
 [[nodiscard]] std::string_view name_of(jetpp::backup_stage stage) {
     switch (stage) {
@@ -222,9 +223,11 @@ void print_text(std::FILE* to, jetpp::backup_report const& r) {
     if (r.truncated) print_truncation(*r.truncated, false);
 }
 
+} // namespace backup_detail
 } // namespace
 
 void back_up(set_request const& request) {
+    using namespace backup_detail;
     if (!request.abandon.empty()) return give_up(request);
     auto options = jetpp::backup_options{};
     options.codec = codec_of(request.compress);

@@ -17,6 +17,7 @@
 namespace jetpp_tool {
 
 namespace {
+namespace info_detail {
 
 void say(std::string_view name, std::string const& value) {
     std::printf("  %-18s %s\n", std::string{name}.c_str(), value.c_str());
@@ -254,9 +255,11 @@ void print_json(place const& where) {
     if (std::fflush(stdout) != 0) fail("standard output", "cannot be written");
 }
 
+} // namespace info_detail
 } // namespace
 
 void print_info(info_request const& request) {
+    using namespace info_detail;
     auto const& path = request.path;
     if (print_sets(request)) return;
     auto const where = look_at(path, beside_engine::allowed);

@@ -20,6 +20,7 @@
 namespace jetpp_tool {
 
 namespace {
+namespace log_detail {
 
 // Set by SIGINT and SIGTERM: a log that is followed has no other end.
 volatile std::sig_atomic_t stop_asked = 0;
@@ -271,9 +272,11 @@ void print_directory(log_request const& request) {
     print_records(request, where, log.assume_value());
 }
 
+} // namespace log_detail
 } // namespace
 
 void print_log(log_request const& request) {
+    using namespace log_detail;
     if (!request.committed && !request.after.empty())
         wrong_usage("--after goes on with --committed changes; --from takes an LSN");
     if (request.committed && request.from)

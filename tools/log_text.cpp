@@ -41,6 +41,7 @@ std::string text_of(jetpp::wall_time when) {
 }
 
 namespace {
+namespace log_text_detail {
 
 using json = nlohmann::ordered_json;
 
@@ -329,14 +330,14 @@ public:
     }
     void operator()(jetpp::record::db_create const& r) const {
         j_["name"] = text(r.name);
-        j_["id"] = text_of(r.id);
+        j_["id"] = jetpp_tool::text_of(r.id);
         j_["nonce"] = hex_of(r.nonce);
         j_["page_size"] = r.page_size;
         j_["checksum"] = r.checksum_id;
     }
     void operator()(jetpp::record::attach const& r) const {
         j_["name"] = text(r.name);
-        j_["id"] = text_of(r.id);
+        j_["id"] = jetpp_tool::text_of(r.id);
         j_["nonce"] = hex_of(r.nonce);
         j_["consistent_lsn"] = text(r.consistent_lsn);
         j_["highest_lsn"] = text(r.highest_lsn);
@@ -344,7 +345,7 @@ public:
         j_["foreign"] = (r.flags & jetpp::record::attach::foreign) != 0;
     }
     void operator()(jetpp::record::detach const& r) const {
-        j_["id"] = text_of(r.id);
+        j_["id"] = jetpp_tool::text_of(r.id);
         j_["consistent_lsn"] = text(r.consistent_lsn);
         j_["highest_lsn"] = text(r.highest_lsn);
         j_["reason"] = name_of(r.reason);
@@ -355,7 +356,7 @@ public:
             j_["databases"].push_back(
                 {{"db", one.database.value},
                  {"name", text(one.name)},
-                 {"id", text_of(one.id)},
+                 {"id", jetpp_tool::text_of(one.id)},
                  {"attach_lsn", text(one.attach_lsn)}}
             );
         });
@@ -366,17 +367,17 @@ public:
         j_["oldest_snapshot"] = text(r.oldest_snapshot);
     }
     void operator()(jetpp::record::backup_begin const& r) const {
-        j_["set"] = text_of(r.set);
+        j_["set"] = jetpp_tool::text_of(r.set);
         j_["kind"] = r.kind;
         j_["redo_lsn"] = text(r.redo_lsn);
         j_["undo_low_lsn"] = text(r.undo_low_lsn);
         j_["log_start"] = text(r.log_start);
         j_["databases"] = json::array();
         for (std::size_t i = 0; i < r.count; ++i)
-            j_["databases"].push_back(text_of(r.member(i).id));
+            j_["databases"].push_back(jetpp_tool::text_of(r.member(i).id));
     }
     void operator()(jetpp::record::backup_end const& r) const {
-        j_["set"] = text_of(r.set);
+        j_["set"] = jetpp_tool::text_of(r.set);
         j_["status"] = name_of(r.status);
         j_["kind"] = r.kind;
         j_["redo_lsn"] = text(r.redo_lsn);
@@ -386,7 +387,8 @@ public:
         j_["timeline"] = hex_of(r.timeline.value);
         j_["manifest_hash"] = hex_of(r.manifest_hash);
         j_["databases"] = json::array();
-        for (std::size_t i = 0; i < r.count; ++i) j_["databases"].push_back(text_of(r.member(i)));
+        for (std::size_t i = 0; i < r.count; ++i)
+            j_["databases"].push_back(jetpp_tool::text_of(r.member(i)));
     }
     void operator()(jetpp::record::recovery_begin const& r) const {
         j_["scan_start"] = text(r.scan_start);
@@ -458,9 +460,11 @@ void add_value(std::string& line, json const& value) {
     line += value.is_array() ? ']' : '}';
 }
 
+} // namespace log_text_detail
 } // namespace
 
-json describe_record(jetpp::log_record const& record) {
+nlohmann::ordered_json describe_record(jetpp::log_record const& record) {
+    using namespace log_text_detail;
     auto const& h = record.header;
     auto j = json::object();
     j["lsn"] = text(record.at);
@@ -477,9 +481,10 @@ json describe_record(jetpp::log_record const& record) {
     return j;
 }
 
-json describe_transaction(
+nlohmann::ordered_json describe_transaction(
     jetpp::committed_transaction const& done, jetpp::change_token const& token
 ) {
+    using namespace log_text_detail;
     auto const word = token.text();
     auto j = json::object();
     j["lsn"] = text(done.at);
@@ -492,7 +497,8 @@ json describe_transaction(
     return j;
 }
 
-json describe_change(jetpp::logged_change const& change) {
+nlohmann::ordered_json describe_change(jetpp::logged_change const& change) {
+    using namespace log_text_detail;
     auto j = json::object();
     j["lsn"] = text(change.at);
     j["type"] = jetpp::name_of(change.type);
@@ -507,7 +513,8 @@ json describe_change(jetpp::logged_change const& change) {
     return j;
 }
 
-std::string line_of(json const& described) {
+std::string line_of(nlohmann::ordered_json const& described) {
+    using namespace log_text_detail;
     auto line = std::string{};
     for (auto const& [name, value] : described.items()) {
         if (!line.empty()) line += ' ';

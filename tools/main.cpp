@@ -18,6 +18,7 @@
 #include <CLI/CLI.hpp>
 
 namespace {
+namespace main_detail {
 
 // CLI11's own says the whole range of a double.
 [[nodiscard]] CLI::Validator positive() {
@@ -569,9 +570,11 @@ int run(int argc, char** argv) {
     return static_cast<int>(exit_status::success);
 }
 
+} // namespace main_detail
 } // namespace
 
 int main(int argc, char** argv) {
+    using namespace main_detail;
     // Who reads our output may go away: that is a failed write, not the end of an open engine.
     std::signal(SIGPIPE, SIG_IGN);
     auto const name = argc > 1 && argv[1][0] != '-' ? std::string{"jetpp "} + argv[1] : "jetpp";

@@ -14,6 +14,7 @@
 namespace jetpp_tool {
 
 namespace {
+namespace prune_detail {
 
 void print(jetpp::prune_report const& report, bool dry_run) {
     auto const* const verb = dry_run ? "would go" : "went";
@@ -61,9 +62,11 @@ void print(jetpp::prune_report const& report, bool dry_run) {
     return all;
 }
 
+} // namespace prune_detail
 } // namespace
 
 void prune(prune_request const& request) {
+    using namespace prune_detail;
     auto sets = value_of(repository::open({}, request.repository), request.repository);
     auto const report = value_of(
         jetpp::prune_sets(

@@ -28,6 +28,7 @@
 namespace jetpp_tool {
 
 namespace {
+namespace restore_detail {
 
 using pool_type = jetpp::set_pool<environment>;
 
@@ -195,9 +196,11 @@ void print_json(
     fail(below(blamed.where, file), said);
 }
 
+} // namespace restore_detail
 } // namespace
 
 void restore(restore_request const& request) {
+    using namespace restore_detail;
     for (std::size_t i = 0; request.delta && i + 1 < request.places.size(); ++i)
         if (request.places[i] == stream_word)
             wrong_usage(

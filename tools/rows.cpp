@@ -19,6 +19,7 @@
 namespace jetpp_tool {
 
 namespace {
+namespace rows_detail {
 
 [[nodiscard]] std::string name_of(tree_name const& name) {
     return "database " + escaped(name.database) + ", tree " + escaped(name.tree);
@@ -221,9 +222,11 @@ private:
     std::uint64_t row_bytes_ = 0;
 };
 
+} // namespace rows_detail
 } // namespace
 
 void load(load_request const& request) {
+    using namespace rows_detail;
     auto source = line_source{request.file};
     auto into = open_tree{request.directory, request.into, &request.when_new};
     auto work = loader{request, source, into};
@@ -233,6 +236,7 @@ void load(load_request const& request) {
 }
 
 void get(row_request const& request) {
+    using namespace rows_detail;
     auto const key = word(request.key);
     auto from = open_tree{request.directory, request.from, nullptr};
     auto const value = value_of(from->get(key), from.where());
@@ -244,6 +248,7 @@ void get(row_request const& request) {
 }
 
 void erase(row_request const& request) {
+    using namespace rows_detail;
     auto const key = word(request.key);
     auto from = open_tree{request.directory, request.from, nullptr};
     auto const was_there = value_of(from->erase(key), from.where());
@@ -254,6 +259,7 @@ void erase(row_request const& request) {
 }
 
 void scan(scan_request const& request) {
+    using namespace rows_detail;
     auto wanted = row_range{.backward = request.backward};
     if (request.from) wanted.from = word(*request.from);
     if (request.to) wanted.to = word(*request.to);

@@ -34,6 +34,7 @@
 namespace jetpp_tool {
 
 namespace {
+namespace sets_detail {
 
 [[nodiscard]] jetpp::backup_place kind_of(std::string const& path) {
     return value_of(jetpp::backup_place_at(environment{}, path), path);
@@ -105,6 +106,7 @@ void print_set(std::string_view name, jetpp::backup_manifest const& m) {
     return sum;
 }
 
+} // namespace sets_detail
 } // namespace
 
 // Oldest first; damaged sets, of which only the name is known, before all.
@@ -167,6 +169,7 @@ void list_repository(list_request const& request) {
 
 // Manifests, as the sets hold them.
 namespace {
+namespace sets_detail {
 
 [[nodiscard]] nlohmann::ordered_json json_of(jetpp::backup_manifest const& manifest) {
     return nlohmann::ordered_json::parse(manifest.to_json());
@@ -196,9 +199,11 @@ void print_sets_json(std::string const& path, jetpp::backup_place kind) {
     std::printf("%s\n", all.dump().c_str());
 }
 
+} // namespace sets_detail
 } // namespace
 
 bool print_sets(info_request const& request) {
+    using namespace sets_detail;
     auto const& path = request.path;
     auto const kind = kind_of(path);
     if (kind == jetpp::backup_place::neither) return false;
@@ -229,6 +234,7 @@ bool print_sets(info_request const& request) {
 }
 
 namespace {
+namespace sets_detail {
 
 // Has the engine that fits a set restore it.
 struct set_prover {
@@ -351,9 +357,11 @@ void verify_passing(verify_request const& request) {
     tell(standard_input, report, request.json);
 }
 
+} // namespace sets_detail
 } // namespace
 
 bool verify_sets(verify_request const& request) {
+    using namespace sets_detail;
     auto const& path = request.path;
     auto const& scratch = request.scratch;
     if (path == stream_word) {

@@ -14,6 +14,7 @@
 namespace jetpp_tool {
 
 namespace {
+namespace truncate_detail {
 
 // "last backup of main", "redo", "never backed up: late"
 [[nodiscard]] std::string text_of(jetpp::log_hold const& hold) {
@@ -22,9 +23,11 @@ namespace {
     return text;
 }
 
+} // namespace truncate_detail
 } // namespace
 
 void print_truncation(jetpp::truncation_report const& report, bool all) {
+    using namespace truncate_detail;
     if (report.circular)
         std::printf("circular logging: the log gives itself up\n");
     else

@@ -31,6 +31,7 @@
 namespace jetpp_tool {
 
 namespace {
+namespace verify_detail {
 
 using page_key = std::pair<std::uint16_t, std::uint32_t>; // database id, page
 
@@ -478,9 +479,11 @@ private:
     std::set<std::pair<std::uint64_t, std::uint32_t>> images_; // nonce, page
 };
 
+} // namespace verify_detail
 } // namespace
 
 void verify(verify_request const& request) {
+    using namespace verify_detail;
     if (verify_sets(request)) return;
     if (request.proof) wrong_usage("--proof is about sets: a directory of an instance has none");
     verification{request}.run();
