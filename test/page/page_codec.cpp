@@ -4,6 +4,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
+#include <string_view>
 
 #include "../catch.hpp"
 #include "model.hpp"
@@ -60,6 +62,22 @@ TEST_CASE("the flush counter tells a page's last write from the one before", "[p
     }
     codec::stamp(page.data(), nonce);
     CHECK(counter() == 2);
+}
+
+TEST_CASE("nothing of a deleted row is left in the room it gave back", "[page]") {
+    using codec = page_codec<4096, crc32c>;
+    for (auto const sealed : {true, false}) {
+        auto const page = leaf();
+        auto const secret = std::string(200, 's');
+        REQUIRE(page.edit().insert(1, as_bytes("later"), as_bytes(secret)));
+        REQUIRE(page.edit().remove(1));
+        auto const text = [&] { return as_text({page.data(), 4096}); };
+        REQUIRE(text().find("ssss") != std::string_view::npos);
+        sealed ? codec::seal(page.data(), nonce) : codec::stamp(page.data(), nonce);
+        CHECK(text().find("ssss") == std::string_view::npos);
+        CHECK(text().find("value") != std::string_view::npos);
+        CHECK(codec::verify(page.data(), nonce, number) == damage::none);
+    }
 }
 
 TEST_CASE("a page with a right sum and an impossible layout does not verify", "[page]") {
