@@ -7,6 +7,7 @@
 #include <iterator>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "../catch.hpp"
@@ -72,18 +73,90 @@ TEST_CASE("every flipped byte and every prefix of a unit is refused", "[backup][
     CHECK_FALSE(decode_raw_unit(unit, bytes{back}.first(back.size() - 1)));
 }
 
-TEST_CASE("one content has one stored form", "[backup][unit]") {
-    // Zeros as a raw block, with the right sum: a decoder of zstd would take it.
-    auto const raw = buffer(64);
-    auto unit = buffer(9 + 3 + 64 + 4);
+TEST_CASE("what is zero in the middle of a page takes a few bytes", "[backup][unit]") {
+    auto const seed = GENERATE(range(1u, 6u));
+    CAPTURE(seed);
+    auto random = std::mt19937{seed};
+    for (auto turn = 0u; turn < 200; ++turn) {
+        auto raw = noise(1 + random() % 300'000, turn + 1);
+        auto zeros = std::size_t{0};
+        auto runs = std::size_t{0};
+        for (auto at = std::size_t{0};;) {
+            at += 1 + random() % 20'000;
+            auto const run = random() % 9000;
+            if (at + run >= raw.size()) break;
+            std::fill_n(raw.begin() + static_cast<std::ptrdiff_t>(at), run, std::byte{0});
+            raw[at + run] = std::byte{1};
+            if (run >= 256) zeros += run, ++runs;
+            at += run;
+        }
+        auto const unit = stored(raw);
+        CAPTURE(turn, raw.size(), zeros, runs);
+        CHECK(unit.size() <= raw.size() - zeros + 13 + 3 * (raw.size() / 131072 + 1) + 7 * runs);
+        auto back = buffer(raw.size(), std::byte{0xEE});
+        REQUIRE(decode_raw_unit(unit, back));
+        CHECK(back == raw);
+    }
+}
+
+TEST_CASE("a unit is never longer than its room, whatever is zero in it", "[backup][unit]") {
+    for (auto const run : {std::size_t{255}, std::size_t{256}, std::size_t{257}})
+        for (auto between : {std::size_t{1}, std::size_t{2}, std::size_t{127}}) {
+            auto raw = buffer(run_bytes);
+            for (auto at = std::size_t{0}; at + between < raw.size(); at += run + between)
+                std::fill_n(raw.begin() + static_cast<std::ptrdiff_t>(at), between, std::byte{9});
+            CAPTURE(run, between);
+            auto const unit = stored(raw);
+            CHECK(unit.size() <= stored_bytes_max(raw.size()));
+            auto back = buffer(raw.size());
+            REQUIRE(decode_raw_unit(unit, back));
+            CHECK(back == raw);
+        }
+}
+
+// A frame of blocks {last and type, size, content} and the sum of `raw`.
+buffer frame_of(buffer const& raw, std::vector<std::pair<std::uint32_t, buffer>> const& blocks) {
+    auto unit = buffer(9);
     store_le<std::uint32_t>(unit.data(), 0xFD2FB528);
     unit[4] = std::byte{0xA4};
-    store_le<std::uint32_t>(unit.data() + 5, 64);
-    store_le<std::uint16_t>(unit.data() + 9, 64 << 3 | 1);
-    auto const sum = XXH64(raw.data(), raw.size(), 0);
-    store_le<std::uint32_t>(unit.data() + 76, static_cast<std::uint32_t>(sum));
-    auto back = buffer(64);
-    CHECK_FALSE(decode_raw_unit(unit, back));
+    store_le<std::uint32_t>(unit.data() + 5, static_cast<std::uint32_t>(raw.size()));
+    for (auto const& [head, content] : blocks) {
+        for (auto shift : {0, 8, 16}) unit.push_back(static_cast<std::byte>(head >> shift & 0xFF));
+        unit.insert(unit.end(), content.begin(), content.end());
+    }
+    auto const sum = static_cast<std::uint32_t>(XXH64(raw.data(), raw.size(), 0));
+    for (auto shift : {0, 8, 16, 24}) unit.push_back(static_cast<std::byte>(sum >> shift & 0xFF));
+    return unit;
+}
+
+TEST_CASE("blocks of zstd that are not ours are refused", "[backup][unit]") {
+    auto const raw = buffer(64);
+    auto const zero = buffer(1);
+    auto back = buffer(64, std::byte{0xEE});
+    auto const takes = [&](std::vector<std::pair<std::uint32_t, buffer>> const& blocks) {
+        return decode_raw_unit(frame_of(raw, blocks), back);
+    };
+    auto const raw_block = [](std::uint32_t size, bool last) {
+        return size << 3 | (last ? 1u : 0u);
+    };
+    auto const run = [](std::uint32_t size, bool last) {
+        return size << 3 | 2u | (last ? 1u : 0u);
+    };
+    CHECK(takes({{run(64, true), zero}}));
+    CHECK(takes({{raw_block(64, true), raw}})); // as an encoder may that does not look for zeros
+    CHECK(takes({{run(60, false), zero}, {raw_block(4, true), buffer(4)}}));
+    CHECK_FALSE(takes({{run(64, false), zero}}));                           // no last
+    CHECK_FALSE(takes({{run(32, true), zero}, {run(32, true), zero}}));     // two
+    CHECK_FALSE(takes({{run(0, false), zero}, {run(64, true), zero}}));     // empty
+    CHECK_FALSE(takes({{run(64, false), zero}, {raw_block(0, true), {}}})); // behind it
+    CHECK_FALSE(takes({{run(65, true), zero}}));                            // too much
+    CHECK_FALSE(takes({{run(63, true), zero}}));                            // too little
+    CHECK_FALSE(takes({{run(64, true), buffer(1, std::byte{7})}}));         // no zeros
+    CHECK_FALSE(takes({{64u << 3 | 4u | 1u, raw}}));                        // compressed
+    CHECK_FALSE(takes({{64u << 3 | 6u | 1u, raw}}));                        // reserved
+    auto const large = buffer(131073);
+    auto room = buffer(large.size());
+    CHECK_FALSE(decode_raw_unit(frame_of(large, {{run(131073, true), zero}}), room));
 }
 
 TEST_CASE("wrapped bytes come back, others do not", "[backup][unit]") {

@@ -2,13 +2,13 @@
 //
 // Pages and log without compression are one zstd frame of raw blocks, written by hand:
 //     0xFD2FB528 | descriptor 0xA4 | content size u32 | blocks ... | XXH64 of the content, low u32
-// single segment, content size and checksum present. Blocks of 128 KiB, the last may be shorter,
-// each behind 3 bytes {last:1, type:2, size:21}; a block of zeros is stored as one byte (type RLE).
-// So `zstd -t` accepts every part and `zstd -dc` gives the file image, without a library on our
-// side. 512 KiB take 25 bytes more, or 29 bytes in all if they are zero.
+// single segment, content size and checksum present. Blocks of at most 128 KiB, each behind 3 bytes
+// {last:1, type:2, size:21}; a run of zeros is stored as one byte (type RLE), and pages have one
+// each: what is free in them. So `zstd -t` accepts every part and `zstd -dc` gives the file image,
+// without a library on our side. 512 KiB of noise take 25 bytes more, of zeros 29 bytes in all.
 // Everything else (headers, indexes, trailer) is a skippable frame: 0x184D2A5B, size u32, bytes.
-// Invariants
-//   * one content has one stored form: a decoder takes nothing but what encode() writes
+// Where a run begins is the encoder's choice: a decoder takes raw blocks and runs of zeros as they
+// come, none of them empty, and the unit's hash says whether they are what was written.
 // Threads  pure functions.
 // Source   RFC 8878 (Zstandard), 3.1; xxHash.
 #pragma once
@@ -44,10 +44,30 @@ inline constexpr std::size_t zstd_sum_bytes = 4;
 
 enum class zstd_block : std::uint32_t { raw = 0, run = 1 };
 
-// Comparing with itself one byte further on is the fastest search for a byte that differs.
-[[nodiscard]] inline bool is_zero_block(const_bytes block) noexcept {
-    return block.front() == std::byte{0} &&
-           std::memcmp(block.data(), block.data() + 1, block.size() - 1) == 0;
+// A shorter run of zeros is not worth the heads of its blocks.
+inline constexpr std::size_t zero_run_min = 256;
+
+struct zero_run {
+    std::size_t begin;
+    std::size_t end;
+};
+
+// The first run of at least zero_run_min zeros behind `from`; at the end, and empty, if there is
+// none. One word in 128 bytes is looked at: a run of that length has one of them.
+[[nodiscard]] inline zero_run find_zero_run(const_bytes in, std::size_t from) noexcept {
+    constexpr std::size_t step = zero_run_min / 2;
+    constexpr auto word = sizeof(std::uint64_t);
+    for (auto at = round_up(from, step); at + word <= in.size(); at += step) {
+        if (load_le<std::uint64_t>(in.data() + at) != 0) continue;
+        auto found = zero_run{at, at + word};
+        while (found.begin > from && in[found.begin - 1] == std::byte{0}) --found.begin;
+        while (found.end + word <= in.size() && load_le<std::uint64_t>(in.data() + found.end) == 0)
+            found.end += word;
+        while (found.end < in.size() && in[found.end] == std::byte{0}) ++found.end;
+        if (found.end - found.begin >= zero_run_min) return found;
+        at = found.end / step * step;
+    }
+    return {in.size(), in.size()};
 }
 
 inline void store_block_head(std::byte* at, bool last, zstd_block type, std::size_t size) noexcept {
@@ -58,9 +78,23 @@ inline void store_block_head(std::byte* at, bool last, zstd_block type, std::siz
     at[2] = static_cast<std::byte>(word >> 16 & 0xFF);
 }
 
+// One block of raw[at, at + size). Returns: the place behind it.
+[[nodiscard]] inline std::byte* put_block(
+    std::byte* to, const_bytes raw, std::size_t at, std::size_t size, zstd_block type
+) noexcept {
+    store_block_head(to, at + size == raw.size(), type, size);
+    to += zstd_block_head;
+    if (type == zstd_block::run) {
+        *to = std::byte{0};
+        return to + 1;
+    }
+    std::memcpy(to, raw.data() + at, size);
+    return to + size;
+}
+
 } // namespace detail
 
-// Room for the stored form of any content of that size.
+// Room for the stored form of any content of that size: a run saves more than its blocks' heads.
 [[nodiscard]] constexpr std::size_t stored_bytes_max(std::size_t raw_bytes) noexcept {
     auto const blocks = raw_bytes / detail::zstd_block_max + 1;
     return detail::zstd_head_bytes + blocks * detail::zstd_block_head + raw_bytes +
@@ -79,19 +113,17 @@ inline constexpr std::size_t wrapped_head_bytes = 8;
     p[4] = detail::zstd_descriptor;
     store_le<std::uint32_t>(p + 5, static_cast<std::uint32_t>(raw.size()));
     p += detail::zstd_head_bytes;
-    for (auto left = raw; !left.empty();) {
-        auto const block = left.first(std::min(left.size(), detail::zstd_block_max));
-        left = left.subspan(block.size());
-        auto const zero = detail::is_zero_block(block);
-        detail::store_block_head(
-            p, left.empty(), zero ? detail::zstd_block::run : detail::zstd_block::raw, block.size()
-        );
-        p += detail::zstd_block_head;
-        if (zero) {
-            *p++ = std::byte{0};
-        } else {
-            std::memcpy(p, block.data(), block.size());
-            p += block.size();
+    for (std::size_t at = 0; at < raw.size();) {
+        auto const zeros = detail::find_zero_run(raw, at);
+        for (; at < zeros.begin;) {
+            auto const size = std::min(zeros.begin - at, detail::zstd_block_max);
+            p = detail::put_block(p, raw, at, size, detail::zstd_block::raw);
+            at += size;
+        }
+        for (; at < zeros.end;) {
+            auto const size = std::min(zeros.end - at, detail::zstd_block_max);
+            p = detail::put_block(p, raw, at, size, detail::zstd_block::run);
+            at += size;
         }
     }
     auto const sum = XXH64(raw.data(), raw.size(), 0);
@@ -100,7 +132,7 @@ inline constexpr std::size_t wrapped_head_bytes = 8;
 }
 
 // Requires: raw.size() is the content's size as the frame header says.
-// Returns: false if the unit is anything but what encode_raw_unit makes of some content.
+// Returns: false if the unit is no frame of raw blocks and zeros with that content, whole.
 [[nodiscard]] inline bool decode_raw_unit(const_bytes unit, bytes raw) noexcept {
     using namespace detail;
     if (raw.empty() || unit.size() < zstd_head_bytes + zstd_sum_bytes) return false;
@@ -110,26 +142,25 @@ inline constexpr std::size_t wrapped_head_bytes = 8;
         return false;
     unit = unit.subspan(zstd_head_bytes);
     for (auto left = raw; !left.empty();) {
-        auto const block = left.first(std::min(left.size(), zstd_block_max));
-        left = left.subspan(block.size());
         if (unit.size() < zstd_block_head + 1) return false;
-        auto const zero = (unit[0] & std::byte{6}) == std::byte{2};
-        std::byte head[zstd_block_head];
-        store_block_head(
-            head, left.empty(), zero ? zstd_block::run : zstd_block::raw, block.size()
-        );
-        if (std::memcmp(head, unit.data(), zstd_block_head) != 0) return false;
+        auto const head = std::to_integer<std::uint32_t>(unit[0]) |
+                          std::to_integer<std::uint32_t>(unit[1]) << 8 |
+                          std::to_integer<std::uint32_t>(unit[2]) << 16;
+        auto const size = std::size_t{head >> 3};
+        auto const type = static_cast<zstd_block>(head >> 1 & 3);
+        if (size == 0 || size > zstd_block_max || size > left.size()) return false;
+        if ((head & 1) != (size == left.size() ? 1U : 0U)) return false;
         unit = unit.subspan(zstd_block_head);
-        if (zero) {
+        if (type == zstd_block::run) {
             if (unit[0] != std::byte{0}) return false;
-            std::memset(block.data(), 0, block.size());
+            std::memset(left.data(), 0, size);
             unit = unit.subspan(1);
         } else {
-            if (unit.size() < block.size()) return false;
-            std::memcpy(block.data(), unit.data(), block.size());
-            if (is_zero_block(block)) return false; // it has a shorter form
-            unit = unit.subspan(block.size());
+            if (type != zstd_block::raw || unit.size() < size) return false;
+            std::memcpy(left.data(), unit.data(), size);
+            unit = unit.subspan(size);
         }
+        left = left.subspan(size);
     }
     if (unit.size() != zstd_sum_bytes) return false;
     auto const sum = static_cast<std::uint32_t>(XXH64(raw.data(), raw.size(), 0));
