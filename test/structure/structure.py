@@ -213,6 +213,15 @@ def check_listed(house, _):
             house.fault(f"test/refusals/{source.name}", 0, "is not in the list of test/refusals/meson.build")
 
 
+def check_readme(house, _):
+    """What a newcomer compiles first is compiled here: the program of README.md is an example."""
+    readme = (house.root / "README.md").read_text()
+    program = re.search(r"^```cpp\n(.*?)^```", readme, re.S | re.M)
+    example = (house.root / "examples/first.cpp").read_text()
+    if program is None or not example.endswith("// clang-format off\n" + program.group(1)):
+        house.fault("examples/first.cpp", 0, "is not the program of README.md")
+
+
 class Compiler:
     def __init__(self, house, arguments):
         self.command = [c for c in shlex.split(arguments.compiler) if os.path.basename(c) != "ccache"]
