@@ -52,14 +52,13 @@ struct pruned_set {
 };
 
 struct prune_report {
-    std::vector<pruned_set> gone{};     // in the order in which they went
-    std::vector<std::string> orphans{}; // directories without a manifest that went
-    std::vector<std::string> damaged{}; // manifest or parts: they stay
-    std::vector<std::string> unplanned{
-    }; // no plan can be made of them: all of their histories stay
-    bool blocked = false;  // a manifest cannot be read: nothing went
-    std::uint64_t bytes{}; // of what went, orphans left out
-    std::size_t kept{};    // sets that stay, damaged ones left out
+    std::vector<pruned_set> gone{};       // in the order in which they went
+    std::vector<std::string> orphans{};   // directories without a manifest that went
+    std::vector<std::string> damaged{};   // manifest or parts: they stay
+    std::vector<std::string> unplanned{}; // no plan can be made: all of their histories stay
+    bool blocked = false;                 // a manifest cannot be read: nothing went
+    std::uint64_t bytes{};                // of what went, orphans left out
+    std::size_t kept{};                   // sets that stay, damaged ones left out
 };
 
 namespace detail {
