@@ -1,4 +1,4 @@
-// The program of README.md, to the letter (test/structure compares them).
+// The first program of README.md, to the letter (test/structure compares them).
 // clang-format off
 #include <jetpp/jetpp.hpp>
 

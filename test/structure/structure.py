@@ -18,6 +18,7 @@ Each check prints one line for every fault and exits 1 if there was any:
 import argparse
 import concurrent.futures
 import hashlib
+import itertools
 import os
 import pathlib
 import re
@@ -214,12 +215,13 @@ def check_listed(house, _):
 
 
 def check_readme(house, _):
-    """What a newcomer compiles first is compiled here: the program of README.md is an example."""
+    """What a newcomer compiles first is compiled here: the programs of README.md are examples."""
     readme = (house.root / "README.md").read_text()
-    program = re.search(r"^```cpp\n(.*?)^```", readme, re.S | re.M)
-    example = (house.root / "examples/first.cpp").read_text()
-    if program is None or not example.endswith("// clang-format off\n" + program.group(1)):
-        house.fault("examples/first.cpp", 0, "is not the program of README.md")
+    programs = re.findall(r"^```cpp\n(.*?)^```", readme, re.S | re.M)
+    for name, program in itertools.zip_longest(("first", "backup"), programs):
+        example = (house.root / f"examples/{name}.cpp").read_text() if name else ""
+        if program is None or not example.endswith("// clang-format off\n" + program):
+            house.fault("README.md", 0, f"its program is not examples/{name}.cpp")
 
 
 class Compiler:

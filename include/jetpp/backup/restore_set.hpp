@@ -1,13 +1,14 @@
 // jetpp/backup/restore_set.hpp - brings sets back to life, by one call.
 //
-//     run_restore<Traits>(env, "/repo", "/new")                       to the end of the newest set
-//     run_restore<Traits>(env, {"/a", "/b"}, "/new", {.to_lsn = n})   any moment, several sources
-//     run_restore<Traits>(env, {"/repo", "/db"}, "/new")              to the last record of /db's log
-//     run_restore<Traits>(env, "/repo", "/db", {}, {.force = true})   what /db holds goes aside
+//     run_restore<Engine>({"/repo"}, "/new")                       to the end of the newest set
+//     run_restore<Engine>({"/a", "/b"}, "/new", {.to_lsn = n})     any moment, several sources
+//     run_restore<Engine>({"/repo", "/db"}, "/new")                to the last record of /db's log
+//     run_restore<Engine>({"/repo"}, "/db", {.force = true})       what /db holds goes aside
 //
-//     run_restore<Traits>(env, "/repo", "/db", {}, {.live = true})    /db lost files, not its log
-// The result, but for the last, is the instance as it stood at that moment: every transaction whose commit lies below
-// it, none else, closed and clean, on a timeline of its own.
+//     run_restore<Engine>({"/repo"}, "/db", {.live = true})        /db lost files, not its log
+// The result, but for the last, is the instance as it stood at that moment: every transaction whose
+// commit lies below it, none else, closed and clean, on a timeline of its own. Who has no engine type
+// names its traits, and an environment before the sources.
 // Threads  one owner; blocks.
 // Source   backup rules R30 to R43.
 #pragma once
@@ -65,6 +66,18 @@ template <class Traits>
         if (!set.empty()) wanted.set = set;
         return run_restore<Traits>(environment, {source}, target, wanted);
     });
+}
+
+// Of the sets of an engine: the same for its page size and checksum.
+template <class Engine>
+    requires requires { typename Engine::traits; }
+[[nodiscard]] result<restore_report> run_restore(
+    std::initializer_list<path_view> sources,
+    path_view target,
+    restore_options const& options = {},
+    typename Engine::environment_type environment = {}
+) noexcept {
+    return run_restore<typename Engine::traits>(environment, sources, target, options);
 }
 
 } // namespace jetpp::inline v1
