@@ -1475,7 +1475,8 @@ class CommandTest(unittest.TestCase):
             directory, to, repo = self.path(f"db{i}"), self.path(f"to{i}"), self.path(f"repo{i}")
             chance = random.Random(count)
             # Less than a MB, and 170.
-            self.load(directory, ((b"%08d" % n, chance.randbytes(150).hex().encode()) for n in range(count)))
+            rows = b"".join(b"%08d\t%b\n" % (n, chance.randbytes(150).hex().encode()) for n in range(count))
+            self.run_jetpp("load", directory, "-", given=rows)
             sender = subprocess.Popen([*measured, "backup", directory, "-"],
                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE)
             taker = subprocess.run([*measured, "restore", "-", to],
