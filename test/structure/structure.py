@@ -7,6 +7,7 @@ Each check prints one line for every fault and exits 1 if there was any:
   containers  below the engine no growing std container: a failed allocation would end the process
   shape       a header opens with its path and meaning, is guarded, ASCII and at most 600 lines
   listed      every test source is in the list of test/meson.build
+  readme      the programs that README.md shows are examples, to the letter
   alone       every header compiles alone, and twice; core headers without exceptions and RTTI
   together    one translation unit with every header passes the compiler's syntax and warnings
   sources     every test, tool and example passes the compiler's syntax and warnings
