@@ -142,6 +142,31 @@ TEST_CASE("an image makes the page from nothing", "[btree][apply]") {
     CHECK_FALSE(to.run(wrong, {}, {41}));
 }
 
+TEST_CASE("an image of what is no page is refused, whatever its record's sum", "[btree][apply]") {
+    auto from = bench{};
+    REQUIRE(from.run(insert(0, "key", "value")));
+    auto const part = page_part{.page = {40}, .flags = part_flags::format};
+    // Dead bytes that are not there: the next insert would compact, and write where the slot points.
+    auto wild = std::vector<std::byte>(from.data(), from.data() + page_size);
+    store_le<std::uint32_t>(wild.data() + page_offset::heap_begin, 200);
+    store_le<std::uint16_t>(wild.data() + page_offset::dead_bytes, 2000);
+    store_le<std::uint16_t>(wild.data() + page_offset::content, 60'000);
+    // A row outside the fences, whose suffix is shorter than a cut will take.
+    auto outside = bench{};
+    REQUIRE(page_editor<page_size>{outside.data()}.format(
+        {.number = {40}, .tree = {16}, .kind = page_kind::leaf, .lower = as_bytes("m")}
+    ));
+    auto bent = std::vector<std::byte>(outside.data(), outside.data() + page_size);
+    auto rows = page_editor<page_size>{bent.data()};
+    REQUIRE(rows.insert(0, as_bytes("n"), as_bytes("value")));
+    auto const slot = rows.view().slot(0).offset();
+    bent[slot + 2] = std::byte{'a'};
+    for (auto const* const page : {&wild, &bent}) {
+        auto to = bench{};
+        CHECK_FALSE(to.run(record::page_image::of(part, *page, 128, page_size - 256)));
+    }
+}
+
 TEST_CASE("a map refuses to allocate or free a page twice", "[btree][apply]") {
     auto map = bench{};
     REQUIRE(map.run(record::extend{.old_pages = 32, .new_pages = 100}, {}, {32}));

@@ -75,6 +75,49 @@ TEST_CASE("any bytes as a small file end in a value or an error", "[fuzz]") {
     run("small", &fuzz_small, corpus, rounds(3000), false);
 }
 
+// A page, then the records: of it, and of the page image that makes it anew.
+template <class... Bodies>
+buffer page_and_records(std::byte const* page, Bodies const&... bodies) {
+    auto made = buffer(page, page + 4096);
+    auto const add = [&]<class Body>(Body const& body) {
+        auto raw = buffer(body.size());
+        encode_header(raw.data(), {.type = Body::type, .database = {1}, .tree = {16}});
+        body.encode(raw.data());
+        store_le<std::uint32_t>(raw.data(), static_cast<std::uint32_t>(raw.size()));
+        made.insert(made.end(), raw.begin(), raw.end());
+    };
+    (add(bodies), ...);
+    return made;
+}
+
+TEST_CASE("any page and records end in a page that can be read, or in an error", "[fuzz]") {
+    alignas(8) std::byte page[4096]{};
+    auto editor = page_editor<4096>{page};
+    auto const part = page_part{.page = {40}};
+    REQUIRE(editor.format(
+        {.number = {40}, .tree = {16}, .lower = as_bytes("aa"), .upper = as_bytes("ab")}
+    ));
+    for (auto i = 0; i < 20; ++i) {
+        auto const key = "aa" + std::to_string(10 + i);
+        REQUIRE(editor.insert(editor.view().row_count(), as_bytes(key), as_bytes("value")));
+    }
+    REQUIRE(editor.remove(3));
+    auto at = part;
+    at.slot = 2;
+    auto const inserted =
+        record::insert{.part = at, .key = as_bytes("aa115"), .value = as_bytes("new")};
+    auto const taken =
+        record::ghost{.part = at, .key = as_bytes("aa115"), .value = as_bytes("new")};
+    auto const image =
+        record::page_image::of(part, page, std::size_t{19} * 8, 4096 - editor.view().heap_begin());
+    auto corpus = std::vector<buffer>{
+        page_and_records(page, inserted, taken),
+        page_and_records(page, image, inserted),
+        page_and_records(page, image, image),
+    };
+    run("redo", &fuzz_redo, corpus, rounds(5000), false);
+}
+
 TEST_CASE("any manifests are planned with, or not", "[fuzz]") {
     auto const full = make_set(0).manifest;
     auto text = std::string{};

@@ -1,5 +1,5 @@
-// test/fuzz/log_targets.hpp - any bytes as a log segment, as one of the small files, and any sets of
-// manifests into the planner; as targets.hpp.
+// test/fuzz/log_targets.hpp - any bytes as a log segment, as one of the small files, as a page and
+// records for it, and any sets of manifests into the planner; as targets.hpp.
 #pragma once
 
 #include <jetpp/backup/lineage.hpp>
@@ -10,10 +10,17 @@
 #include <jetpp/backup/sealed_text.hpp>
 #include <jetpp/backup/segment_checker.hpp>
 #include <jetpp/backup/set_proof.hpp>
+#include <jetpp/btree/apply.hpp>
+#include <jetpp/checksum/crc32c.hpp>
+#include <jetpp/core/aligned_buffer.hpp>
 #include <jetpp/core/ensure.hpp>
 #include <jetpp/log/checkpoint_slot.hpp>
+#include <jetpp/log/log_record.hpp>
 #include <jetpp/page/copy_trailer.hpp>
 #include <jetpp/page/database_header.hpp>
+#include <jetpp/page/page_check.hpp>
+#include <jetpp/page/page_codec.hpp>
+#include <jetpp/page/page_editor.hpp>
 #include <jetpp/recovery/analysis.hpp>
 #include <jetpp/recovery/database_lives.hpp>
 
@@ -134,6 +141,46 @@ inline void fuzz_small(const_bytes input) {
         (void)sized(4096);
         (void)copy_trailer::decode<4096>(block.data());
     }
+    }
+}
+
+// A page of 4096 bytes, sealed here, then records: what redo does with a page that passes when it is
+// read, and with a log whose sums are right. A page that took a record can be read again.
+inline void fuzz_redo(const_bytes input) {
+    constexpr auto page_size = std::size_t{4096};
+    using codec = page_codec<page_size, crc32c>;
+    if (input.size() < page_size) return;
+    auto page = aligned_buffer::create(page_size);
+    if (!page) return;
+    auto* const data = page.assume_value().data();
+    std::memcpy(data, input.data(), page_size);
+    auto const number = page_view<page_size>{data}.number();
+    codec::stamp(data, 1);
+    if (codec::verify(data, 1, number) != damage::none ||
+        check_page(page_view<page_size>{data}) != damage::none)
+        return;
+    auto at = lsn{4096};
+    for (auto rest = input.subspan(page_size); rest.size() >= record_header_size;) {
+        auto const wanted = std::size_t{load_le<std::uint32_t>(rest.data())} / 8 * 8;
+        auto const length =
+            std::clamp(wanted, std::size_t{record_header_size}, rest.size() / 8 * 8);
+        auto record_bytes = std::vector<std::byte>(
+            rest.begin(), rest.begin() + static_cast<std::ptrdiff_t>(length)
+        );
+        rest = rest.subspan(length);
+        store_le<std::uint32_t>(record_bytes.data(), static_cast<std::uint32_t>(length));
+        auto const record = parse_record(at, record_bytes);
+        at = at + length;
+        if (!record) continue;
+        auto sound = true;
+        auto const walked =
+            for_each_page<page_size>(record.assume_value(), [&](page_part const& part) {
+                if (!sound || part.page != number) return;
+                sound = apply<page_size>(data, part, record.assume_value(), 7).has_value();
+            });
+        if (!walked || !sound) return; // a page that refused is given up
+        codec::seal(data, 1);
+        ensure(codec::verify(data, 1, number) == damage::none, "what redo made can be read");
     }
 }
 

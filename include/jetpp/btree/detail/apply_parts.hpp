@@ -7,6 +7,7 @@
 
 #include <jetpp/btree/detail/apply_rows.hpp>
 #include <jetpp/log/records_space.hpp>
+#include <jetpp/page/page_check.hpp>
 #include <jetpp/page/page_editor.hpp>
 #include <jetpp/page/space_map.hpp>
 
@@ -66,6 +67,9 @@ public:
         page_memory::store<std::uint16_t>(
             page_ + page_offset::flags, static_cast<std::uint16_t>(flags | counter)
         );
+        // The one way into a page that no editor has checked.
+        if (auto const wrong = check_page(editor_.view()); wrong != damage::none)
+            return cannot_apply(part_.page, stamp_, wrong);
         return stamped();
     }
 
