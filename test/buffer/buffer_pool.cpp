@@ -267,6 +267,36 @@ TEST_CASE("a failed home write is final, and keeps the page dirty", "[buffer]") 
     pool->detach(*file);
 }
 
+TEST_CASE("what memory bent so that nobody could read it again is not sealed", "[buffer]") {
+    auto env = memory_env{.storage = memory_storage{8 * 64 * 1024}};
+    auto dir = env.storage.open_dir("db", directory_how::create_if_missing).value();
+    auto log = history{};
+    auto file = paged_file<traits>::create(env, dir, "data", new_header(), 100).value();
+    auto pool =
+        buffer_pool<traits>::create(env, {.frames = 8}, log_gate{log, bed_segment_bytes}).value();
+    must(pool->attach(*file));
+    must(make_page(*pool, *file, log, first, 1));
+    must(pool->flush());
+    must(set_cell(*pool, *file, log, first, 0, 2));
+    {
+        auto held = take_exclusive(*pool, *file, first).value();
+        held.data()[page_offset::kind] = static_cast<std::byte>(page_kind::leaf);
+        store_le<std::uint32_t>(held.data() + page_offset::heap_begin, 17);
+    }
+    auto const flushed = pool->flush();
+    REQUIRE_FALSE(flushed.has_value());
+    CHECK(flushed.error().code == errc::page_damaged);
+    CHECK(flushed.error().page == page_number{first});
+    CHECK(flushed.error().reason == damage::layout);
+    CHECK(pool->failed());
+    // The home is what it was.
+    auto at_home = aligned_buffer::create(4096).value();
+    must(file->read_pages({first}, at_home.all()));
+    CHECK(cell_of(at_home.data(), 0) == 1);
+    pool->detach(*file);
+    (void)file->close();
+}
+
 TEST_CASE("threads share a small pool", "[buffer][threads]") {
     auto bed = memory_bed{8};
     constexpr std::uint32_t pages = 40;

@@ -80,6 +80,17 @@ TEST_CASE("nothing of a deleted row is left in the room it gave back", "[page]")
     }
 }
 
+TEST_CASE("what cannot be a page's free room is left as it is", "[page]") {
+    using codec = page_codec<4096, crc32c>;
+    for (auto const heap : {std::uint32_t{0xFFFFFFFF}, std::uint32_t{4097}, std::uint32_t{67336}}) {
+        auto const page = leaf();
+        store_le<std::uint32_t>(page.data() + page_offset::heap_begin, heap);
+        codec::seal(page.data(), nonce);
+        CHECK(as_text({page.data(), 4096}).find("value") != std::string_view::npos);
+        CHECK(codec::verify(page.data(), nonce, number) == damage::layout);
+    }
+}
+
 TEST_CASE("a page with a right sum and an impossible layout does not verify", "[page]") {
     using codec = page_codec<4096, crc32c>;
     auto const page = leaf();

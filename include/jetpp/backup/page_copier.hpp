@@ -21,6 +21,7 @@
 #include <jetpp/core/ensure.hpp>
 #include <jetpp/core/result.hpp>
 #include <jetpp/env/runtime.hpp>
+#include <jetpp/page/page_check.hpp>
 #include <jetpp/page/page_codec.hpp>
 #include <jetpp/page/page_layout.hpp>
 #include <jetpp/page/page_view.hpp>
@@ -144,6 +145,13 @@ private:
     [[nodiscard]] result<void> emit_copy(std::byte* page, page_number number) noexcept {
         auto const view = page_view<PageSize>{page};
         ensure(view.number() == number, "a page in memory has its own number");
+        if (auto const wrong = check_layout(view); wrong != damage::none)
+            return error{
+                .code = errc::page_damaged,
+                .page = number,
+                .file = file_kind::database,
+                .reason = wrong
+            };
         if (!Runtime::sabotaged(sabotage::pool_copy_before_durable)) {
             BOOST_OUTCOME_TRY(source_->wait_durable(view.page_lsn()));
         }

@@ -24,8 +24,10 @@
 #include <jetpp/buffer/log_gate.hpp>
 #include <jetpp/buffer/paged_file.hpp>
 #include <jetpp/core/aligned_buffer.hpp>
+#include <jetpp/page/page_check.hpp>
 #include <jetpp/page/page_codec.hpp>
 #include <jetpp/page/page_layout.hpp>
+#include <jetpp/page/page_view.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -144,7 +146,8 @@ public:
     // Writes those of the candidates that are dirty, not dead, not on their way, and not latched
     // exclusively. Afterwards b.staged() says which went, until the batch is closed.
     // Requires: b is open, sorted candidates, at most pages_max(); no latch held.
-    // Errors: log_failed, io, disk_full, instance_failed: final for the pool.
+    // Errors: log_failed, io, disk_full, instance_failed, page_damaged (an image that memory bent): final
+    // for the pool.
     [[nodiscard]] result<void> run(batch& b, std::span<write_candidate const> candidates) noexcept {
         b.count = 0;
         BOOST_OUTCOME_TRY(failure_->check());
@@ -272,12 +275,29 @@ private:
         // Copy and home write are one passage: a freeze finds no batch halfway.
         auto const inside = passage{gate_, passage_kind::first};
         BOOST_OUTCOME_TRY(prepare_files(b));
+        BOOST_OUTCOME_TRY(prove_images(b));
         for (std::uint32_t n = 0; n < b.count; ++n)
             codec::seal(b.image(n), b.items[n].file->nonce());
         if (double_write_ != nullptr) {
             BOOST_OUTCOME_TRY(write_copies(b));
         }
         return write_homes(b);
+    }
+    // What could not be read again is not sealed: the home is better, and the log behind it. A frame
+    // comes to that by memory that forgets, or by a fault of ours.
+    [[nodiscard]] static result<void> prove_images(batch& b) noexcept {
+        for (std::uint32_t n = 0; n < b.count; ++n) {
+            auto const wrong = check_layout(page_view<page_size>{b.image(n)});
+            if (wrong == damage::none) continue;
+            return error{
+                .code = errc::page_damaged,
+                .database = b.items[n].file->id().value,
+                .page = b.items[n].page,
+                .file = file_kind::database,
+                .reason = wrong
+            };
+        }
+        return ok();
     }
     // max_required_lsn of each file covers its pages before the first of them goes home.
     [[nodiscard]] result<void> prepare_files(batch& b) noexcept {

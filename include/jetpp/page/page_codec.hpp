@@ -4,8 +4,9 @@
 // and the page's number: a page of a former life of the file, of another database or written to
 // the wrong place does not verify. seal() also moves the flush counter, by which a later reader
 // can tell the last write from the one before it, and leaves nothing of former rows in the room that
-// is free: it is zero in files and copies, so it costs a set next to nothing and tells nobody what
-// was deleted. (Dead cells between living ones stay until the page is compacted.)
+// is free: it costs a set next to nothing then. That is no erasure: dead cells between living ones
+// stay until the page is compacted, ghosts until they are collected, and a page that was freed as it
+// was last written.
 // Threads  seal: one owner of the bytes (a copy, or the frame under a latch). verify: any.
 #pragma once
 
@@ -72,9 +73,12 @@ private:
     static void empty_free_room(std::byte* page) noexcept {
         auto const view = page_view<PageSize>{page};
         if (!view.is_leaf() && !view.is_inner()) return;
-        auto const begin = view.slots_end();
-        auto const end = view.heap_begin();
-        if (begin < end) page_memory::fill_zero(page + begin, end - begin);
+        // As they stand there: the view clamps them.
+        auto const rows = page_memory::load<std::uint16_t>(page + page_offset::row_count);
+        auto const heap = page_memory::load<std::uint32_t>(page + page_offset::heap_begin);
+        auto const begin = page_header_bytes + std::uint32_t{rows} * slot_bytes;
+        if (heap > PageSize || begin >= heap) return;
+        page_memory::fill_zero(page + begin, heap - begin);
     }
     [[nodiscard]] static std::uint64_t sum_of(
         std::byte const* page, std::uint64_t nonce, page_number number
