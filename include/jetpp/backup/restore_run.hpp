@@ -149,8 +149,9 @@ public:
     }
 
     // Requires: resolve(). The target exists and holds nothing, or does not exist.
-    // Errors: as prove(); would_overwrite, in_use; those of recovery: the target is then as empty as
-    // it was. `ending`: publish leaves an instance, discard nothing.
+    // Errors: as prove(); would_overwrite; those of recovery: the target is then as empty as it was.
+    // in_use: somebody has it, or had its lock for a moment; what was laid down may stay for the next
+    // call. `ending`: publish leaves an instance, discard nothing.
     [[nodiscard]] result<restore_report> restore(path_view target, restore_ending ending) noexcept {
         // Whoever verifies a set wants to hear of this one.
         is_proof_ = ending == restore_ending::discard;
@@ -185,6 +186,7 @@ private:
         }
         BOOST_OUTCOME_TRY(auto place, restore_target<env>::open(env_, target, journal, may_go_on));
         gone_on = report.gone_on = place.goes_on();
+        auto begun = false; // the recovery: the lock is free for moments
         auto const done = guarded([&]() -> result<void> {
             if (gone_on) {
                 journal = place.plan();
@@ -193,6 +195,7 @@ private:
                 for (auto const set : sets_of(plan_)) // not read, but it is known who wrote them
                     if (!(*pool_)[set].live) (void)pool_->access_of(set, options_->access);
                 pool_->count_authors(plan_, report.sets, report.authenticated);
+                BOOST_OUTCOME_TRY(begin_stage(restore_stage::recover)); // while the lock is held
                 BOOST_OUTCOME_TRY(place.repeat_recovery());
             } else {
                 BOOST_OUTCOME_TRY(auto const fork, lay_down(&place.where(), report));
@@ -200,14 +203,17 @@ private:
                 journal.parent = fork.parent;
                 journal.fork_lsn = fork.fork_lsn;
                 journal.first_generation = fork.first_generation;
+                BOOST_OUTCOME_TRY(begin_stage(restore_stage::recover));
                 BOOST_OUTCOME_TRY(place.begin_recovery(journal));
                 report.laying = env_.runtime.now() - began;
             }
+            begun = true;
             BOOST_OUTCOME_TRY(recover(target, journal.first_generation, report, ending));
             return ending == restore_ending::publish ? place.publish() : result<void>{ok()};
         });
-        // Whoever else goes on with it has it now.
-        auto const is_taken = !done && gone_on && done.error().code == errc::in_use;
+        // Whoever else goes on with it has it now; or somebody only looked, and the next call does.
+        auto const is_taken = !done && begun && ending == restore_ending::publish &&
+                              done.error().code == errc::in_use;
         if (!is_taken && (!done || ending == restore_ending::discard)) place.give_up();
         if (!done) return done.error();
         report.took = env_.runtime.now() - began;
@@ -536,7 +542,6 @@ private:
             .restoring = true,
             .brief = true,
         };
-        BOOST_OUTCOME_TRY(begin_stage(restore_stage::recover));
         auto revived = std::make_unique<instance<Traits>>(env_);
         // A page that no record fits is a matter of the pages, whichever set they came from.
         trouble_.set = plan_.last_pages();

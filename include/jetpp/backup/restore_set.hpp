@@ -33,7 +33,7 @@ namespace jetpp::inline v1 {
 template <class Traits>
 [[nodiscard]] result<restore_report> run_restore(
     typename Traits::env environment,
-    std::initializer_list<path_view> sources,
+    std::span<path_view const> sources,
     path_view target,
     restore_options const& options = {}
 ) noexcept {
@@ -52,6 +52,16 @@ template <class Traits>
         return restore_into(environment, run, target, options);
     });
 }
+template <class Traits>
+[[nodiscard]] result<restore_report> run_restore(
+    typename Traits::env environment,
+    std::initializer_list<path_view> sources,
+    path_view target,
+    restore_options const& options = {}
+) noexcept {
+    auto const all = std::span<path_view const>{sources.begin(), sources.size()};
+    return run_restore<Traits>(environment, all, target, options);
+}
 // Of one source. `set`: as restore_options::set, which it goes before.
 template <class Traits>
 [[nodiscard]] result<restore_report> run_restore(
@@ -69,6 +79,16 @@ template <class Traits>
 }
 
 // Of the sets of an engine: the same for its page size and checksum.
+template <class Engine>
+    requires requires { typename Engine::traits; }
+[[nodiscard]] result<restore_report> run_restore(
+    std::span<path_view const> sources,
+    path_view target,
+    restore_options const& options = {},
+    typename Engine::environment_type environment = {}
+) noexcept {
+    return run_restore<typename Engine::traits>(environment, sources, target, options);
+}
 template <class Engine>
     requires requires { typename Engine::traits; }
 [[nodiscard]] result<restore_report> run_restore(
