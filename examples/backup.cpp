@@ -15,7 +15,7 @@ jetpp::result<void> lose_and_bring_back() {
     BOOST_OUTCOME_TRY(jetpp::run_drilled_backup_to(db, "backups", {.scratch = "scratch"}));
     BOOST_OUTCOME_TRY(std::move(db).close());
 
-    // The newest moment that the sets have: where nothing is yet, or, so told, over what is there.
+    // The newest moment that the sets have. What is there goes aside, into jet.abandoned-TIMELINE.
     BOOST_OUTCOME_TRY(auto const report, jetpp::run_restore<engine>({"backups"}, "shop", {.force = true}));
     std::cout << report.databases << " database, as of LSN " << report.reached.value << '\n';
     return jetpp::ok();

@@ -74,10 +74,8 @@ TEST_CASE("every flipped byte and every prefix of a unit is refused", "[backup][
 }
 
 TEST_CASE("what is zero in the middle of a page takes a few bytes", "[backup][unit]") {
-    auto const seed = GENERATE(range(1u, 6u));
-    CAPTURE(seed);
-    auto random = std::mt19937{seed};
-    for (auto turn = 0u; turn < 200; ++turn) {
+    auto random = std::mt19937{7};
+    for (auto turn = 0u; turn < 300; ++turn) {
         auto raw = noise(1 + random() % 300'000, turn + 1);
         auto zeros = std::size_t{0};
         auto runs = std::size_t{0};

@@ -3,9 +3,10 @@
 // Pages and log without compression are one zstd frame of raw blocks, written by hand:
 //     0xFD2FB528 | descriptor 0xA4 | content size u32 | blocks ... | XXH64 of the content, low u32
 // single segment, content size and checksum present. Blocks of at most 128 KiB, each behind 3 bytes
-// {last:1, type:2, size:21}; a run of zeros is stored as one byte (type RLE), and pages have one
-// each: what is free in them. So `zstd -t` accepts every part and `zstd -dc` gives the file image,
-// without a library on our side. 512 KiB of noise take 25 bytes more, of zeros 29 bytes in all.
+// {last:1, type:2, size:21}; a run of zeros is stored as one byte (type RLE), and most pages have
+// one: what is free in them. So `zstd -t` (1.4.4 or newer) accepts every part and `zstd -dc` gives
+// the file image, without a library on our side. 512 KiB take at most 25 bytes more, and 29 bytes in
+// all if they are zero.
 // Everything else (headers, indexes, trailer) is a skippable frame: 0x184D2A5B, size u32, bytes.
 // Where a run begins is the encoder's choice: a decoder takes raw blocks and runs of zeros as they
 // come, none of them empty, and the unit's hash says whether they are what was written.
@@ -44,7 +45,7 @@ inline constexpr std::size_t zstd_sum_bytes = 4;
 
 enum class zstd_block : std::uint32_t { raw = 0, run = 1 };
 
-// A shorter run of zeros is not worth the heads of its blocks.
+// Shorter runs of zeros are left in their raw block: finding them would cost more looks.
 inline constexpr std::size_t zero_run_min = 256;
 
 struct zero_run {
