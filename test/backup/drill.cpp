@@ -232,7 +232,7 @@ TEST_CASE("a byte that changes in flight fails the drill, and there is no set", 
         auto sink = good(into_repository::create(b.env, sets));
         auto drilled = drill_sink<traits, into_repository>{b.env, sink, below_scratch};
         // How long the stream will be is not known before; it is surely so long.
-        auto const length = turn % 4 == 0 ? std::uint64_t{100'000} : full.stored_bytes;
+        auto const length = turn % 4 == 0 ? std::uint64_t{30'000} : full.stored_bytes;
         auto const limit = turn % 2 != 0 ? std::uint64_t{25'000} : length;
         auto bent = bent_sink<drill_sink<traits, into_repository>>{&drilled, random() % limit};
         bent.change = static_cast<std::byte>(1U << random() % 8);
