@@ -13,6 +13,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "../budget.hpp"
@@ -188,24 +189,35 @@ TEST_CASE(
         auto stop = std::atomic<bool>{false};
         auto writers = std::vector<writer<engine_type>>{};
         for (auto i = 0U; i < 3; ++i) writers.push_back({&db, rows, i, 77 + i, {}});
+        auto turns = std::atomic<int>{0};
         struct started {
             writer<engine_type>* work;
             std::atomic<bool>* stop;
+            std::atomic<int>* turns;
         };
         auto arguments = std::vector<started>{};
-        for (auto& one : writers) arguments.push_back({&one, &stop});
+        for (auto& one : writers) arguments.push_back({&one, &stop, &turns});
         auto tasks = std::vector<native_runtime::task>{};
         for (auto& argument : arguments)
             tasks.push_back(good(native_runtime{}.spawn(
                 "writer",
                 [](void* raw) {
                     auto& mine = *static_cast<started*>(raw);
-                    mine.work->run([&] { return !mine.stop->load(); });
+                    mine.work->run([&] {
+                        mine.turns->fetch_add(1);
+                        return !mine.stop->load();
+                    });
                 },
                 &argument
             )));
         auto options = backup_options{};
         options.bytes_per_second = 4 << 20; // slow enough that they get at every page
+        // However busy the machine is: between any two chunks they come to something.
+        options.on_progress = [&, seen = 0](backup_progress const&) mutable -> result<void> {
+            while (turns.load() < seen + 20) std::this_thread::yield();
+            seen = turns.load();
+            return ok();
+        };
         report = good(run_backup_to(db, "/repo", options));
         stop.store(true);
         for (auto& task : tasks) task.join();
