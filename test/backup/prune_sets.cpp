@@ -283,6 +283,43 @@ TEST_CASE("a base behind a fork stands for none in the history that left there",
     });
 }
 
+// Its pages are no pages of the younger history; its log is, up to the fork.
+TEST_CASE("log that leads to a fork stays, though its set's pages are from behind it", "[backup]") {
+    auto tape = choice_tape{13};
+    auto world = simulated_world{tape};
+    world.run([&] {
+        auto env = world.environment();
+        auto how = restore_options{};
+        auto mid = lsn{};
+        {
+            auto b = bed<sim_policies>{env};
+            b.work(60, 1);
+            (void)good(run_backup_to(b.db, "/repo"));
+            auto const rows = good(b.db.open_tree("main", "rows"));
+            mid = good(b.db.put(rows, "mid", "row")).at;
+            how.to_lsn = good(b.db.put(rows, "fork", "row")).at;
+            b.work(60, 2);
+            how.set = text_of(good(run_backup_to(b.db, "/repo")).set);
+            for (auto const seed : {3U, 4U}) {
+                b.work(60, seed);
+                (void)good(run_backup_to(b.db, "/repo"));
+            }
+            good(std::move(b.db).close());
+        }
+        (void)good(run_restore<traits>(env, {"/repo"}, "/new", how));
+        {
+            auto db = good(sim_engine::open("/new", small_engine, env));
+            how.set = text_of(good(run_backup_to(db, "/repo")).set);
+            good(std::move(db).close());
+        }
+        how.to_lsn = mid;
+        (void)good(run_restore<traits>(env, {"/repo"}, "/before", how));
+        CHECK(pruned(env, {.keep = 2}).gone.empty());
+        (void)good(run_restore<traits>(env, {"/repo"}, "/after", how));
+        CHECK(pruned(env, {.keep = 1}).gone.size() == 3);
+    });
+}
+
 TEST_CASE("histories that parted are kept apart", "[backup]") {
     auto tape = choice_tape{33};
     auto world = simulated_world{tape};

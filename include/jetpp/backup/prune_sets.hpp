@@ -6,11 +6,12 @@
 // Of each history stay: the newest `keep` sets with all pages, whatever ends later than the oldest
 // of them, what the next incremental and differential must find (rule R23), what these name as their
 // bases, and all that their plans need. Histories are as many as timelines: pages from before a fork
-// are of both, those behind it are no pages of the younger one. So every moment from the oldest of those pages on can be had
-// afterwards as before. A set counts only against sets whose databases it has, all of them; and only
-// if its parts lie there, each in its length. What is damaged stays, and as long as a manifest cannot
-// be read nothing goes: nobody knows what it stands on. Nor does anybody where no plan can be made of a
-// set that stays: then all of its history stays.
+// are of both, those behind it are no pages of the younger one, but the log of that set may lead to
+// the fork. So every moment from the oldest of those pages on can be had afterwards as before. A set
+// counts only against sets whose databases it has, all of them; and only if its parts lie there, each
+// in its length. What is damaged stays, and as long as a manifest cannot be read nothing goes: nobody
+// knows what it stands on. Nor does anybody where no plan can be made of a set that stays: then all
+// of its history stays.
 // A set goes manifest first, so that at each moment it is whole or is none; the youngest goes
 // first, so that nothing ever stands without its base. The repository is held alone meanwhile.
 // Threads  one owner. Whoever reads a set that goes finds it gone.
@@ -112,9 +113,14 @@ private:
     [[nodiscard]] bool is_recent(std::size_t i, std::size_t keep) const {
         for (auto const& line : histories_) {
             auto const place = line.find(at(i).timeline);
-            auto const is_part = line.instance == at(i).instance && place &&
-                                 at(i).log_start < line.stretches[*place].bound &&
-                                 (!at(i).has_pages() || line.holds_pages_of(at(i)));
+            auto is_part = line.instance == at(i).instance && place &&
+                           at(i).log_start < line.stretches[*place].bound;
+            // With its log, if not with its pages: those may be from behind the fork.
+            for (auto const& range : at(i).log) {
+                auto const of = line.find(range.timeline);
+                is_part = is_part || (line.instance == at(i).instance && of &&
+                                      range.from < line.stretches[*of].bound);
+            }
             if (is_part && younger_bases(i, line) < keep) return true;
         }
         return false;
