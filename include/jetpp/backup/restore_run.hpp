@@ -211,8 +211,9 @@ private:
             BOOST_OUTCOME_TRY(recover(target, journal.first_generation, report, ending));
             return ending == restore_ending::publish ? place.publish() : result<void>{ok()};
         });
-        // Whoever else goes on with it has it now; or somebody only looked, and the next call does.
-        auto const is_taken = !done && begun && ending == restore_ending::publish &&
+        // Whoever else goes on with it has it now; or somebody only looked, and the next call does. Of
+        // what nobody may go on with nothing is left.
+        auto const is_taken = !done && begun && may_go_on && ending == restore_ending::publish &&
                               done.error().code == errc::in_use;
         if (!is_taken && (!done || ending == restore_ending::discard)) place.give_up();
         if (!done) return done.error();
